@@ -1,0 +1,113 @@
+# The release base: everything from source, by Buildroot.
+#
+# Included by the top-level Makefile, which defines TOP (this tree) and O (the
+# output directory), both absolute. What a builder may set:
+#
+#   BUILDROOT_DIR        an unpacked Buildroot, instead of the one downloaded
+#   BUILDROOT_SITE       where to download it from
+#   BUILDROOT_FRAGMENTS  files with settings added to the defconfig, such as
+#                        BR2_CCACHE=y
+#   BUILDROOT_ARGS       more arguments for Buildroot's make, such as V=1
+#   BR2_DL_DIR, BR2_PRIMARY_SITE, BR2_PACKAGE_OVERRIDE_FILE  as in Buildroot
+
+BUILDROOT_VERSION := 2026.02.3
+BUILDROOT_SHA256 := 5a59e7501b0b4ec52c41f4bfa79412320e0b37eae5f719605a258e8d0c6fc7fb
+BUILDROOT_SITE ?= https://buildroot.org/downloads
+BUILDROOT_FRAGMENTS ?=
+BUILDROOT_ARGS ?=
+DEFCONFIG ?= coreos_x86_64_defconfig
+
+# Buildroot's output; downloads outlive a `rm -r` of everything else if
+# BR2_DL_DIR points elsewhere
+BUILDROOT_O ?= $(O)
+BR2_DL_DIR ?= $(O)/dl
+override BR2_DL_DIR := $(abspath $(BR2_DL_DIR))
+
+buildroot-archive := $(BR2_DL_DIR)/buildroot-$(BUILDROOT_VERSION).tar.xz
+buildroot-own-dir := $(O)/buildroot-$(BUILDROOT_VERSION)
+BUILDROOT_DIR ?= $(buildroot-own-dir)
+
+buildroot-fail = { echo "error: $(1)" >&2; exit 1; }
+buildroot-clean-up = trap 'rm -rf "$$part"' EXIT && trap 'exit 1' HUP INT TERM
+buildroot-sha256-ok = echo "$(BUILDROOT_SHA256)  $(1)" | sha256sum --check --status
+
+# Buildroot plans its own parallelism and knows other variables by the names
+# our users type, so nothing of this make's flags and overrides reaches it. The
+# lock keeps `make -j` from running it twice on one output.
+BUILDROOT_MAKE = flock --close $(BUILDROOT_O)/.buildroot.lock \
+	env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL \
+	$(MAKE) --no-print-directory -C $(abspath $(BUILDROOT_DIR)) O=$(BUILDROOT_O) \
+	BR2_EXTERNAL=$(TOP)/br2-external \
+	$(foreach v,BR2_DL_DIR BR2_PRIMARY_SITE BR2_PACKAGE_OVERRIDE_FILE,\
+		$(if $($(v)),$(v)="$($(v))")) \
+	$(BUILDROOT_ARGS)
+
+# A file or directory below appears under its name only when it is complete:
+# both rules work on a temporary name first
+$(buildroot-archive):
+	@mkdir -p $(@D)
+	@part=$$(mktemp $@.XXXXXX) && $(buildroot-clean-up) && \
+	echo "Downloading Buildroot $(BUILDROOT_VERSION)" && \
+	{ wget -q -O "$$part" $(BUILDROOT_SITE)/$(@F) || \
+		$(call buildroot-fail,cannot download $(BUILDROOT_SITE)/$(@F): set BUILDROOT_SITE or put the file into BR2_DL_DIR or point BUILDROOT_DIR at an unpacked Buildroot); } && \
+	{ $(call buildroot-sha256-ok,$$part) || \
+		$(call buildroot-fail,$(BUILDROOT_SITE)/$(@F) is not the file this tree was made for (SHA-256 differs): try another BUILDROOT_SITE); } && \
+	chmod 0644 "$$part" && mv "$$part" $@
+
+# Once unpacked, the archive may go
+$(buildroot-own-dir): | $(if $(wildcard $(buildroot-own-dir)),,$(buildroot-archive))
+	@mkdir -p $(@D)
+	@$(call buildroot-sha256-ok,$(buildroot-archive)) || \
+		$(call buildroot-fail,$(buildroot-archive) is damaged (SHA-256 differs): remove it and run make again)
+	@part=$$(mktemp -d $@.XXXXXX) && $(buildroot-clean-up) && \
+	echo "Unpacking Buildroot $(BUILDROOT_VERSION)" && \
+	{ tar -C "$$part" --strip-components=1 -xJf $(buildroot-archive) || \
+		$(call buildroot-fail,cannot unpack $(buildroot-archive): is the disk full?); } && \
+	chmod 0755 "$$part" && mv -T "$$part" $@
+
+# Another release of the same LTS series is the builder's choice; any other
+# resolves this tree's options differently
+.PHONY: buildroot-tree
+buildroot-tree: $(if $(filter $(buildroot-own-dir),$(BUILDROOT_DIR)),| $(buildroot-own-dir))
+	@mkdir -p $(BUILDROOT_O)
+	@version=$$(sed -n 's/^export BR2_VERSION := //p' $(BUILDROOT_DIR)/Makefile 2>/dev/null); \
+	case $$version in \
+	$(BUILDROOT_VERSION)) ;; \
+	$(basename $(BUILDROOT_VERSION))*) \
+		echo "warning: $(BUILDROOT_DIR) is Buildroot $$version, this tree was made for $(BUILDROOT_VERSION)" >&2 ;; \
+	'') $(call buildroot-fail,$(BUILDROOT_DIR) is not a Buildroot tree: set BUILDROOT_DIR to one or leave it unset) ;; \
+	*) $(call buildroot-fail,$(BUILDROOT_DIR) is Buildroot $$version: this tree needs $(BUILDROOT_VERSION)) ;; \
+	esac
+
+# A configuration that lost a line does not stay behind as .config, or the next
+# make would build it
+.PHONY: buildroot-defconfig
+buildroot-defconfig: buildroot-tree
+	@cat $(TOP)/configs/$(DEFCONFIG) $(BUILDROOT_FRAGMENTS) > $(BUILDROOT_O)/.defconfig
+	@$(BUILDROOT_MAKE) DEFCONFIG=$(BUILDROOT_O)/.defconfig defconfig
+	@$(TOP)/base/check-config.sh $(BUILDROOT_O)/.defconfig $(BUILDROOT_O)/.config || { \
+		mv -f $(BUILDROOT_O)/.config $(BUILDROOT_O)/.config.rejected; \
+		$(call buildroot-fail,Buildroot dropped the settings above: see $(BUILDROOT_O)/.config.rejected); }
+
+# In `make X_defconfig all` and `make -j X_defconfig all` alike, the
+# configuration comes first
+.PHONY: buildroot-config
+buildroot-config: buildroot-tree | $(if $(filter buildroot-defconfig %_defconfig,$(MAKECMDGOALS)),buildroot-defconfig)
+	@test -f $(BUILDROOT_O)/.config || \
+		$(call buildroot-fail,$(BUILDROOT_O) is not configured: run make $(DEFCONFIG) first)
+
+# Our own sources may have changed since they were last compiled
+.PHONY: buildroot-build
+buildroot-build: buildroot-config
+	@$(BUILDROOT_MAKE) coreos-go-rebuild all
+
+# savedefconfig writes to the output directory: our defconfig has comments,
+# which Buildroot would lose
+BUILDROOT_TARGETS := menuconfig nconfig source legal-info show-info \
+	linux-menuconfig linux-savedefconfig graph-depends graph-size clean
+.PHONY: $(addprefix buildroot-,$(BUILDROOT_TARGETS) savedefconfig)
+$(addprefix buildroot-,$(BUILDROOT_TARGETS)): buildroot-%: buildroot-config
+	@$(BUILDROOT_MAKE) $*
+buildroot-savedefconfig: buildroot-config
+	@$(BUILDROOT_MAKE) DEFCONFIG=$(BUILDROOT_O)/defconfig savedefconfig
+	@echo "$(BUILDROOT_O)/defconfig: carry what changed over to configs/$(DEFCONFIG)"

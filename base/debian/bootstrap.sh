@@ -1,0 +1,77 @@
+#!/bin/bash
+# Makes the dev flavour's root tree from Debian packages.
+#
+#   bootstrap.sh SUITE TREE IMAGES
+#
+# TREE is the root tree (Buildroot's TARGET_DIR); IMAGES receives bzImage and
+# packages.tsv, the list of what went in. Everything specific to Debian happens
+# here; what a CoreOS root looks like is decided after the seam, in
+# post-fakeroot.sh, for both bases alike.
+set -euo pipefail
+
+suite=$1 tree=$2 images=$3
+here=$(dirname "$(realpath "$0")")
+work=$(mktemp -d "$tree.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+strip_comments() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"; }
+
+include=$(strip_comments "$here/packages.list" | paste -sd,)
+
+# bootengine is the initramfs: keep Debian's from being built only to be thrown
+# away. Documents and translations are never unpacked at all.
+log=$images/debian-base.log
+if ! mmdebstrap --mode=root --variant=essential --include="$include" \
+	--setup-hook='mkdir -p "$1/etc/initramfs-tools"' \
+	--setup-hook='echo update_initramfs=no >"$1/etc/initramfs-tools/update-initramfs.conf"' \
+	--dpkgopt='path-exclude=/usr/share/doc/*' \
+	--dpkgopt='path-include=/usr/share/doc/*/copyright' \
+	--dpkgopt='path-exclude=/usr/share/man/*' \
+	--dpkgopt='path-exclude=/usr/share/info/*' \
+	--dpkgopt='path-exclude=/usr/share/locale/*' \
+	--dpkgopt='path-exclude=/usr/share/lintian/*' \
+	--dpkgopt=force-confold \
+	"$suite" "$work/root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$log" 2>&1
+then
+	echo "base: Debian $suite could not be installed: $(grep -m1 '^E:' "$log" || tail -n1 "$log")" \
+		"(is the archive reachable? DEBIAN_MIRROR= names another; whole log: $log)" >&2
+	exit 1
+fi
+root=$work/root
+
+# What went in, before the package database leaves.
+dpkg-query --admindir="$root/var/lib/dpkg" --show \
+	--showformat='${binary:Package}\t${Version}\t${source:Package}\t${source:Version}\n' |
+	LC_ALL=C sort >"$work/packages.tsv"
+
+# Kernel: the seam wants it beside the tree, not in it.
+kernel=$(echo "$root"/boot/vmlinuz-*)
+cp "$kernel" "$work/bzImage"
+
+# Files of packages that only served the installation.
+strip_comments "$here/remove.list" | while read -r package; do
+	list=$(ls "$root/var/lib/dpkg/info/$package.list" "$root/var/lib/dpkg/info/$package:"*.list 2>/dev/null || true)
+	[ -n "$list" ] || continue
+	while read -r path; do
+		# Symbolic links to directories (/lib) stay: only files and links to files go.
+		if [ -L "$root$path" ] || [ -f "$root$path" ]; then rm -f "$root$path"; fi
+	done <"$list"
+done
+rm -rf "$root"/var/lib/dpkg "$root"/var/lib/apt "$root"/var/cache "$root"/var/log/* \
+	"$root"/etc/dpkg "$root"/etc/apt "$root"/etc/kernel "$root"/etc/initramfs-tools \
+	"$root"/usr/share/initramfs-tools "$root"/usr/lib/dracut "$root"/usr/lib/klibc* \
+	"$root"/usr/share/debconf "$root"/usr/share/perl* "$root"/usr/lib/*/perl* \
+	"$root"/usr/share/bug "$root"/usr/share/initramfs-tools \
+	"$root"/boot "$root"/vmlinuz* "$root"/initrd*
+
+# Debian enables units in its maintainer scripts; what runs on CoreOS is said in
+# one place, rootfs-overlay. Host keys and ids are made by each machine.
+find "$root/etc/systemd/system" -mindepth 1 -delete
+rm -f "$root"/usr/lib/systemd/system/ssh.service "$root"/usr/lib/systemd/system/ssh.socket \
+	"$root"/etc/ssh/ssh_host_* "$root"/etc/machine-id "$root"/etc/hostname \
+	"$root"/etc/resolv.conf "$root"/etc/fstab "$root"/var/lib/dbus/machine-id
+
+mkdir -p "$images"
+rm -rf "$tree"
+mv "$work/packages.tsv" "$work/bzImage" "$images/"
+mv "$root" "$tree"

@@ -1,0 +1,74 @@
+#!/bin/bash
+# Makes the two images that fill a slot.
+#
+#   make-slot.sh TREE KERNEL BOOTENGINE OUT
+#
+# TREE is a root tree shaped by post-fakeroot.sh. OUT receives
+#   coreos_production_usr.img   /usr as EROFS, then its dm-verity superblock and tree
+#   coreos_production_boot.img  tar of kernel, initramfs and slot.cfg, each signed
+# SIGNING_KEY_DIR holds the key; COREOS_VERSION and SOURCE_DATE_EPOCH are set.
+set -euo pipefail
+
+tree=$1 kernel=$2 bootengine=$3 out=$4
+board=$(dirname "$(realpath "$0")")
+work=$(mktemp -d "$out/slot.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/boot"
+
+# /usr. All files belong to root: nothing in /usr has a reason not to.
+usr=$work/usr.img
+mkfs.erofs -T "$SOURCE_DATE_EPOCH" -U 00000000-0000-0000-0000-00000000c05e --all-root \
+	"$usr" "$tree/usr" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+size=$(stat --format=%s "$usr")
+blocks=$((size / 4096))
+
+# No salt: a block's hash is the same in every release, which is what deltas
+# between releases stand on.
+usrhash=$(veritysetup format --salt=- --hash=sha256 --data-block-size=4096 --hash-block-size=4096 \
+	--uuid=00000000-0000-0000-0000-00000000c05e --hash-offset="$size" --data-blocks="$blocks" \
+	"$usr" "$usr" | sed -n 's/^Root hash:[[:space:]]*//p')
+
+# The initramfs: bootengine and the modules that it may need, uncompressed, since
+# the archive is compressed as a whole.
+root=$work/initramfs
+release=$(basename "$(echo "$tree"/usr/lib/modules/*)")
+mkdir -p "$root"/{dev,proc,sys,run,sysroot,usr/lib/modules/"$release"}
+ln -s usr/bin usr/sbin usr/lib "$root"
+ln -s usr/lib64 "$root/lib64"
+install -m 755 "$bootengine" "$root/init"
+modules=$tree/usr/lib/modules/$release
+sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$board/initramfs-modules.list" | while read -r name; do
+	modprobe --dirname "$tree/usr" --set-version "$release" --show-depends "$name" 2>/dev/null || true
+done | sed -n 's/^insmod //p' | sort -u | while read -r module; do
+	module=${module%% *}
+	copy=$root/usr/lib/modules/$release/${module#"$modules"/}
+	mkdir -p "$(dirname "$copy")"
+	case $module in
+	*.xz) xz -dc "$module" >"${copy%.xz}" ;;
+	*.zst) zstd -qdc "$module" >"${copy%.zst}" ;;
+	*.gz) gzip -dc "$module" >"${copy%.gz}" ;;
+	*) cp "$module" "$copy" ;;
+	esac
+done
+for index in modules.builtin modules.builtin.modinfo modules.order; do
+	[ ! -f "$modules/$index" ] || cp "$modules/$index" "$root/usr/lib/modules/$release/"
+done
+depmod --basedir "$root/usr" "$release"
+rm -f "$root/usr/lib/modules/$release"/modules.*.bin
+find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+(cd "$root" && find . -print0 | LC_ALL=C sort -z |
+	cpio --null --create --format=newc --reproducible --owner=0:0 --quiet) |
+	zstd -q -19 --no-progress >"$work/boot/initramfs"
+
+cp "$kernel" "$work/boot/vmlinuz"
+cat >"$work/boot/slot.cfg" <<EOF
+set slot_version="$COREOS_VERSION"
+set slot_cmdline="$(tr '\n' ' ' <"$board/cmdline")usrhash=$usrhash coreos.usrblocks=$blocks"
+EOF
+bootkey sign --key "$SIGNING_KEY_DIR" "$work"/boot/{vmlinuz,initramfs,slot.cfg}
+tar --create --file="$work/boot.img" --directory="$work/boot" --format=ustar --mtime="@$SOURCE_DATE_EPOCH" \
+	--owner=0 --group=0 --numeric-owner --mode=0644 \
+	slot.cfg.sig slot.cfg vmlinuz.sig vmlinuz initramfs.sig initramfs
+
+mv "$usr" "$out/coreos_production_usr.img"
+mv "$work/boot.img" "$out/coreos_production_boot.img"

@@ -1,0 +1,52 @@
+################################################################################
+#
+# What Buildroot reads of this tree. package/ and board/ are beside this
+# directory, not in it: they serve the tree, whichever base it is built on.
+#
+################################################################################
+
+COREOS_TOP = $(BR2_EXTERNAL_COREOS_PATH)/..
+
+# Packages use what coreos.mk defines, so it comes first
+include $(COREOS_TOP)/package/coreos.mk
+include $(sort $(wildcard $(COREOS_TOP)/package/*/*.mk))
+
+# Buildroot does not look into local sources for changes; Go does, quickly
+.PHONY: coreos-go-rebuild
+coreos-go-rebuild: $(addsuffix -rebuild,$(filter $(COREOS_GO_PACKAGES),$(PACKAGES)))
+
+# What is in the image, for its bill of materials: name and version, twice,
+# because binary and source packages are the same thing here. Our own binaries
+# carry their module lists in themselves.
+define COREOS_LIST_PACKAGES
+	mkdir -p $(BINARIES_DIR)
+	printf '%s\t%s\t%s\t%s\n' \
+		$(foreach p,$(sort $(filter-out host-% $(COREOS_GO_PACKAGES),$(PACKAGES))), \
+			$(call coreos-list-package,$(p),$(call UPPERCASE,$(p)))) \
+		> $(BINARIES_DIR)/packages.tsv
+endef
+coreos-list-package = \
+	$(if $(and $($(2)_VERSION),$(filter YES,$($(2)_INSTALL_TARGET) $($(2)_INSTALL_IMAGES))), \
+		$(1) $($(2)_VERSION) $(1) $($(2)_VERSION))
+TARGET_FINALIZE_HOOKS += COREOS_LIST_PACKAGES
+
+# post-image.sh makes GRUB's core images itself, with the public key in them,
+# and looks for modules where a distribution's GRUB has them
+define COREOS_GRUB2_INSTALL_MODULES
+	$(foreach tuple,$(GRUB2_TUPLES-y),
+		rm -rf $(HOST_DIR)/lib/grub/$(tuple)
+		mkdir -p $(HOST_DIR)/lib/grub/$(tuple)
+		cd $(@D)/build-$(tuple)/grub-core && \
+			$(INSTALL) -m 0644 -t $(HOST_DIR)/lib/grub/$(tuple) *.mod *.img *.lst
+	)
+endef
+GRUB2_POST_INSTALL_IMAGES_HOOKS += COREOS_GRUB2_INSTALL_MODULES
+
+# Buildroot and the packages it builds change the kernel's configuration after
+# our fragments were merged; Kconfig drops what it cannot satisfy
+define COREOS_LINUX_CHECK_CONFIG
+	$(foreach fragment,$(LINUX_KCONFIG_FRAGMENT_FILES),
+		$(Q)$(COREOS_TOP)/base/check-config.sh $(fragment) $(@D)/.config
+	)
+endef
+LINUX_POST_CONFIGURE_HOOKS += COREOS_LINUX_CHECK_CONFIG

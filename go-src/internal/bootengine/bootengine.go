@@ -1,0 +1,209 @@
+// Package bootengine is the initramfs: it finds the disk and the slot that GRUB
+// chose, opens the verified /usr, mounts the root file system around it and hands
+// over to systemd.
+//
+// A slot that cannot be used loses its tries with the reason in the environment
+// block, and the machine restarts into the other one. Trouble that is not the
+// slot's (no disk, a broken ROOT) is said on the console, and the machine tries
+// again after a pause.
+package bootengine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"coreos/internal/disk"
+	"coreos/internal/kmod"
+	"coreos/internal/slot"
+	"coreos/internal/verity"
+)
+
+const (
+	sysroot  = "/sysroot"
+	sysfs    = "/sys"
+	diskWait = 60 * time.Second // for the disk to appear
+	pause    = 30 * time.Second // for somebody to read the console before the next attempt
+)
+
+// slotError says that the chosen slot is to blame, with a short reason for the
+// environment block.
+type slotError struct {
+	why string
+	err error
+}
+
+func (e *slotError) Error() string { return e.err.Error() }
+func (e *slotError) Unwrap() error { return e.err }
+
+// engine is the state of one boot.
+type engine struct {
+	log  *console
+	args Args
+	disk disk.Disk
+}
+
+// Run boots the machine as pid 1 of the initramfs. It does not return unless the
+// machine could not be started at all.
+func Run() {
+	e := &engine{}
+	if err := mountKernelFilesystems(); err != nil {
+		fmt.Fprintln(os.Stderr, "bootengine:", err)
+	}
+	e.log = openConsole()
+	err := e.boot()
+	e.fail(err)
+}
+
+func (e *engine) boot() error {
+	cmdline, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return err
+	}
+	if e.args, err = ParseArgs(string(cmdline)); err != nil {
+		return fmt.Errorf("kernel command line: %w", err)
+	}
+	if e.args.Skipped != "" {
+		e.log.Notice("the boot loader passed over %s", e.args.Skipped)
+	}
+	if err := e.findDisk(); err != nil {
+		return err
+	}
+	if err := e.growRoot(); err != nil {
+		e.log.Warning("%v; going on with the size that it has", err)
+	}
+	if err := e.mountAll(); err != nil {
+		return err
+	}
+	e.log.Notice("slot %s on disk %s, starting systemd", e.args.Slot, e.disk.Name)
+	return switchRoot()
+}
+
+// findDisk loads the drivers that the devices ask for until a disk shows up that
+// carries the chosen slot's /usr.
+func (e *engine) findDisk() error {
+	events, err := disk.Listen()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = events.Close() }()
+	modules, err := kmod.NewLoader("/usr/lib/modules", e.log.Warning)
+	if err != nil {
+		return fmt.Errorf("kernel modules: %w", err)
+	}
+	modules.Load("dm_verity", "erofs", "overlay", "ext4")
+	if err := modules.Coldplug(sysfs); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), diskWait)
+	defer cancel()
+	for {
+		found, err := e.tryDisks()
+		if found || err != nil {
+			return err
+		}
+		event, err := events.Next(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("no disk with partitions %s and %s after %v: is the disk's controller supported?",
+				e.args.Slot.UsrLabel(), disk.RootLabel, diskWait)
+		}
+		if err != nil {
+			return err
+		}
+		modules.LoadFor(event["MODALIAS"])
+		if len(event) == 0 { // some were lost
+			if err := modules.Coldplug(sysfs); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// tryDisks looks for the disk among those that are there. With several copies of
+// the image attached, the first wins whose /usr is the one that GRUB verified.
+func (e *engine) tryDisks() (bool, error) {
+	disks, err := disk.List(sysfs)
+	if err != nil {
+		return false, err
+	}
+	var wrong error
+	for _, d := range disks {
+		if !complete(d, e.args.Slot) {
+			continue
+		}
+		e.disk = d
+		if wrong = e.checkUsr(); wrong == nil {
+			return true, nil
+		}
+	}
+	if wrong == nil {
+		if problem := disk.Truncated(sysfs); problem != "" {
+			return false, errors.New(problem)
+		}
+	}
+	return false, wrong
+}
+
+// complete reports whether the kernel has made all the partitions that this boot
+// needs; it makes them one by one.
+func complete(d disk.Disk, name slot.Name) bool {
+	for _, label := range []string{disk.EFISystemLabel, name.UsrLabel(), disk.OEMLabel, disk.RootLabel} {
+		if _, ok := d.Partitions[label]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *engine) checkUsr() error {
+	path, err := e.disk.Path(e.args.Slot.UsrLabel())
+	if err != nil {
+		return err
+	}
+	partition, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = partition.Close() }()
+	if err := e.args.Usr.Check(partition); err != nil {
+		why := "usr-read-error"
+		if errors.Is(err, verity.ErrMismatch) {
+			why = "usr-hash-mismatch"
+		}
+		return &slotError{why, fmt.Errorf("%s: %w", e.args.Slot.UsrLabel(), err)}
+	}
+	return nil
+}
+
+func (e *engine) growRoot() error {
+	grown, err := e.disk.Grow(sysfs, disk.RootLabel)
+	if err == nil && grown > 0 {
+		e.log.Notice("partition %s grown by %d MiB", disk.RootLabel, grown>>20)
+	}
+	return err
+}
+
+// fail ends a boot that cannot go on: it says why, takes the tries from a slot
+// that is to blame, and restarts the machine.
+func (e *engine) fail(err error) {
+	e.log.Error("%v", err)
+	var blame *slotError
+	if errors.As(err, &blame) {
+		if err := e.store(func(s slot.Store) error { return slot.Fail(s, e.args.Slot, blame.why) }); err != nil {
+			e.log.Error("the reason could not be recorded: %v", err)
+		}
+		e.log.Error("slot %s cannot be used, restarting into the other one", e.args.Slot)
+	} else {
+		e.log.Error("the machine restarts in %v", pause)
+		time.Sleep(pause) // not for an event: for a reader
+	}
+	unix.Sync()
+	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART); err != nil {
+		e.log.Error("restart: %v", err)
+	}
+	select {} // pid 1 must not end: the kernel would panic over the message
+}

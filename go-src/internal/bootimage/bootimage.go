@@ -1,0 +1,95 @@
+// Package bootimage reads what fills a boot partition, BOOT-A or BOOT-B: a tar
+// archive (POSIX ustar) written to the raw partition, which GRUB and tar(1) both
+// read. Its members are vmlinuz, initramfs and slot.cfg, each with a detached
+// OpenPGP signature in a member of the same name with ".sig" added.
+package bootimage
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Members of the archive.
+const (
+	Kernel    = "vmlinuz"
+	Initramfs = "initramfs"
+	Config    = "slot.cfg"
+)
+
+// maxConfig bounds slot.cfg in bytes; an x86 kernel takes 2,048 of command line.
+const maxConfig = 8192
+
+// maxMembers bounds the walk through a damaged archive.
+const maxMembers = 32
+
+// ErrEmpty says that the partition holds no boot image.
+var ErrEmpty = errors.New("no boot image")
+
+// Info is what a slot says of itself in slot.cfg.
+type Info struct {
+	Version string // of the OS
+	Cmdline string // kernel command line without what GRUB adds
+}
+
+// UsrHash returns the root hash of the slot's /usr, in hexadecimal.
+func (i Info) UsrHash() string {
+	for arg := range strings.FieldsSeq(i.Cmdline) {
+		if hash, ok := strings.CutPrefix(arg, "usrhash="); ok {
+			return hash
+		}
+	}
+	return ""
+}
+
+// ReadInfo finds slot.cfg in the archive and reads it. The signature is not
+// checked: that is GRUB's work, before it boots the slot.
+func ReadInfo(r io.Reader) (Info, error) {
+	archive := tar.NewReader(r)
+	for range maxMembers {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return Info{}, fmt.Errorf("boot image: %w", err)
+		}
+		if header.Name != Config {
+			continue
+		}
+		if header.Size > maxConfig {
+			return Info{}, fmt.Errorf("boot image: %s of %d bytes is too large", Config, header.Size)
+		}
+		text, err := io.ReadAll(archive)
+		if err != nil {
+			return Info{}, fmt.Errorf("boot image: %s: %w", Config, err)
+		}
+		return parseConfig(string(text))
+	}
+	return Info{}, ErrEmpty
+}
+
+// parseConfig reads the `set name="value"` lines of slot.cfg.
+func parseConfig(text string) (Info, error) {
+	var info Info
+	for line := range strings.Lines(text) {
+		assignment, ok := strings.CutPrefix(strings.TrimSpace(line), "set ")
+		if !ok {
+			continue
+		}
+		name, value, _ := strings.Cut(assignment, "=")
+		value = strings.Trim(value, `"`)
+		switch name {
+		case "slot_version":
+			info.Version = value
+		case "slot_cmdline":
+			info.Cmdline = value
+		}
+	}
+	if info.Version == "" || info.Cmdline == "" {
+		return Info{}, fmt.Errorf("boot image: %s lacks slot_version or slot_cmdline", Config)
+	}
+	return info, nil
+}

@@ -1,0 +1,99 @@
+// Package disk finds the product's partitions by their GPT labels and grows the
+// last one to the end of its disk.
+package disk
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Labels of the partitions that are not a slot's.
+const (
+	EFISystemLabel = "EFI-SYSTEM"
+	OEMLabel       = "OEM"
+	RootLabel      = "ROOT"
+)
+
+// Disk is a block device with partitions.
+type Disk struct {
+	Name       string            // of the device, such as "vda"
+	Partitions map[string]string // device names by label, such as "ROOT": "vda8"
+}
+
+// Path returns the device node of the labelled partition.
+func (d Disk) Path(label string) (string, error) {
+	name, ok := d.Partitions[label]
+	if !ok {
+		return "", fmt.Errorf("disk %s has no partition %s", d.Name, label)
+	}
+	return "/dev/" + name, nil
+}
+
+// List returns the disks that the kernel knows, by name, each with its labelled
+// partitions. sys is where sysfs is mounted.
+func List(sys string) ([]Disk, error) {
+	names, err := filepath.Glob(filepath.Join(sys, "block", "*"))
+	if err != nil {
+		return nil, err
+	}
+	disks := make([]Disk, 0, len(names))
+	for _, path := range names {
+		d := Disk{Name: filepath.Base(path), Partitions: map[string]string{}}
+		events, err := filepath.Glob(filepath.Join(path, d.Name+"*", "uevent"))
+		if err != nil {
+			return nil, err
+		}
+		for _, event := range events {
+			properties, err := readProperties(event)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // the device has just left
+			}
+			if err != nil {
+				return nil, err
+			}
+			if label := properties["PARTNAME"]; label != "" {
+				d.Partitions[label] = properties["DEVNAME"]
+			}
+		}
+		disks = append(disks, d)
+	}
+	slices.SortFunc(disks, func(a, b Disk) int { return strings.Compare(a.Name, b.Name) })
+	return disks, nil
+}
+
+// readProperties reads the KEY=value lines of a uevent file.
+func readProperties(path string) (map[string]string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	properties := map[string]string{}
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		if key, value, ok := strings.Cut(lines.Text(), "="); ok {
+			properties[key] = value
+		}
+	}
+	return properties, lines.Err()
+}
+
+// PartitionNumber returns the number of the labelled partition.
+func (d Disk) PartitionNumber(sys, label string) (int, error) {
+	name, ok := d.Partitions[label]
+	if !ok {
+		return 0, fmt.Errorf("disk %s has no partition %s", d.Name, label)
+	}
+	text, err := os.ReadFile(filepath.Join(sys, "class/block", name, "partition"))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}

@@ -1,0 +1,108 @@
+package disk
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/siderolabs/go-blockdevice/v2/block"
+	"github.com/siderolabs/go-blockdevice/v2/partitioning/gpt"
+)
+
+// growStep is the growth that is worth rewriting the partition table for, in
+// bytes: an alignment remainder at the end of the disk is not.
+const growStep = 4 << 20
+
+// Grow extends the labelled partition to the end of the disk, moves the backup
+// partition table there and tells the kernel. It returns by how many bytes the
+// partition grew, 0 where there was no room.
+func (d Disk) Grow(sys, label string) (uint64, error) {
+	number, err := d.PartitionNumber(sys, label)
+	if err != nil {
+		return 0, err
+	}
+	device, err := block.NewFromPath("/dev/"+d.Name, block.OpenForWrite())
+	if err != nil {
+		return 0, fmt.Errorf("open disk %s: %w", d.Name, err)
+	}
+	defer func() { _ = device.Close() }()
+	target, err := gpt.DeviceFromBlockDevice(device)
+	if err != nil {
+		return 0, fmt.Errorf("disk %s: %w", d.Name, err)
+	}
+	grown, err := growPartition(target, number-1)
+	if err != nil {
+		return 0, fmt.Errorf("grow partition %s of disk %s: %w", label, d.Name, err)
+	}
+	return grown, nil
+}
+
+// growPartition grows the partition with the index (from 0). A primary table
+// that a power cut left half written is restored from the backup.
+func growPartition(target gpt.Device, index int) (uint64, error) {
+	device := &safeDevice{Device: target}
+	table, err := gpt.Read(device, gpt.WithSkipPMBR())
+	if err != nil {
+		device.primaryLost = true
+		if table, err = gpt.Read(device, gpt.WithSkipPMBR()); err != nil {
+			return 0, err
+		}
+	}
+	room, err := table.AvailablePartitionGrowth(index)
+	if err != nil {
+		return 0, err
+	}
+	if room < growStep {
+		if !device.primaryLost {
+			return 0, nil
+		}
+		room = 0
+	}
+	if err := table.GrowPartition(index, room); err != nil {
+		return 0, err
+	}
+	return room, table.Write()
+}
+
+// safeDevice makes writing a partition table safe against a power cut: the
+// library writes the primary table first, which for a moment leaves none that is
+// whole. Here the writes wait for Sync and go out from the end of the disk to its
+// start, each on the disk before the next: first all of the backup, then the
+// primary table. The kernel falls back to the backup by its parameter "gpt".
+type safeDevice struct {
+	gpt.Device
+	primaryLost bool // read as if the primary header were empty
+	waiting     []write
+}
+
+type write struct {
+	offset int64
+	data   []byte
+}
+
+func (d *safeDevice) ReadAt(b []byte, offset int64) (int, error) {
+	if d.primaryLost && offset == int64(d.GetSectorSize()) {
+		clear(b)
+		return len(b), nil
+	}
+	return d.Device.ReadAt(b, offset)
+}
+
+func (d *safeDevice) WriteAt(b []byte, offset int64) (int, error) {
+	d.waiting = append(d.waiting, write{offset, slices.Clone(b)})
+	return len(b), nil
+}
+
+func (d *safeDevice) Sync() error {
+	slices.SortFunc(d.waiting, func(a, b write) int { return cmp.Compare(b.offset, a.offset) })
+	for _, w := range d.waiting {
+		if _, err := d.Device.WriteAt(w.data, w.offset); err != nil {
+			return err
+		}
+		if err := d.Device.Sync(); err != nil {
+			return err
+		}
+	}
+	d.waiting = nil
+	return nil
+}

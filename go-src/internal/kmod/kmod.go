@@ -1,0 +1,113 @@
+// Package kmod loads the kernel modules that the machine's devices ask for. In
+// the initramfs it does what udev does later.
+package kmod
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/u-root/u-root/pkg/kmodule"
+	"golang.org/x/sys/unix"
+)
+
+// alias is a line of modules.alias: devices whose modalias matches the pattern
+// want the module.
+type alias struct{ pattern, module string }
+
+// Loader loads modules by name or by a device's modalias, each once.
+type Loader struct {
+	prober  *kmodule.Prober
+	aliases []alias
+	asked   map[string]bool
+	Log     func(format string, args ...any)
+}
+
+// NewLoader reads the module index below dir/$(uname -r). A kernel without
+// modules, everything built in, is fine.
+func NewLoader(dir string, log func(format string, args ...any)) (*Loader, error) {
+	l := &Loader{asked: map[string]bool{}, Log: log}
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return nil, fmt.Errorf("uname: %w", err)
+	}
+	index := filepath.Join(dir, unix.ByteSliceToString(uts.Release[:]))
+	file, err := os.Open(filepath.Join(index, "modules.alias"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	if l.aliases, err = parseAliases(file); err != nil {
+		return nil, fmt.Errorf("%s: %w", file.Name(), err)
+	}
+	l.prober, err = kmodule.NewProber(kmodule.ProbeOpts{})
+	return l, err
+}
+
+// parseAliases reads lines "alias PATTERN MODULE".
+func parseAliases(r io.Reader) ([]alias, error) {
+	var aliases []alias
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		if fields := strings.Fields(lines.Text()); len(fields) == 3 && fields[0] == "alias" {
+			aliases = append(aliases, alias{fields[1], fields[2]})
+		}
+	}
+	return aliases, lines.Err()
+}
+
+// Load loads the named modules and what they depend on. One that is built in or
+// not shipped is passed over: the step that needs it says what is missing.
+func (l *Loader) Load(names ...string) {
+	for _, name := range names {
+		if l.prober == nil || l.asked[name] {
+			continue
+		}
+		l.asked[name] = true
+		if err := l.prober.Probe(name, ""); err != nil {
+			l.Log("module %s: %v", name, err)
+		}
+	}
+}
+
+// LoadFor loads the modules for a device's modalias.
+func (l *Loader) LoadFor(modalias string) {
+	if modalias == "" || l.asked[modalias] {
+		return
+	}
+	l.asked[modalias] = true
+	for _, a := range l.aliases {
+		if matches(a.pattern, modalias) {
+			l.Load(a.module)
+		}
+	}
+}
+
+// matches compares as fnmatch(3) does: unlike in paths, '*' spans '/'.
+func matches(pattern, modalias string) bool {
+	slash := strings.NewReplacer("/", "\x01")
+	ok, err := path.Match(slash.Replace(pattern), slash.Replace(modalias))
+	return ok && err == nil
+}
+
+// Coldplug loads modules for all devices that sysfs lists already.
+func (l *Loader) Coldplug(sys string) error {
+	return filepath.WalkDir(filepath.Join(sys, "devices"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.Name() != "modalias" {
+			return nil // devices come and go while we look
+		}
+		if text, err := os.ReadFile(path); err == nil {
+			l.LoadFor(strings.TrimSpace(string(text)))
+		}
+		return nil
+	})
+}

@@ -1,0 +1,72 @@
+#!/bin/bash
+# Shapes a base's root tree into CoreOS. Buildroot runs it under fakeroot on a
+# copy of TARGET_DIR (BR2_ROOTFS_POST_FAKEROOT_SCRIPT), the dev flavour as root;
+# nothing here may ask which. Afterwards TREE/usr is the whole system.
+#
+#   post-fakeroot.sh TREE
+#
+# COREOS_VERSION, COREOS_GROUP and SOURCE_DATE_EPOCH come from the Makefile.
+set -euo pipefail
+shopt -s extglob
+
+tree=${1:?usage: post-fakeroot.sh TREE}
+top=$(dirname "$(realpath "$0")")
+board=$top/board/coreos
+version=${COREOS_VERSION:-$(cat "$top/VERSION")}
+group=${COREOS_GROUP:-developer}
+build_id=$(date --utc --date="@${SOURCE_DATE_EPOCH:-0}" +%Y-%m-%d-%H%M)
+
+entries() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"; }
+
+# What a machine that nobody logs into does not need.
+rm -rf "$tree"/usr/share/{doc,man,info,locale,i18n,lintian,bug,bash-completion,zsh,fish,icons,pixmaps,applications,gtk-doc,common-licenses} \
+	"$tree"/usr/lib/*/gconv "$tree"/usr/lib/gconv "$tree"/usr/lib/locale/!(C.utf8) \
+	"$tree"/usr/lib/udev/hwdb.d "$tree"/usr/include \
+	"$tree"/usr/bin/{containerd-shim,containerd-shim-runc-v1} 2>/dev/null || true
+
+# Units that build in /etc what the slot ships ready-made, or ask questions.
+for unit in ldconfig.service systemd-hwdb-update.service systemd-journal-catalog-update.service systemd-firstboot.service; do
+	find "$tree/usr/lib/systemd/system" -name "$unit" -delete
+done
+
+# Kernel modules.
+kernel=$(basename "$(echo "$tree"/usr/lib/modules/*)")
+entries "$board/modules-remove.list" | while read -r path; do
+	rm -rf "$tree/usr/lib/modules/$kernel/kernel/$path"
+done
+depmod --basedir "$tree/usr" "$kernel"
+
+# No set-user-id or set-group-id file without a reason.
+find "$tree/usr" -type f -perm /6000 -printf '/usr/%P\n' | while read -r path; do
+	entries "$board/setuid.list" | cut -f1 | grep -qxF "$path" || chmod ug-s "$tree$path"
+done
+
+# Names.
+cat >"$tree/usr/lib/os-release" <<EOF
+NAME="CoreOS"
+ID=coreos
+VERSION=$version
+VERSION_ID=$version
+BUILD_ID=$build_id
+GROUP=$group
+PRETTY_NAME="CoreOS $version"
+ANSI_COLOR="38;5;75"
+DEFAULT_HOSTNAME=localhost
+EOF
+mkdir -p "$tree/usr/share/coreos"
+cat >"$tree/usr/share/coreos/release" <<EOF
+COREOS_RELEASE_VERSION=$version
+COREOS_RELEASE_BOARD=amd64-usr
+EOF
+echo "GROUP=$group" >"$tree/usr/share/coreos/update.conf"
+
+# /etc becomes the lower layer of the machine's /etc.
+ln -sfn ../usr/lib/os-release "$tree/etc/os-release"
+ln -sfn ../run/systemd/resolve/stub-resolv.conf "$tree/etc/resolv.conf"
+ln -sfn ../proc/self/mounts "$tree/etc/mtab"
+rm -rf "$tree"/etc/{init.d,rc?.d,sv,runit,cron.d,cron.daily,logrotate.d,ufw,update-motd.d,debian_version} \
+	"$tree"/etc/{passwd-,group-,shadow-,gshadow-,subuid-,subgid-,machine-id,.updated,.pwd.lock}
+rm -rf "$tree/usr/share/coreos/etc"
+mv "$tree/etc" "$tree/usr/share/coreos/etc"
+mkdir "$tree/etc"
+ln -sfn ../../oem "$tree/usr/share/oem"

@@ -1,0 +1,68 @@
+#!/bin/bash
+# Makes what is published from a shaped root tree, for both bases alike: the slot
+# images, the disk image and the machine for QEMU. Buildroot's hook
+# BR2_ROOTFS_POST_IMAGE_SCRIPT; the environment is Buildroot's.
+#
+#   post-image.sh IMAGES
+#
+# SHAPED_DIR  the root tree after post-fakeroot.sh
+# HOST_DIR    tools (bin, sbin) and GRUB's modules (lib/grub)
+# IMAGES      has bzImage, bootengine and packages.tsv, and receives the images
+set -euo pipefail
+
+images=${1:?usage: post-image.sh IMAGES}
+top=$(dirname "$(realpath "$0")")
+board=$top/board/coreos
+export PATH="$HOST_DIR/bin:$HOST_DIR/sbin:$PATH"
+export COREOS_VERSION=${COREOS_VERSION:-$(cat "$top/VERSION")}
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0} TZ=UTC LC_ALL=C
+export SIGNING_KEY_DIR=${SIGNING_KEY_DIR:-$BASE_DIR/keys}
+
+# Nothing half-made under a final name: everything is made here first.
+work=$(mktemp -d "$BUILD_DIR/images.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+if [ ! -f "$SIGNING_KEY_DIR/boot.key" ]; then
+	bootkey generate "$SIGNING_KEY_DIR"
+	echo "post-image: made a new signing key in $SIGNING_KEY_DIR"
+fi
+echo "post-image: signing with $SIGNING_KEY_DIR"
+
+"$board/make-slot.sh" "$SHAPED_DIR" "$images/bzImage" "$images/bootengine" "$work"
+"$board/make-loader.sh" "$work"
+
+# empty_ext4 FILE SIZE LABEL makes an empty file system, bit for bit the same each time.
+empty_ext4() {
+	truncate --size="$2" "$work/$1"
+	E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mke2fs -q -t ext4 -L "$3" -U "$4" \
+		-E "hash_seed=$4,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0" $5 "$work/$1"
+}
+empty_ext4 oem.img 64M OEM c05e0000-0000-4000-8000-000000000007 "-O ^has_journal"
+empty_ext4 root.img 1G ROOT c05e0000-0000-4000-8000-000000000008 "-J size=64"
+
+mkdir "$work/root" "$work/tmp" "$work/out"
+if ! genimage --rootpath "$work/root" --tmppath "$work/tmp" --inputpath "$work" --outputpath "$work/out" \
+	--config "$board/genimage.cfg" >"$work/genimage.log" 2>&1; then
+	cat "$work/genimage.log" >&2
+	exit 1
+fi
+disk=$work/out/coreos_production_image.bin
+fallocate --dig-holes "$disk"
+
+# For QEMU: the same disk, larger, so that ROOT has room for containers.
+qemu-img convert -f raw -O qcow2 "$disk" "$work/coreos_production_qemu_image.img"
+qemu-img resize -q "$work/coreos_production_qemu_image.img" 16G
+
+cat >"$work/version.txt" <<EOF
+COREOS_VERSION=$COREOS_VERSION
+COREOS_VERSION_ID=$COREOS_VERSION
+COREOS_BUILD_ID="$(date --utc --date="@$SOURCE_DATE_EPOCH" +%Y-%m-%d-%H%M)"
+COREOS_GROUP=${COREOS_GROUP:-developer}
+EOF
+
+sbom --packages "$images/packages.tsv" --name "CoreOS $COREOS_VERSION" --go "$SHAPED_DIR/usr/bin" \
+	--go "$images/bootengine" >"$work/coreos_production_image.spdx.json"
+
+install -m 755 "$board/coreos_production_qemu.sh" "$work/"
+mv "$disk" "$work"/coreos_production_{boot,usr}.img "$work"/coreos_production_qemu_image.img \
+	"$work"/coreos_production_qemu.sh "$work"/coreos_production_image.spdx.json "$work/version.txt" "$images/"
