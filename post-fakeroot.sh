@@ -24,10 +24,13 @@ rm -rf "$tree"/usr/share/{doc,man,info,locale,i18n,lintian,bug,bash-completion,z
 	"$tree"/usr/lib/udev/hwdb.d "$tree"/usr/include \
 	"$tree"/usr/bin/{containerd-shim,containerd-shim-runc-v1} 2>/dev/null || true
 
-# Units that build in /etc what the slot ships ready-made, or ask questions.
+# Units that build in /etc what the slot ships ready-made, or ask questions;
+# generators that mount the EFI system partition or open ways in besides sshd.socket.
 for unit in ldconfig.service systemd-hwdb-update.service systemd-journal-catalog-update.service systemd-firstboot.service; do
 	find "$tree/usr/lib/systemd/system" -name "$unit" -delete
 done
+rm -f "$tree"/usr/lib/systemd/system-generators/systemd-{gpt-auto,ssh}-generator
+ln -sfn multi-user.target "$tree/usr/lib/systemd/system/default.target"
 
 # Kernel modules.
 kernel=$(basename "$(echo "$tree"/usr/lib/modules/*)")

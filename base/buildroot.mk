@@ -32,7 +32,7 @@ buildroot-clean-up = trap 'rm -rf "$$part"' EXIT && trap 'exit 1' HUP INT TERM
 buildroot-sha256-ok = echo "$(BUILDROOT_SHA256)  $(1)" | sha256sum --check --status
 
 # Buildroot plans its own parallelism and knows other variables by the names
-# our users type, so nothing of this make's flags and overrides reaches it. The
+# our users type, so this make's flags and overrides do not bind it. The
 # lock keeps `make -j` from running it twice on one output.
 BUILDROOT_MAKE = flock --close $(BUILDROOT_O)/.buildroot.lock \
 	env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL \

@@ -21,7 +21,7 @@ coreos-go-rebuild: $(addsuffix -rebuild,$(filter $(COREOS_GO_PACKAGES),$(PACKAGE
 define COREOS_LIST_PACKAGES
 	mkdir -p $(BINARIES_DIR)
 	printf '%s\t%s\t%s\t%s\n' \
-		$(foreach p,$(sort $(filter-out host-% $(COREOS_GO_PACKAGES),$(PACKAGES))), \
+		$(foreach p,$(sort $(filter-out host-% linux-headers $(COREOS_GO_PACKAGES),$(PACKAGES))), \
 			$(call coreos-list-package,$(p),$(call UPPERCASE,$(p)))) \
 		> $(BINARIES_DIR)/packages.tsv
 endef

@@ -39,9 +39,10 @@ then
 fi
 root=$work/root
 
-# What went in, before the package database leaves.
+# What goes in, before the package database leaves.
 dpkg-query --admindir="$root/var/lib/dpkg" --show \
-	--showformat='${binary:Package}\t${Version}\t${source:Package}\t${source:Version}\n' |
+	--showformat='${Package}\t${Version}\t${source:Package}\t${source:Version}\n' |
+	grep -vf <(strip_comments "$here/remove.list" | sed 's/.*/^&\t/') |
 	LC_ALL=C sort >"$work/packages.tsv"
 
 # Kernel: the seam wants it beside the tree, not in it.

@@ -5,12 +5,12 @@ package main
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"coreos/internal/bootkey"
+	"coreos/internal/sourcedate"
 )
 
 func main() {
@@ -61,13 +61,9 @@ func main() {
 }
 
 func signAll(dir string, paths []string) error {
-	when := time.Now()
-	if epoch := os.Getenv("SOURCE_DATE_EPOCH"); epoch != "" {
-		seconds, err := strconv.ParseInt(epoch, 10, 64)
-		if err != nil {
-			return fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
-		}
-		when = time.Unix(seconds, 0)
+	when, err := sourcedate.Now()
+	if err != nil {
+		return err
 	}
 	key, err := bootkey.Load(dir)
 	if err != nil {

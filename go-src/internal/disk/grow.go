@@ -7,6 +7,7 @@ import (
 
 	"github.com/siderolabs/go-blockdevice/v2/block"
 	"github.com/siderolabs/go-blockdevice/v2/partitioning/gpt"
+	"golang.org/x/sys/unix"
 )
 
 // growStep is the growth that is worth rewriting the partition table for, in
@@ -87,6 +88,10 @@ func (d *safeDevice) ReadAt(b []byte, offset int64) (int, error) {
 	}
 	return d.Device.ReadAt(b, offset)
 }
+
+// KernelPartitionDelete refuses, which makes the library resize the partitions
+// where they are: one that is removed and added again has lost its label in sysfs.
+func (d *safeDevice) KernelPartitionDelete(int) error { return unix.EBUSY }
 
 func (d *safeDevice) WriteAt(b []byte, offset int64) (int, error) {
 	d.waiting = append(d.waiting, write{offset, slices.Clone(b)})

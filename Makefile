@@ -1,0 +1,125 @@
+# The only entry point: `make help` lists what it does.
+#
+# A flavour is chosen by `make <flavour>_defconfig`; it names the base on which the
+# same OS is assembled: Debian's packages (base/debian.mk) or Buildroot
+# (base/buildroot.mk). Both leave their images in $(O)/images.
+
+TOP := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+O ?= $(TOP)/output
+override O := $(abspath $(O))
+GO ?= go
+RUN ?=
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# What goes into the images from outside the tree. The time is that of the last
+# commit, so that the same commit gives the same images.
+export COREOS_VERSION ?= $(shell cat $(TOP)/VERSION)
+export COREOS_GROUP ?= developer
+export SOURCE_DATE_EPOCH ?= $(shell git -C $(TOP) log -1 --format=%ct 2>/dev/null || stat --format=%Y $(TOP)/VERSION)
+export SIGNING_KEY_DIR ?= $(O)/keys
+override SIGNING_KEY_DIR := $(abspath $(SIGNING_KEY_DIR))
+IMAGE ?= $(O)/images/coreos_production_qemu_image.img
+
+include $(TOP)/base/buildroot.mk
+include $(TOP)/base/debian.mk
+
+flavours := $(patsubst $(TOP)/configs/%,%,$(wildcard $(TOP)/configs/*_defconfig))
+.PHONY: all run test lint unit smoke soak bench flash host-tools clean distclean help $(flavours)
+
+# base prints which base the output directory is configured for.
+base = $$(if grep -qs '^BR2_COREOS_BASE_DEBIAN=y' $(O)/.config; then echo debian; else echo buildroot; fi)
+need-config = @[ -f $(O)/.config ] || { echo "error: $(O) is not configured: run one of: $(addprefix make ,$(addsuffix ;,$(flavours)))" >&2; exit 1; }
+submake = $(MAKE) --no-print-directory -f $(TOP)/Makefile O=$(O)
+
+$(flavours):
+	@new=$$(if grep -q '^BR2_COREOS_BASE_DEBIAN=y' $(TOP)/configs/$@; then echo debian; else echo buildroot; fi); \
+	if [ -f $(O)/.config ] && [ "$$new" != "$(base)" ]; then \
+		echo "error: $(O) holds a build on the other base: run make clean, or set O= to another directory" >&2; exit 1; fi; \
+	$(submake) $$new-defconfig DEFCONFIG=$@
+
+# One build at a time in an output directory.
+all: $(filter %_defconfig,$(MAKECMDGOALS))
+	$(need-config)
+	@[ "$(base)" = buildroot ] || $(TOP)/base/host-tools.sh check
+	@flock $(O)/.lock $(submake) $(base)-build
+	@echo "images are in $(O)/images"
+
+menuconfig source show-info legal-info savedefconfig linux-menuconfig: FORCE
+	$(need-config)
+	@[ "$(base)" = buildroot ] || { echo "error: make $@ is Buildroot's; the dev flavour is configured in configs/ and base/debian/*.list" >&2; exit 1; }
+	@$(submake) buildroot-$@
+.PHONY: FORCE menuconfig source show-info legal-info savedefconfig linux-menuconfig
+FORCE:
+
+host-tools:
+	@$(TOP)/base/host-tools.sh install
+
+# An output directory that nobody configured gets the dev flavour.
+.PHONY: image
+image: host-tools
+	@[ -f $(O)/.config ] || $(submake) coreos_x86_64_dev_defconfig
+	@$(submake) all
+
+run: image
+	@$(O)/images/coreos_production_qemu.sh
+
+# Each step of the tests says how long it took.
+phase = @start=$$(date +%s); $(submake) $(1) || exit 1; \
+	printf '%-10s %4d s\n' '$(1)' $$(($$(date +%s) - start)) >>$(O)/test-times
+
+test: host-tools
+	@mkdir -p $(O) && rm -f $(O)/test-times
+	$(call phase,lint)
+	$(call phase,unit)
+	$(call phase,image)
+	$(call phase,smoke)
+	@echo "where the time went:"; cat $(O)/test-times
+
+scripts := $(wildcard $(TOP)/*.sh $(TOP)/base/*.sh $(TOP)/base/*/*.sh $(TOP)/board/*/*.sh $(TOP)/br2-external/*.sh) $(TOP)/.ci/run
+lint:
+	@shellcheck $(scripts) $$(grep -rlI '^#!/bin/.*sh' $(TOP)/rootfs-overlay)
+	@cd $(TOP)/go-src && bad=$$(gofmt -l .) && [ -z "$$bad" ] || { echo "error: run gofmt -w on: $$bad" >&2; exit 1; }
+	@cd $(TOP)/go-src && $(GO) vet ./... && $(GO) tool staticcheck ./...
+
+unit:
+	@cd $(TOP)/go-src && $(GO) test -race ./cmd/... ./internal/...
+
+# Black-box tests; RUN= names one (a regular expression), IMAGE= another image.
+smoke soak bench: host-tools
+	@[ -f $(IMAGE) ] || { echo "error: there is no $(IMAGE): run make first" >&2; exit 1; }
+	@cd $(TOP)/go-src && COREOS_TOP=$(TOP) COREOS_OUTPUT=$(O) COREOS_IMAGE=$(abspath $(IMAGE)) \
+		$(GO) test -v -count=1 -timeout=8h ./test/$@ -run '$(if $(RUN),/$(RUN),.)'
+
+flash:
+	@$(TOP)/board/coreos/flash.sh "$(O)/images/coreos_production_image.bin" "$(DISK)"
+
+clean:
+	@if [ -d $(O) ]; then find $(O) -mindepth 1 -maxdepth 1 ! -name keys ! -name dl -exec rm -rf {} +; fi
+
+distclean:
+	@rm -rf $(O)
+
+help:
+	@echo 'Flavours (then run make):'
+	@echo '  coreos_x86_64_dev_defconfig  on Debian packages: a minute; for development and CI'
+	@echo '  coreos_x86_64_defconfig      from source, by Buildroot: for releases'
+	@echo
+	@echo 'Targets:'
+	@echo '  all (default)  build the images into output/images'
+	@echo '  run            build (the dev flavour, if none was chosen) and boot it in QEMU'
+	@echo '  test           lint, unit tests, and the smoke tests on a fresh image'
+	@echo '  smoke          boot machines in QEMU; RUN=name runs one test, IMAGE=file tests another image'
+	@echo '  soak           the long tests'
+	@echo '  bench          sizes and times, beside a stock Debian with Docker'
+	@echo '  flash          write the image to a disk: make flash DISK=/dev/sdX [YES=1]'
+	@echo '  host-tools     install the tools that the build host lacks (Debian, as root)'
+	@echo '  menuconfig source show-info savedefconfig linux-menuconfig legal-info'
+	@echo '                 as in Buildroot (release flavour)'
+	@echo '  clean          remove the output, except keys and downloads; distclean: all of it'
+	@echo
+	@echo 'Variables: O=dir (output), SIGNING_KEY_DIR=dir, COREOS_VERSION, COREOS_GROUP,'
+	@echo '  SOURCE_DATE_EPOCH, DEBIAN_MIRROR=url (dev), BUILDROOT_DIR=dir, BR2_DL_DIR=dir (release)'

@@ -1,0 +1,74 @@
+# The dev base: Debian's binary packages in the shape that Buildroot's steps have.
+#
+# Included by the top-level Makefile, which defines TOP and O and exports what the
+# shared scripts read. Stages, each with what it depends on, so that a change in a
+# daemon repeats none of the base's work:
+#
+#   base    the root tree of Debian's packages                 (minutes, once)
+#   go      the commands of go-src                             (go build)
+#   target  base + rootfs-overlay + commands, shaped           (seconds)
+#   images  what post-image.sh makes of it                     (seconds)
+
+debian-dir := $(O)/build/debian
+debian-base := $(debian-dir)/base
+debian-go := $(debian-dir)/go
+debian-suite = $(shell sed -n 's/^BR2_COREOS_DEBIAN_SUITE="\(.*\)"/\1/p' $(O)/.config)
+
+# Commands of go-src that are not for the machine's /usr/bin.
+debian-host-commands := bootkey sbom
+debian-initramfs-commands := bootengine
+
+.PHONY: debian-defconfig
+debian-defconfig:
+	@mkdir -p $(O)
+	@cmp -s $(TOP)/configs/$(DEFCONFIG) $(O)/.config || cp $(TOP)/configs/$(DEFCONFIG) $(O)/.config
+
+.PHONY: debian-build
+debian-build: debian-room $(debian-dir)/images.stamp
+
+# 4 GiB: the base twice, the target, the images before and after.
+.PHONY: debian-room
+debian-room:
+	@mkdir -p $(O)/images $(O)/host/bin $(O)/host/lib $(debian-go)
+	@room=$$(df --output=avail -k $(O) | tail -n 1); [ "$$room" -gt 4194304 ] || { \
+		echo "error: $(O) has $$((room / 1024)) MiB left, a build needs 4096: free some, or set O= to another disk" >&2; exit 1; }
+
+$(debian-base).stamp: $(O)/.config $(wildcard $(TOP)/base/debian/*) | debian-room
+	@echo "base: Debian $(debian-suite)"
+	@$(TOP)/base/debian/bootstrap.sh $(debian-suite) $(debian-base) $(O)/images
+	@touch $@
+
+# Go knows best what changed; the binaries keep their time when nothing did.
+.PHONY: debian-go
+debian-go: | debian-room
+	@cd $(TOP)/go-src && CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o $(debian-go)/new/ ./cmd/...
+	@for binary in $(debian-go)/new/*; do \
+		cmp -s $$binary $(debian-go)/$${binary##*/} || cp $$binary $(debian-go)/; done
+
+debian-commands := $(patsubst $(TOP)/go-src/cmd/%/,%,$(dir $(wildcard $(TOP)/go-src/cmd/*/main.go)))
+$(addprefix $(debian-go)/,$(debian-commands)): debian-go ;
+
+debian-target-commands := $(filter-out $(debian-host-commands) $(debian-initramfs-commands),$(debian-commands))
+# Directories stand for the symbolic links in them, whose targets are the machine's.
+overlay-files := $(shell find $(TOP)/rootfs-overlay -type f -o -type d)
+
+$(debian-dir)/target.stamp: $(debian-base).stamp $(overlay-files) $(TOP)/post-fakeroot.sh $(TOP)/VERSION \
+		$(TOP)/board/coreos/setuid.list $(TOP)/board/coreos/modules-remove.list \
+		$(addprefix $(debian-go)/,$(debian-target-commands))
+	@echo "target: $(O)/target"
+	@rm -rf $(O)/target $(O)/target.new
+	@cp -a $(debian-base) $(O)/target.new
+	@rsync -a $(TOP)/rootfs-overlay/ $(O)/target.new/
+	@install -m 755 $(addprefix $(debian-go)/,$(debian-target-commands)) $(O)/target.new/usr/bin/
+	@$(TOP)/post-fakeroot.sh $(O)/target.new
+	@mv $(O)/target.new $(O)/target
+	@touch $@
+
+$(debian-dir)/images.stamp: $(debian-dir)/target.stamp $(TOP)/post-image.sh $(wildcard $(TOP)/board/coreos/*) \
+		$(addprefix $(debian-go)/,$(debian-host-commands) $(debian-initramfs-commands)) $(wildcard $(SIGNING_KEY_DIR)/boot.key)
+	@install -m 755 $(addprefix $(debian-go)/,$(debian-host-commands)) $(O)/host/bin/
+	@install -m 755 $(addprefix $(debian-go)/,$(debian-initramfs-commands)) $(O)/images/
+	@ln -sfn /usr/lib/grub $(O)/host/lib/grub
+	@BASE_DIR=$(O) BUILD_DIR=$(O)/build HOST_DIR=$(O)/host BINARIES_DIR=$(O)/images BR2_CONFIG=$(O)/.config \
+		TARGET_DIR=$(O)/target SHAPED_DIR=$(O)/target $(TOP)/post-image.sh $(O)/images
+	@touch $@

@@ -1,0 +1,150 @@
+// Package sbom writes the bill of materials of an image as an SPDX 2.3 document:
+// the base's packages and the Go modules inside our own binaries.
+package sbom
+
+import (
+	"bufio"
+	"cmp"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	spdxjson "github.com/spdx/tools-golang/json"
+	"github.com/spdx/tools-golang/spdx"
+	"github.com/spdx/tools-golang/spdx/v2/common"
+)
+
+// Component is one thing that went into the image.
+type Component struct {
+	Kind    string // package URL type: "deb", "golang", or "generic"
+	Name    string
+	Version string
+	Source  string // source package and its version, if it has another name
+}
+
+// ReadPackages reads a base's packages.tsv: name, version, source name and source
+// version, separated by tabs, a package a line.
+func ReadPackages(r io.Reader) ([]Component, error) {
+	var components []Component
+	lines := bufio.NewScanner(r)
+	for number := 1; lines.Scan(); number++ {
+		fields := strings.Split(lines.Text(), "\t")
+		if len(fields) != 4 || fields[0] == "" || fields[1] == "" {
+			return nil, fmt.Errorf("line %d: want name, version, source and source version, separated by tabs", number)
+		}
+		components = append(components, Component{
+			Kind: "generic", Name: fields[0], Version: fields[1], Source: fields[2] + " " + fields[3],
+		})
+	}
+	return components, lines.Err()
+}
+
+// ReadGo reads the modules that Go binaries were built from. path is a binary or
+// a directory of files, of which those that are Go binaries with module
+// information count.
+func ReadGo(path string) ([]Component, error) {
+	files := []string{path}
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if info.IsDir() {
+		if files, err = filepath.Glob(filepath.Join(path, "*")); err != nil {
+			return nil, err
+		}
+	}
+	var components []Component
+	for _, file := range files {
+		info, err := buildinfo.ReadFile(file)
+		if err != nil {
+			continue // a script, or written in another language
+		}
+		components = append(components, Component{Kind: "golang", Name: "stdlib", Version: strings.TrimPrefix(info.GoVersion, "go")})
+		for _, module := range info.Deps {
+			if module.Replace != nil {
+				module = module.Replace
+			}
+			components = append(components, Component{Kind: "golang", Name: module.Path, Version: module.Version})
+		}
+	}
+	return components, nil
+}
+
+// Write writes the document that names the components of the image called name,
+// created at the time when. The same input gives the same bytes.
+func Write(w io.Writer, name string, when time.Time, components []Component) error {
+	components = slices.Clone(components)
+	slices.SortFunc(components, func(a, b Component) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
+	})
+	components = slices.Compact(components)
+
+	image := &spdx.Package{
+		PackageName:             name,
+		PackageSPDXIdentifier:   "image",
+		PackageDownloadLocation: "NOASSERTION",
+	}
+	document := &spdx.Document{
+		SPDXVersion:    spdx.Version,
+		DataLicense:    spdx.DataLicense,
+		SPDXIdentifier: "DOCUMENT",
+		DocumentName:   name,
+		CreationInfo: &spdx.CreationInfo{
+			Creators: []common.Creator{{CreatorType: "Tool", Creator: "sbom"}},
+			Created:  when.UTC().Format(time.RFC3339),
+		},
+		Packages:      []*spdx.Package{image},
+		Relationships: []*spdx.Relationship{relation("DOCUMENT", common.TypeRelationshipDescribe, "image")},
+	}
+	digest := sha256.New()
+	for _, c := range components {
+		p := c.spdx()
+		fmt.Fprintln(digest, p.PackageSPDXIdentifier)
+		document.Packages = append(document.Packages, p)
+		document.Relationships = append(document.Relationships, relation("image", common.TypeRelationshipContains, p.PackageSPDXIdentifier))
+	}
+	document.DocumentNamespace = "urn:coreos:sbom:" + hex.EncodeToString(digest.Sum(nil))
+	return spdxjson.Write(document, w, spdxjson.Indent("  "))
+}
+
+func relation(a common.ElementID, kind string, b common.ElementID) *spdx.Relationship {
+	return &spdx.Relationship{
+		RefA: common.MakeDocElementID("", string(a)), RefB: common.MakeDocElementID("", string(b)), Relationship: kind,
+	}
+}
+
+func (c Component) spdx() *spdx.Package {
+	p := &spdx.Package{
+		PackageName:             c.Name,
+		PackageVersion:          c.Version,
+		PackageSPDXIdentifier:   common.ElementID(identifier(c.Kind + "-" + c.Name + "-" + c.Version)),
+		PackageDownloadLocation: "NOASSERTION",
+		PackageSourceInfo:       c.Source,
+	}
+	if c.Kind == "golang" {
+		p.PackageExternalReferences = []*spdx.PackageExternalReference{{
+			Category: common.CategoryPackageManager, RefType: common.TypePackageManagerPURL,
+			Locator: "pkg:golang/" + c.Name + "@" + c.Version,
+		}}
+	}
+	return p
+}
+
+// identifier maps s to the letters that SPDX identifiers may have. The hash keeps
+// apart what would become the same.
+func identifier(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-':
+			return r
+		}
+		return '-'
+	}, s)
+	return clean + "-" + hex.EncodeToString(sum[:4])
+}
