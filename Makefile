@@ -88,11 +88,16 @@ lint:
 unit:
 	@cd $(TOP)/go-src && $(GO) test -race ./cmd/... ./internal/...
 
-# Black-box tests; RUN= names one (a regular expression), IMAGE= another image.
-smoke soak bench: host-tools
-	@[ -f $(IMAGE) ] || { echo "error: there is no $(IMAGE): run make first" >&2; exit 1; }
-	@cd $(TOP)/go-src && COREOS_TOP=$(TOP) COREOS_OUTPUT=$(O) COREOS_IMAGE=$(abspath $(IMAGE)) \
-		$(GO) test -v -count=1 -timeout=8h ./test/$@ -run '$(if $(RUN),/$(RUN),.)'
+# Black-box tests; RUN= names some (a regular expression), IMAGE= another image.
+black-box = @[ -f $(IMAGE) ] || { echo "error: there is no $(IMAGE): run make first" >&2; exit 1; }; \
+	cd $(TOP)/go-src && COREOS_TOP=$(TOP) COREOS_OUTPUT=$(O) COREOS_IMAGE=$(abspath $(IMAGE)) \
+		$(GO) test -v -count=1 -timeout=8h $(1) -run '$(2)$(if $(RUN),/($(RUN)))'
+smoke: host-tools
+	$(call black-box,./test/blackbox,TestSmoke)
+soak: host-tools
+	$(call black-box,./test/blackbox,TestSoak)
+bench: host-tools
+	$(call black-box,./test/bench,TestBench)
 
 flash:
 	@$(TOP)/board/coreos/flash.sh "$(O)/images/coreos_production_image.bin" "$(DISK)"

@@ -24,9 +24,12 @@ rm -rf "$tree"/usr/share/{doc,man,info,locale,i18n,lintian,bug,bash-completion,z
 	"$tree"/usr/lib/udev/hwdb.d "$tree"/usr/include \
 	"$tree"/usr/bin/{containerd-shim,containerd-shim-runc-v1} 2>/dev/null || true
 
-# Units that build in /etc what the slot ships ready-made, or ask questions;
+# Units that build in /etc what the slot ships ready-made, or ask questions, or do
+# at each boot what bootengine has done or what nobody needs before it is used;
 # generators that mount the EFI system partition or open ways in besides sshd.socket.
-for unit in ldconfig.service systemd-hwdb-update.service systemd-journal-catalog-update.service systemd-firstboot.service; do
+for unit in ldconfig.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
+	systemd-firstboot.service systemd-remount-fs.service systemd-udev-load-credentials.service \
+	sys-kernel-config.mount sys-fs-fuse-connections.mount; do
 	find "$tree/usr/lib/systemd/system" -name "$unit" -delete
 done
 rm -f "$tree"/usr/lib/systemd/system-generators/systemd-{gpt-auto,ssh}-generator
@@ -67,9 +70,12 @@ echo "GROUP=$group" >"$tree/usr/share/coreos/update.conf"
 ln -sfn ../usr/lib/os-release "$tree/etc/os-release"
 ln -sfn ../run/systemd/resolve/stub-resolv.conf "$tree/etc/resolv.conf"
 ln -sfn ../proc/self/mounts "$tree/etc/mtab"
-rm -rf "$tree"/etc/{init.d,rc?.d,sv,runit,cron.d,cron.daily,logrotate.d,ufw,update-motd.d,debian_version} \
+rm -rf "$tree"/etc/{modules,modules-load.d/modules.conf,init.d,rc?.d,sv,runit,cron.d,cron.daily,logrotate.d,ufw,update-motd.d,debian_version} \
 	"$tree"/etc/{passwd-,group-,shadow-,gshadow-,subuid-,subgid-,machine-id,.updated,.pwd.lock}
 rm -rf "$tree/usr/share/coreos/etc"
+# Empty, not absent: the machine makes its id, but does not "preset" units, which
+# would copy today's links into the machine's own /etc.
+: >"$tree/etc/machine-id"
 mv "$tree/etc" "$tree/usr/share/coreos/etc"
 mkdir "$tree/etc"
 ln -sfn ../../oem "$tree/usr/share/oem"

@@ -50,7 +50,7 @@ le64 $((core_sector + 1)) | dd of="$work/core.img" bs=1 seek=$((0x1f4)) conv=not
 # UEFI.
 core x86_64-efi "$work/bootx64.efi"
 {
-	printf '# GRUB Environment Block\nORDER=A B\nA_TRIES=3\nA_OK=0\nA_WHY=\nB_TRIES=0\nB_OK=0\nB_WHY=\n'
+	printf '# GRUB Environment Block\nORDER=A B\nA_TRIES=3\nA_OK=0\nA_WHY=\nB_TRIES=0\nB_OK=0\nB_WHY=empty\n'
 	printf '%1024s' '' | tr ' ' '#'
 } | head -c 1024 >"$work/grubenv"
 efi=$work/efi-system.img

@@ -12,9 +12,8 @@ import (
 
 // Args is what bootengine takes from the kernel command line.
 type Args struct {
-	Slot    slot.Name   // coreos.slot=A, from GRUB
-	Usr     verity.Root // usrhash=HEX and coreos.usrblocks=N, signed with the slot
-	Skipped string      // coreos.skipped=B:kernel,…: slots that GRUB passed over, and why
+	Slot slot.Name   // coreos.slot=A, from GRUB
+	Usr  verity.Root // usrhash=HEX and coreos.usrblocks=N, signed with the slot
 }
 
 // ParseArgs reads a kernel command line. What decides over the boot may be given
@@ -24,7 +23,7 @@ func ParseArgs(cmdline string) (Args, error) {
 	for arg := range strings.FieldsSeq(cmdline) {
 		name, value, _ := strings.Cut(arg, "=")
 		switch name {
-		case "usrhash", "coreos.slot", "coreos.usrblocks", "coreos.skipped":
+		case "usrhash", "coreos.slot", "coreos.usrblocks":
 			if _, twice := values[name]; twice {
 				return Args{}, fmt.Errorf("%s is given twice", name)
 			}
@@ -46,5 +45,5 @@ func ParseArgs(cmdline string) (Args, error) {
 	if err != nil {
 		return Args{}, err
 	}
-	return Args{Slot: name, Usr: usr, Skipped: values["coreos.skipped"]}, nil
+	return Args{Slot: name, Usr: usr}, nil
 }

@@ -67,12 +67,10 @@ func (e *engine) boot() error {
 	if e.args, err = ParseArgs(string(cmdline)); err != nil {
 		return fmt.Errorf("kernel command line: %w", err)
 	}
-	if e.args.Skipped != "" {
-		e.log.Notice("the boot loader passed over %s", e.args.Skipped)
-	}
 	if err := e.findDisk(); err != nil {
 		return err
 	}
+	e.reportFallback()
 	if err := e.growRoot(); err != nil {
 		e.log.Warning("%v; going on with the size that it has", err)
 	}
@@ -96,31 +94,37 @@ func (e *engine) findDisk() error {
 		return fmt.Errorf("kernel modules: %w", err)
 	}
 	modules.Load("dm_verity", "erofs", "overlay", "ext4")
-	if err := modules.Coldplug(sysfs); err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), diskWait)
 	defer cancel()
-	for {
-		found, err := e.tryDisks()
-		if found || err != nil {
-			return err
-		}
-		event, err := events.Next(ctx)
-		if errors.Is(err, context.DeadlineExceeded) {
+	found, err := e.coldplug(modules)
+	for !found && err == nil {
+		event, timeout := events.Next(ctx)
+		switch {
+		case errors.Is(timeout, context.DeadlineExceeded):
 			return fmt.Errorf("no disk with partitions %s and %s after %v: is the disk's controller supported?",
 				e.args.Slot.UsrLabel(), disk.RootLabel, diskWait)
-		}
-		if err != nil {
-			return err
-		}
-		modules.LoadFor(event["MODALIAS"])
-		if len(event) == 0 { // some were lost
-			if err := modules.Coldplug(sysfs); err != nil {
-				return err
-			}
+		case timeout != nil:
+			return timeout
+		case len(event) == 0: // some were lost
+			found, err = e.coldplug(modules)
+		default:
+			modules.LoadFor(event["MODALIAS"])
+			found, err = e.tryDisks()
 		}
 	}
+	return err
+}
+
+// coldplug loads drivers for what is there already, until the disk is.
+func (e *engine) coldplug(modules *kmod.Loader) (found bool, err error) {
+	walk := modules.Coldplug(sysfs, func() bool {
+		found, err = e.tryDisks()
+		return found || err != nil
+	})
+	if found || err != nil || walk != nil {
+		return found, errors.Join(err, walk)
+	}
+	return e.tryDisks()
 }
 
 // tryDisks looks for the disk among those that are there. With several copies of
@@ -177,6 +181,20 @@ func (e *engine) checkUsr() error {
 		return &slotError{why, fmt.Errorf("%s: %w", e.args.Slot.UsrLabel(), err)}
 	}
 	return nil
+}
+
+// reportFallback says, for the journal too, why the other slot's turn is over.
+func (e *engine) reportFallback() {
+	err := e.store(func(s slot.Store) error {
+		states, err := slot.Load(s)
+		if reason := states.OutOfTries(e.args.Slot.Other()); err == nil && reason != "" {
+			e.log.Warning("slot %s is out of tries: %s", e.args.Slot.Other(), reason)
+		}
+		return err
+	})
+	if err != nil {
+		e.log.Warning("%v", err)
+	}
 }
 
 func (e *engine) growRoot() error {

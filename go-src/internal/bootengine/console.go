@@ -9,6 +9,10 @@ import (
 // order with what the kernel says, and later the journal.
 type console struct{ kmsg *os.File }
 
+// maxMessage bounds a message in bytes: the kernel refuses records of more than
+// about a thousand (PRINTKRB_RECORD_MAX) as a whole.
+const maxMessage = 900
+
 // Kernel log levels (syslog(2)).
 const (
 	levelError   = 3
@@ -25,7 +29,11 @@ func openConsole() *console {
 }
 
 func (c *console) print(level int, format string, args ...any) {
-	fmt.Fprintf(c.kmsg, "<%d>bootengine: %s\n", level, fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	if len(text) > maxMessage {
+		text = text[:maxMessage] + " …"
+	}
+	fmt.Fprintf(c.kmsg, "<%d>bootengine: %s\n", level, text)
 }
 
 func (c *console) Error(format string, args ...any)   { c.print(levelError, format, args...) }

@@ -104,7 +104,7 @@ func (e *engine) mountRoot() error {
 		}
 		return fmt.Errorf("%w (the data on ROOT is damaged; attach the disk to another machine and run e2fsck on partition %s)", err, disk.RootLabel)
 	}
-	if err := growFilesystem(sysfs, strings.TrimPrefix(path, "/dev/"), sysroot); err != nil {
+	if err := growFilesystem(path, sysroot); err != nil {
 		e.log.Warning("grow the root file system: %v; going on with the size that it has", err)
 	}
 	return nil

@@ -1,10 +1,11 @@
 package bootengine
 
 import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -14,16 +15,21 @@ import (
 // fs/ext4/ext4.h: grow the mounted file system to a number of blocks.
 const ext4ResizeFS = 0x40086610
 
-// growFilesystem grows the ext4 file system mounted at target to the size of its
-// partition, as resize2fs does online. A file system that fills it already is
-// left alone.
-func growFilesystem(sys, partition, target string) error {
-	text, err := os.ReadFile(filepath.Join(sys, "class/block", partition, "size"))
+// growFilesystem grows the ext4 file system on the device, mounted at target, to
+// the size of the device, as resize2fs does online. A file system that fills it
+// already is left alone.
+func growFilesystem(device, target string) error {
+	file, err := os.Open(device)
 	if err != nil {
 		return err
 	}
-	sectors, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	defer func() { _ = file.Close() }()
+	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
+		return err
+	}
+	blocks, err := blocksToGrow(file, size)
+	if err != nil || blocks == 0 {
 		return err
 	}
 	dir, err := os.Open(target)
@@ -31,19 +37,38 @@ func growFilesystem(sys, partition, target string) error {
 		return err
 	}
 	defer func() { _ = dir.Close() }()
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil {
-		return err
-	}
-	blocks := sectors * 512 / uint64(st.Bsize)
-	// statfs leaves out ext4's own blocks (under a tenth): ask only for a growth
-	// that is more than those.
-	if blocks <= st.Blocks+st.Blocks/8 {
-		return nil
-	}
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, dir.Fd(), ext4ResizeFS, uintptr(unsafe.Pointer(&blocks)))
 	if errno != 0 {
-		return errno
+		return fmt.Errorf("to %d blocks: %w", blocks, errno)
 	}
 	return nil
+}
+
+// blocksToGrow returns how many blocks the ext4 file system could have on a device
+// of the size in bytes, 0 if it has them. It reads the superblock (the kernel's
+// Documentation/filesystems/ext4/super.rst).
+func blocksToGrow(device io.ReaderAt, size int64) (uint64, error) {
+	const (
+		start, magic                = 1024, 0xef53
+		has64Bit                    = 0x80
+		atBlocks, atLogBlockSize    = 0x4, 0x18
+		atMagic, atIncompat, atHigh = 0x38, 0x60, 0x150
+	)
+	le := binary.LittleEndian
+	superblock := make([]byte, 1024)
+	if _, err := device.ReadAt(superblock, start); err != nil {
+		return 0, fmt.Errorf("read the superblock: %w", err)
+	}
+	logBlockSize := le.Uint32(superblock[atLogBlockSize:])
+	if le.Uint16(superblock[atMagic:]) != magic || logBlockSize > 6 {
+		return 0, errors.New("not an ext4 file system")
+	}
+	blocks := uint64(le.Uint32(superblock[atBlocks:]))
+	if le.Uint32(superblock[atIncompat:])&has64Bit != 0 {
+		blocks |= uint64(le.Uint32(superblock[atHigh:])) << 32
+	}
+	if room := uint64(size) >> (10 + logBlockSize); room > blocks {
+		return room, nil
+	}
+	return 0, nil
 }

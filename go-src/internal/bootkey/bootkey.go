@@ -99,6 +99,7 @@ func Load(dir string) (*openpgp.Entity, error) {
 	if keys[0].PrivateKey.Encrypted {
 		return nil, fmt.Errorf("signing key %s: export it without a passphrase", path)
 	}
+	keys[0].Subkeys = nil // GRUB is given the primary key alone, so that one must sign
 	return keys[0], nil
 }
 

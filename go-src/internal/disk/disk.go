@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Labels of the partitions that are not a slot's.
@@ -52,7 +54,7 @@ func List(sys string) ([]Disk, error) {
 		}
 		for _, event := range events {
 			properties, err := readProperties(event)
-			if errors.Is(err, fs.ErrNotExist) {
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
 				continue // the device has just left
 			}
 			if err != nil {

@@ -39,30 +39,57 @@ func (d Disk) Grow(sys, label string) (uint64, error) {
 }
 
 // growPartition grows the partition with the index (from 0). A primary table
-// that a power cut left half written is restored from the backup.
+// that a power cut left half written is restored from the backup first.
 func growPartition(target gpt.Device, index int) (uint64, error) {
 	device := &safeDevice{Device: target}
+	device.hidden = device.backupHeader()
 	table, err := gpt.Read(device, gpt.WithSkipPMBR())
 	if err != nil {
-		device.primaryLost = true
-		if table, err = gpt.Read(device, gpt.WithSkipPMBR()); err != nil {
+		if table, err = restorePrimary(device); err != nil {
 			return 0, err
 		}
 	}
-	room, err := table.AvailablePartitionGrowth(index)
-	if err != nil {
+	room, err := roomBehind(table, index)
+	if err != nil || room < growStep {
 		return 0, err
-	}
-	if room < growStep {
-		if !device.primaryLost {
-			return 0, nil
-		}
-		room = 0
 	}
 	if err := table.GrowPartition(index, room); err != nil {
 		return 0, err
 	}
 	return room, table.Write()
+}
+
+// restorePrimary writes the primary table anew from the backup, without touching
+// the backup: until the end of that it is the only table.
+func restorePrimary(device *safeDevice) (*gpt.Table, error) {
+	device.hidden = device.primaryHeader()
+	table, err := gpt.Read(device, gpt.WithSkipPMBR())
+	if err != nil {
+		return nil, fmt.Errorf("neither the primary partition table nor the backup is valid: %w", err)
+	}
+	device.keepBackup = true
+	if err := table.Write(); err != nil {
+		return nil, fmt.Errorf("restore the primary partition table: %w", err)
+	}
+	device.keepBackup = false
+	return table, nil
+}
+
+// roomBehind returns by how many bytes a partition can grow: by none if another
+// lies anywhere behind it, since the library takes partitions to be numbered in
+// the order of their places.
+func roomBehind(table *gpt.Table, index int) (uint64, error) {
+	room, err := table.AvailablePartitionGrowth(index)
+	if err != nil {
+		return 0, err
+	}
+	partitions := table.Partitions()
+	for _, p := range partitions {
+		if p != nil && p.FirstLBA > partitions[index].LastLBA {
+			return 0, nil
+		}
+	}
+	return room, nil
 }
 
 // safeDevice makes writing a partition table safe against a power cut: the
@@ -72,8 +99,9 @@ func growPartition(target gpt.Device, index int) (uint64, error) {
 // primary table. The kernel falls back to the backup by its parameter "gpt".
 type safeDevice struct {
 	gpt.Device
-	primaryLost bool // read as if the primary header were empty
-	waiting     []write
+	hidden     int64 // offset of the header that reads as if it were empty
+	keepBackup bool  // do not write in the half of the disk with the backup table
+	waiting    []write
 }
 
 type write struct {
@@ -81,8 +109,15 @@ type write struct {
 	data   []byte
 }
 
+func (d *safeDevice) primaryHeader() int64 { return int64(d.GetSectorSize()) }
+
+func (d *safeDevice) backupHeader() int64 {
+	sector := int64(d.GetSectorSize())
+	return (int64(d.GetSize())/sector - 1) * sector
+}
+
 func (d *safeDevice) ReadAt(b []byte, offset int64) (int, error) {
-	if d.primaryLost && offset == int64(d.GetSectorSize()) {
+	if offset == d.hidden {
 		clear(b)
 		return len(b), nil
 	}
@@ -94,6 +129,9 @@ func (d *safeDevice) ReadAt(b []byte, offset int64) (int, error) {
 func (d *safeDevice) KernelPartitionDelete(int) error { return unix.EBUSY }
 
 func (d *safeDevice) WriteAt(b []byte, offset int64) (int, error) {
+	if d.keepBackup && offset > int64(d.GetSize()/2) {
+		return len(b), nil
+	}
 	d.waiting = append(d.waiting, write{offset, slices.Clone(b)})
 	return len(b), nil
 }

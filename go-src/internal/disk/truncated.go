@@ -3,19 +3,27 @@ package disk
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 )
 
-// gptSector is the size of a logical sector in the product's image, in bytes.
-const gptSector = 512
+// Geometry of a GPT (UEFI 2.10, section 5.3) as the product's image has it.
+const (
+	gptSector     = 512 // bytes of a logical sector
+	gptHeaderSize = 92
+	gptEntrySize  = 128
+	gptEntries    = 128
+)
 
 // Truncated tells of a disk that the image was written to although it is
 // smaller than the image: such a disk shows no partitions at all, since the
 // kernel rejects the table. It returns "" when there is none.
-func Truncated(sys string) string {
+func Truncated(sys string) string { return truncated(sys, "/dev") }
+
+func truncated(sys, dev string) string {
 	sizes, _ := filepath.Glob(filepath.Join(sys, "block", "*", "size"))
 	for _, path := range sizes {
 		text, err := os.ReadFile(path)
@@ -27,26 +35,47 @@ func Truncated(sys string) string {
 			continue
 		}
 		name := filepath.Base(filepath.Dir(path))
-		header := make([]byte, gptSector)
-		if err := readAt("/dev/"+name, header, gptSector); err != nil {
+		table := make([]byte, gptSector+gptEntries*gptEntrySize)
+		if err := readAt(filepath.Join(dev, name), table, gptSector); err != nil {
 			continue
 		}
-		if need := imageSectors(header); need > sectors {
+		if need := imageSectors(table); need > sectors {
 			return fmt.Sprintf("disk %s has %d MiB, but the image written to it needs %d MiB: write it to a larger disk",
-				name, sectors*gptSector>>20, (need*gptSector+1<<20-1)>>20)
+				name, mebibytes(sectors), mebibytes(need+mebibyteSectors-1))
 		}
 	}
 	return ""
 }
 
-// imageSectors returns the number of sectors that a GPT header (UEFI 2.10,
-// table 5-5) lays claim to, 0 if it is none.
-func imageSectors(header []byte) uint64 {
-	if string(header[:8]) != "EFI PART" {
+const mebibyteSectors = 1 << 20 / gptSector
+
+func mebibytes(sectors uint64) uint64 { return sectors / mebibyteSectors }
+
+// imageSectors returns the number of sectors that a partition table (header and
+// entries) lays claim to. It is 0 for one that is not the product's: such as that
+// of a larger array, to which the disk belongs, or of a disk that came with data.
+func imageSectors(table []byte) uint64 {
+	const (
+		checksum, alternateLBA, lastUsableLBA = 16, 32, 48 // in the header
+		label                                 = 56         // in an entry
+		most                                  = 1 << 48    // sectors of a disk
+	)
+	le := binary.LittleEndian
+	header, entries := [gptHeaderSize]byte(table), table[gptSector:]
+	sum := le.Uint32(header[checksum:])
+	clear(header[checksum : checksum+4])
+	if string(header[:8]) != "EFI PART" || crc32.ChecksumIEEE(header[:]) != sum {
 		return 0
 	}
-	const alternateLBA, lastUsableLBA = 32, 48
-	return max(binary.LittleEndian.Uint64(header[alternateLBA:]), binary.LittleEndian.Uint64(header[lastUsableLBA:])) + 1
+	labels := map[string]bool{}
+	for ; len(entries) >= gptEntrySize; entries = entries[gptEntrySize:] {
+		labels[strings.ReplaceAll(string(entries[label:gptEntrySize]), "\x00", "")] = true // UTF-16
+	}
+	last := max(le.Uint64(header[alternateLBA:]), le.Uint64(header[lastUsableLBA:]))
+	if !labels[EFISystemLabel] || !labels[OEMLabel] || !labels[RootLabel] || last >= most {
+		return 0
+	}
+	return last + 1
 }
 
 func readAt(path string, b []byte, offset int64) error {

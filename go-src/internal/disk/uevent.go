@@ -62,10 +62,7 @@ func (e *Events) poll(ctx context.Context) error {
 	}
 	timeout := -1
 	if deadline, ok := ctx.Deadline(); ok {
-		timeout = int(time.Until(deadline).Milliseconds()) + 1
-		if timeout < 0 {
-			return context.DeadlineExceeded
-		}
+		timeout = max(0, int(time.Until(deadline).Milliseconds())+1)
 	}
 	_, err := unix.Poll([]unix.PollFd{{Fd: int32(e.fd), Events: unix.POLLIN}}, timeout)
 	if err != nil && !errors.Is(err, unix.EINTR) {

@@ -33,35 +33,54 @@ var ErrFull = errors.New("GRUB environment exceeds one 512-byte sector")
 // Env holds the variables of an environment block.
 type Env map[string]string
 
-// Parse reads an environment block of Size bytes.
+// Parse reads an environment block of Size bytes as GRUB does (grub_envblk_iterate
+// in grub-core/lib/envblk.c): a name is everything up to "=", so that a line
+// without one spoils the next line, too. What has an impossible name is left out.
 func Parse(block []byte) (Env, error) {
 	if len(block) != Size || !bytes.HasPrefix(block, []byte(signature)) {
 		return nil, ErrFormat
 	}
 	env := Env{}
-	var line strings.Builder
-	escaped := false
-	for _, c := range block[len(signature):] {
-		switch {
-		case escaped:
-			line.WriteByte(c)
-			escaped = false
-		case c == '\\':
-			escaped = true
-		case c == '\n':
-			text := line.String()
-			line.Reset()
-			if strings.HasPrefix(text, "#") {
-				continue
+	rest := block[len(signature):]
+	for len(rest) > 0 {
+		var name string // none: a comment
+		if rest[0] != '#' {
+			before, after, found := bytes.Cut(rest, []byte("="))
+			if !found {
+				break
 			}
-			if name, value, ok := strings.Cut(text, "="); ok && name != "" {
-				env[name] = value
-			}
-		default:
-			line.WriteByte(c)
+			name, rest = string(before), after
 		}
+		value, after, found := cutLine(rest)
+		if !found {
+			break
+		}
+		if validName(name) {
+			env[name] = value
+		}
+		rest = after
 	}
 	return env, nil
+}
+
+// cutLine returns the text before the first newline that is not escaped, with
+// escapes undone, and what follows that newline.
+func cutLine(b []byte) (line string, after []byte, found bool) {
+	var text []byte
+	for i := 0; i < len(b); i++ {
+		switch {
+		case b[i] == '\n':
+			return string(text), b[i+1:], true
+		case b[i] == '\\' && i+1 < len(b):
+			i++
+		}
+		text = append(text, b[i])
+	}
+	return "", nil, false
+}
+
+func validName(name string) bool {
+	return name != "" && name[0] != '#' && !strings.ContainsAny(name, "=\\\n\x00")
 }
 
 var escaper = strings.NewReplacer(`\`, `\\`, "\n", "\\\n")
@@ -72,7 +91,7 @@ func (e Env) Format() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(signature)
 	for _, name := range slices.Sorted(maps.Keys(e)) {
-		if name == "" || strings.ContainsAny(name, "=\\\n#") {
+		if !validName(name) {
 			return nil, fmt.Errorf("GRUB environment: bad variable name %q", name)
 		}
 		fmt.Fprintf(&b, "%s=%s\n", name, escaper.Replace(e[name]))

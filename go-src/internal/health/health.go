@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -24,6 +25,9 @@ var Dirs = []string{"/usr/lib/coreos/health.d", "/etc/coreos/health.d"}
 
 // maxOutput bounds what is kept of a check's output, in bytes.
 const maxOutput = 2048
+
+// waitDelay is for what a check left running to close its output.
+const waitDelay = time.Second
 
 // Result is the outcome of one check.
 type Result struct {
@@ -73,20 +77,43 @@ func Run(ctx context.Context, paths []string, timeout time.Duration, env ...stri
 func runOne(ctx context.Context, path string, timeout time.Duration, env []string) Result {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	var output bytes.Buffer
+	var out output
 	command := exec.CommandContext(ctx, path)
 	command.Env = append(os.Environ(), env...)
-	command.Stdout, command.Stderr = &output, &output
-	command.WaitDelay = time.Second // for what the check left running
+	command.Stdout, command.Stderr = &out, &out
+	// A group of its own, so that the time limit ends all that the check started.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+	command.WaitDelay = waitDelay
 	err := command.Run()
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, exec.ErrWaitDelay):
+		err = nil // it succeeded, and something that it left running has its output open
+	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		err = fmt.Errorf("no answer within %v", timeout)
 	}
-	text := strings.TrimSpace(output.String())
-	if len(text) > maxOutput {
-		text = text[:maxOutput] + " …"
+	return Result{Name: filepath.Base(path), Err: err, Output: out.String()}
+}
+
+// output keeps the start of what is written to it.
+type output struct {
+	kept bytes.Buffer
+	cut  bool
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	room := maxOutput - o.kept.Len()
+	o.cut = o.cut || len(b) > room
+	o.kept.Write(b[:min(len(b), room)])
+	return len(b), nil
+}
+
+func (o *output) String() string {
+	text := strings.TrimSpace(strings.ToValidUTF8(o.kept.String(), ""))
+	if o.cut {
+		text += " …"
 	}
-	return Result{Name: filepath.Base(path), Err: err, Output: text}
+	return text
 }
 
 // Failed returns the results of the checks that failed.

@@ -79,34 +79,47 @@ func (l *Loader) Load(names ...string) {
 	}
 }
 
-// LoadFor loads the modules for a device's modalias.
-func (l *Loader) LoadFor(modalias string) {
+// LoadFor loads the modules for a device's modalias. It reports whether there was
+// one to load.
+func (l *Loader) LoadFor(modalias string) bool {
 	if modalias == "" || l.asked[modalias] {
-		return
+		return false
 	}
 	l.asked[modalias] = true
+	loaded := false
 	for _, a := range l.aliases {
-		if matches(a.pattern, modalias) {
+		if !l.asked[a.module] && matches(a.pattern, modalias) {
 			l.Load(a.module)
+			loaded = true
 		}
 	}
+	return loaded
 }
 
-// matches compares as fnmatch(3) does: unlike in paths, '*' spans '/'.
+// flatten hides that path.Match differs from fnmatch(3), which the patterns are
+// made for: '*' spans '/', and "[!" opens a range of what must not be there.
+var flatten = strings.NewReplacer("/", "\x01", "[!", "[^")
+
+// matches compares as fnmatch(3) does.
 func matches(pattern, modalias string) bool {
-	slash := strings.NewReplacer("/", "\x01")
-	ok, err := path.Match(slash.Replace(pattern), slash.Replace(modalias))
+	ok, err := path.Match(flatten.Replace(pattern), flatten.Replace(modalias))
 	return ok && err == nil
 }
 
-// Coldplug loads modules for all devices that sysfs lists already.
-func (l *Loader) Coldplug(sys string) error {
+// Coldplug loads modules for the devices that sysfs lists already, until enough
+// says that it is enough: drivers of devices that the boot does not need are
+// udev's work, later and beside others.
+func (l *Loader) Coldplug(sys string, enough func() bool) error {
 	return filepath.WalkDir(filepath.Join(sys, "devices"), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Name() != "modalias" {
 			return nil // devices come and go while we look
 		}
-		if text, err := os.ReadFile(path); err == nil {
-			l.LoadFor(strings.TrimSpace(string(text)))
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil
+		}
+		if l.LoadFor(strings.TrimSpace(string(text))) && enough() {
+			return fs.SkipAll
 		}
 		return nil
 	})

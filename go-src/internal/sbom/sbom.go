@@ -23,7 +23,7 @@ import (
 
 // Component is one thing that went into the image.
 type Component struct {
-	Kind    string // package URL type: "deb", "golang", or "generic"
+	Kind    string // package URL type: "golang" or "generic"
 	Name    string
 	Version string
 	Source  string // source package and its version, if it has another name
@@ -40,7 +40,7 @@ func ReadPackages(r io.Reader) ([]Component, error) {
 			return nil, fmt.Errorf("line %d: want name, version, source and source version, separated by tabs", number)
 		}
 		components = append(components, Component{
-			Kind: "generic", Name: fields[0], Version: fields[1], Source: fields[2] + " " + fields[3],
+			Kind: "generic", Name: fields[0], Version: fields[1], Source: strings.TrimSpace(fields[2] + " " + fields[3]),
 		})
 	}
 	return components, lines.Err()
@@ -50,27 +50,39 @@ func ReadPackages(r io.Reader) ([]Component, error) {
 // a directory of files, of which those that are Go binaries with module
 // information count.
 func ReadGo(path string) ([]Component, error) {
-	files := []string{path}
-	if info, err := os.Stat(path); err != nil {
+	info, err := os.Stat(path)
+	if err != nil {
 		return nil, err
-	} else if info.IsDir() {
-		if files, err = filepath.Glob(filepath.Join(path, "*")); err != nil {
-			return nil, err
-		}
+	}
+	if !info.IsDir() {
+		return readBinary(path)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
 	}
 	var components []Component
-	for _, file := range files {
-		info, err := buildinfo.ReadFile(file)
+	for _, entry := range entries {
+		modules, err := readBinary(filepath.Join(path, entry.Name()))
 		if err != nil {
 			continue // a script, or written in another language
 		}
-		components = append(components, Component{Kind: "golang", Name: "stdlib", Version: strings.TrimPrefix(info.GoVersion, "go")})
-		for _, module := range info.Deps {
-			if module.Replace != nil {
-				module = module.Replace
-			}
-			components = append(components, Component{Kind: "golang", Name: module.Path, Version: module.Version})
+		components = append(components, modules...)
+	}
+	return components, nil
+}
+
+func readBinary(path string) ([]Component, error) {
+	info, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	components := []Component{{Kind: "golang", Name: "stdlib", Version: strings.TrimPrefix(info.GoVersion, "go")}}
+	for _, module := range info.Deps {
+		if module.Replace != nil {
+			module = module.Replace
 		}
+		components = append(components, Component{Kind: "golang", Name: module.Path, Version: module.Version})
 	}
 	return components, nil
 }
@@ -80,9 +92,13 @@ func ReadGo(path string) ([]Component, error) {
 func Write(w io.Writer, name string, when time.Time, components []Component) error {
 	components = slices.Clone(components)
 	slices.SortFunc(components, func(a, b Component) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version),
+			cmp.Compare(a.Source, b.Source))
 	})
-	components = slices.Compact(components)
+	// An identifier may be there only once.
+	components = slices.CompactFunc(components, func(a, b Component) bool {
+		return a.Kind == b.Kind && a.Name == b.Name && a.Version == b.Version
+	})
 
 	image := &spdx.Package{
 		PackageName:             name,
@@ -101,10 +117,11 @@ func Write(w io.Writer, name string, when time.Time, components []Component) err
 		Packages:      []*spdx.Package{image},
 		Relationships: []*spdx.Relationship{relation("DOCUMENT", common.TypeRelationshipDescribe, "image")},
 	}
-	digest := sha256.New()
+	digest := sha256.New() // of all that the document says, for a name that no other has
+	fmt.Fprintln(digest, name, document.CreationInfo.Created)
 	for _, c := range components {
 		p := c.spdx()
-		fmt.Fprintln(digest, p.PackageSPDXIdentifier)
+		fmt.Fprintln(digest, p.PackageSPDXIdentifier, p.PackageSourceInfo)
 		document.Packages = append(document.Packages, p)
 		document.Relationships = append(document.Relationships, relation("image", common.TypeRelationshipContains, p.PackageSPDXIdentifier))
 	}

@@ -24,8 +24,10 @@ func OnPartition(path string, f func(Store) error) error {
 }
 
 // Running returns the slot that the system runs from and its disk's name.
-func Running() (Name, string, error) {
-	file, err := os.Open(BootRecord)
+func Running() (Name, string, error) { return readRecord(BootRecord) }
+
+func readRecord(path string) (Name, string, error) {
+	file, err := os.Open(path)
 	if err != nil {
 		return "", "", fmt.Errorf("which slot runs is not known (not booted by bootengine?): %w", err)
 	}
@@ -37,9 +39,12 @@ func Running() (Name, string, error) {
 			values[key] = value
 		}
 	}
+	if err := lines.Err(); err != nil {
+		return "", "", fmt.Errorf("%s: %w", path, err)
+	}
 	name, err := ParseName(values["SLOT"])
 	if err != nil {
-		return "", "", fmt.Errorf("%s: %w", BootRecord, err)
+		return "", "", fmt.Errorf("%s: %w", path, err)
 	}
-	return name, values["DISK"], lines.Err()
+	return name, values["DISK"], nil
 }

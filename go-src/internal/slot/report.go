@@ -81,7 +81,7 @@ func (r Report) state() string {
 	if r.Problem != "" {
 		words = append(words, r.Problem)
 	}
-	if r.Why != "" {
+	if r.Why != "" && r.Why != Empty {
 		words = append(words, "failed: "+r.Why)
 	}
 	return or(strings.Join(words, ", "), "-")

@@ -74,11 +74,27 @@ type Store interface {
 // maxWhy bounds a reason in bytes: the whole state has to fit into one sector.
 const maxWhy = 40
 
+// Empty is the reason of a slot that no system was written to yet.
+const Empty = "empty"
+
+// OutOfTries says why a slot with a system has no tries left, "" if it has some.
+// Only who finds the trouble can name it: a kernel that panics or hangs cannot.
+func (s States) OutOfTries(n Name) string {
+	switch state := s.Slots[n]; {
+	case state.Tries > 0 || state.Why == Empty:
+		return ""
+	case state.Why == "":
+		return "it panicked, hung or lost power while starting"
+	default:
+		return state.Why
+	}
+}
+
 // Load reads the state. What is missing or makes no sense counts as GRUB counts
-// it: order A B, no tries, not proven.
+// it: order A B, no tries, not proven; so does all of a destroyed block.
 func Load(store Store) (States, error) {
 	env, err := store.Read()
-	if err != nil {
+	if err != nil && !errors.Is(err, grubenv.ErrFormat) {
 		return States{}, err
 	}
 	return decode(env), nil
@@ -86,21 +102,27 @@ func Load(store Store) (States, error) {
 
 func decode(env grubenv.Env) States {
 	s := States{Order: [2]Name{A, B}, Slots: map[Name]State{}}
-	if strings.HasPrefix(env["ORDER"], string(B)) {
+	if env["ORDER"] == "B A" {
 		s.Order = [2]Name{B, A}
 	}
 	for _, n := range s.Order {
-		tries, err := strconv.Atoi(env[string(n)+"_TRIES"])
-		if err != nil || tries < 0 || tries > MaxTries {
-			tries = 0
-		}
 		s.Slots[n] = State{
-			Tries: tries,
+			Tries: decodeTries(env[string(n)+"_TRIES"]),
 			OK:    env[string(n)+"_OK"] == "1",
 			Why:   env[string(n)+"_WHY"],
 		}
 	}
 	return s
+}
+
+// decodeTries takes what grub.cfg takes: exactly one digit.
+func decodeTries(s string) int {
+	for tries := 1; tries <= MaxTries; tries++ {
+		if s == strconv.Itoa(tries) {
+			return tries
+		}
+	}
+	return 0
 }
 
 func (s States) encode(env grubenv.Env) {
@@ -110,13 +132,9 @@ func (s States) encode(env grubenv.Env) {
 		if state.OK {
 			ok = "1"
 		}
-		why := state.Why
-		if len(why) > maxWhy {
-			why = why[:maxWhy]
-		}
 		env[string(n)+"_TRIES"] = strconv.Itoa(state.Tries)
 		env[string(n)+"_OK"] = ok
-		env[string(n)+"_WHY"] = why
+		env[string(n)+"_WHY"] = state.Why
 	}
 }
 
@@ -150,11 +168,28 @@ func update(store Store, change func(*States) error) error {
 	if err := change(&after); err != nil {
 		return err
 	}
+	after.shorten()
 	if err == nil && before.equal(after) {
 		return nil
 	}
 	after.encode(env)
-	return store.Write(env)
+	err = store.Write(env)
+	if errors.Is(err, grubenv.ErrFull) { // by foreign variables, which grub.cfg does not read
+		env = grubenv.Env{}
+		after.encode(env)
+		err = store.Write(env)
+	}
+	return err
+}
+
+// shorten cuts the reasons to what the environment block has room for.
+func (s States) shorten() {
+	for n, state := range s.Slots {
+		if len(state.Why) > maxWhy {
+			state.Why = strings.ToValidUTF8(state.Why[:maxWhy], "")
+			s.Slots[n] = state
+		}
+	}
 }
 
 func (s States) equal(t States) bool {

@@ -36,9 +36,11 @@ type Root struct {
 // ParseRoot reads a root hash in hexadecimal and checks the number of blocks.
 func ParseRoot(hash string, blocks uint64) (Root, error) {
 	root := Root{Blocks: blocks}
-	if n, err := hex.Decode(root.Hash[:], []byte(hash)); err != nil || n != sha256.Size || len(hash) != 2*sha256.Size {
+	digest, err := hex.DecodeString(hash)
+	if err != nil || len(digest) != sha256.Size {
 		return Root{}, fmt.Errorf("bad root hash %q: want %d hexadecimal digits", hash, 2*sha256.Size)
 	}
+	copy(root.Hash[:], digest)
 	if blocks == 0 || blocks > maxBlocks {
 		return Root{}, fmt.Errorf("bad number of /usr blocks %d", blocks)
 	}

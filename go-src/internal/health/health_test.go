@@ -1,0 +1,200 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// script writes a shell script and returns its path.
+func script(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "check")
+	writeFile(t, path, "#!/bin/sh\n"+text+"\n", 0o755)
+	return path
+}
+
+func writeFile(t *testing.T, path, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestChecks(t *testing.T) {
+	usr, etc := t.TempDir(), t.TempDir()
+	for _, name := range []string{"10-units", "20-docker", "30-network", "40-disk", "50-time"} {
+		writeFile(t, filepath.Join(usr, name), "", 0o755)
+	}
+	writeFile(t, filepath.Join(usr, "README"), "", 0o644)
+	writeFile(t, filepath.Join(usr, ".hidden"), "", 0o755)
+	writeFile(t, filepath.Join(etc, "05-own"), "", 0o700)
+	writeFile(t, filepath.Join(etc, "20-docker"), "", 0o755)
+	writeFile(t, filepath.Join(etc, "50-time"), "", 0o644) // hides, and is no check
+	err := errors.Join(
+		os.Mkdir(filepath.Join(etc, "15-directory"), 0o755),
+		os.Symlink("/dev/null", filepath.Join(etc, "30-network")),
+		os.Symlink("10-units", filepath.Join(usr, "60-link")),
+		os.Symlink("gone", filepath.Join(usr, "70-dangling")), // will fail and be seen
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		filepath.Join(etc, "05-own"), filepath.Join(usr, "10-units"), filepath.Join(etc, "20-docker"),
+		filepath.Join(usr, "40-disk"), filepath.Join(usr, "60-link"), filepath.Join(usr, "70-dangling"),
+	}
+	got, err := Checks([]string{usr, filepath.Join(usr, "missing"), etc})
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+func TestChecksErrors(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "health.d")
+	writeFile(t, file, "", 0o755)
+	if got, err := Checks([]string{file}); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestRun(t *testing.T) {
+	t.Setenv("INHERITED", "1")
+	tests := []struct {
+		name, text string
+		err        string // part of the error
+		output     string
+	}{
+		{"healthy", "exit 0", "", ""},
+		{"failure", "echo no docker >&2; exit 3", "exit status 3", "no docker"},
+		{"both outputs in order", "echo a; echo b >&2; echo c", "", "a\nb\nc"},
+		{"environment", `echo "$INHERITED $COREOS_SLOT_TRIAL"`, "", "1 1"},
+		{"killed", "kill -9 $$", "signal: killed", ""},
+		{"much output", "echo start; head -c 1000000 /dev/zero | tr '\\0' x", "", "start\n" + strings.Repeat("x", maxOutput-6) + " …"},
+		{"output just fits", "head -c 2048 /dev/zero | tr '\\0' x", "", strings.Repeat("x", maxOutput)},
+		{"no input", "cat", "", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			results := Run(context.Background(), []string{script(t, test.text)}, time.Minute, "COREOS_SLOT_TRIAL=1")
+			if len(results) != 1 || results[0].Name != "check" || results[0].Output != test.output {
+				t.Errorf("got %+v, want output %q", results, test.output)
+			}
+			err := results[0].Err
+			if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+				t.Errorf("got error %v, want one with %q", err, test.err)
+			}
+		})
+	}
+}
+
+func TestOutputIsText(t *testing.T) {
+	var o output
+	for range maxOutput {
+		if n, err := o.Write([]byte("€\n")); n != 4 || err != nil {
+			t.Fatalf("wrote %d bytes, %v", n, err)
+		}
+	}
+	if text := o.String(); !utf8.ValidString(text) || len(text) > maxOutput+len(" …") {
+		t.Errorf("%d bytes: %q", len(text), text)
+	}
+}
+
+func TestRunThatCannotStart(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "gone")
+	foreign := filepath.Join(t.TempDir(), "foreign")
+	writeFile(t, foreign, "\x7fELF, but not really", 0o755)
+	results := Run(context.Background(), []string{missing, foreign, script(t, "true")}, time.Minute)
+	if len(results) != 3 || !errors.Is(results[0].Err, os.ErrNotExist) || results[1].Err == nil || results[2].Err != nil {
+		t.Errorf("got %+v", results)
+	}
+	if failed := Failed(results); len(failed) != 2 || failed[0].Name != "gone" || failed[1].Name != "foreign" {
+		t.Errorf("failed: %+v", failed)
+	}
+}
+
+// TestTimeLimit has a check that waits for a child: both must be ended.
+func TestTimeLimit(t *testing.T) {
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	check := script(t, "echo waiting; sleep 1000 & echo $! >"+pidFile+".new; mv "+pidFile+".new "+pidFile+"; wait")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	started := time.Now()
+	results := Run(ctx, []string{check}, 500*time.Millisecond)
+	if took := time.Since(started); took > 30*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if err := results[0].Err; err == nil || err.Error() != "no answer within 500ms" {
+		t.Errorf("got error %v", err)
+	}
+	if results[0].Output != "waiting" {
+		t.Errorf("got output %q", results[0].Output)
+	}
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		t.Skip("the check did not get as far as starting its child:", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(child) }()
+	if ended, err := unix.Poll([]unix.PollFd{{Fd: int32(child), Events: unix.POLLIN}}, 10_000); ended != 1 {
+		_ = unix.Kill(pid, unix.SIGKILL)
+		t.Errorf("the check's child is still running (%v)", err)
+	}
+}
+
+// TestLeftRunning has a healthy check that leaves a process with its output open.
+func TestLeftRunning(t *testing.T) {
+	results := Run(context.Background(), []string{script(t, "sleep 1000 & echo $!")}, time.Minute)
+	pid, err := strconv.Atoi(results[0].Output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	if results[0].Err != nil {
+		t.Errorf("a healthy check counts as failed: %v", results[0].Err)
+	}
+}
+
+func TestRunIsCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	results := Run(ctx, []string{script(t, "exit 0"), script(t, "exit 0")}, time.Minute)
+	if len(Failed(results)) != 2 {
+		t.Errorf("got %+v", results)
+	}
+}
+
+func TestFailedKeepsResults(t *testing.T) {
+	bad := errors.New("bad")
+	results := []Result{{Name: "a"}, {Name: "b", Err: bad}, {Name: "c"}}
+	if failed := Failed(results); len(failed) != 1 || failed[0].Name != "b" {
+		t.Errorf("got %+v", failed)
+	}
+	if results[0].Name != "a" || results[1].Name != "b" || results[2].Name != "c" {
+		t.Errorf("the results became %+v", results)
+	}
+	if failed := Failed(nil); len(failed) != 0 {
+		t.Errorf("got %+v", failed)
+	}
+}

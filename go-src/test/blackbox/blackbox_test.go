@@ -1,0 +1,13 @@
+// Package blackbox holds the tests that boot machines from a built image. Those of
+// the smoke suite are for every change, those of the soak suite take hours.
+package blackbox
+
+import (
+	"testing"
+
+	"coreos/test/suite"
+)
+
+func TestSmoke(t *testing.T) { suite.RunAll(t, suite.Smoke) }
+
+func TestSoak(t *testing.T) { suite.RunAll(t, suite.Soak) }

@@ -1,0 +1,163 @@
+package blackbox
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/crane"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"coreos/test/suite"
+)
+
+func init() {
+	suite.Register(suite.Test{
+		Name: "docker-volume", Machines: 1, Limit: 6 * time.Minute,
+		Does: "pulls an image from a registry, runs it, and its volume survives a reboot",
+		Run:  dockerVolume,
+	})
+}
+
+func dockerVolume(t *suite.T) {
+	reference, authority := serveImage(t)
+	m := running(t)
+	trust := "/etc/docker/certs.d/" + strings.Split(reference, "/")[0]
+	t.Run(m, fmt.Sprintf("mkdir -p %s && cat >%s/ca.crt <<'EOF'\n%sEOF", trust, trust, authority))
+	t.Run(m, "docker pull -q "+reference)
+	t.Equal("storage driver", t.Run(m, "docker info --format '{{.Driver}}'"), "overlay2")
+	run := "docker run --rm -v data:/data " + reference
+	t.Equal("first run", t.Run(m, run), "0 lines before")
+	t.Equal("second run", t.Run(m, run), "1 lines before")
+	reboot(t, m)
+	t.Equal("run after the reboot", t.Run(m, run), "2 lines before")
+}
+
+// appender is the program in the test's image: it says how many lines the file on
+// the volume has and adds one.
+const appender = `package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+)
+
+func main() {
+	f, err := os.OpenFile("/data/lines", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	b, _ := os.ReadFile("/data/lines")
+	fmt.Println(bytes.Count(b, []byte("\n")), "lines before")
+	fmt.Fprintln(f, "line")
+	if err := f.Sync(); err != nil {
+		os.Exit(1)
+	}
+}
+`
+
+// serveImage starts a registry on the host's loopback with an image made here, and
+// returns the image's reference as the machines see it and whom they have to trust.
+func serveImage(t *suite.T) (reference, authority string) {
+	t.Helper()
+	source := filepath.Join(t.Dir, "main.go")
+	binary := filepath.Join(t.Dir, "appender")
+	t.Must(os.WriteFile(source, []byte(appender), 0o644))
+	build := exec.CommandContext(t.Context, "go", "build", "-o", binary, source)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	image, err := imageOf(binary)
+	t.Must(err)
+
+	certificate, authority := certify(t)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}})
+	t.Must(err)
+	quiet := log.New(io.Discard, "", 0)
+	server := &http.Server{Handler: registry.New(registry.Logger(quiet)), ReadHeaderTimeout: time.Minute, ErrorLog: quiet}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+
+	port := listener.Addr().(*net.TCPAddr).Port
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(authority))
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	t.Must(crane.Push(image, fmt.Sprintf("127.0.0.1:%d/appender:1", port), crane.WithTransport(transport)))
+	return fmt.Sprintf("%s:%d/appender:1", hostInMachine, port), authority
+}
+
+// hostInMachine is the host's loopback as QEMU's user network shows it.
+const hostInMachine = "10.0.2.2"
+
+// certify makes a certificate for the registry and returns it with itself, in PEM,
+// as the authority to trust.
+func certify(t *suite.T) (tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	t.Must(err)
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(24 * time.Hour),
+		IPAddresses:           []net.IP{net.ParseIP(hostInMachine), net.IPv4(127, 0, 0, 1)},
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	t.Must(err)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// imageOf makes an image with one static binary as its entry point.
+func imageOf(binary string) (v1.Image, error) {
+	data, err := os.ReadFile(binary)
+	if err != nil {
+		return nil, err
+	}
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	if err := w.WriteHeader(&tar.Header{Name: "appender", Mode: 0o755, Size: int64(len(data))}); err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(data); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	opened, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(layer.Bytes())), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	image, err := mutate.AppendLayers(empty.Image, opened)
+	if err != nil {
+		return nil, err
+	}
+	return mutate.Config(image, v1.Config{Entrypoint: []string{"/appender"}})
+}

@@ -1,0 +1,282 @@
+package blackbox
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"coreos/internal/bootimage"
+	"coreos/internal/bootkey"
+	"coreos/internal/slot"
+	"coreos/internal/verity"
+	"coreos/test/machine"
+	"coreos/test/suite"
+)
+
+// Each fault hits slot A of a machine with two good slots; it has to end up in B,
+// with the reason where the operator looks.
+func init() {
+	for _, member := range []string{bootimage.Kernel, bootimage.Initramfs, bootimage.Config} {
+		why := map[string]string{bootimage.Kernel: "kernel", bootimage.Initramfs: "initramfs", bootimage.Config: "command-line"}[member]
+		registerFault("fault-"+why, "a flipped bit in "+member, 3*time.Minute, fault{
+			damage:  func(t *suite.T, disk *machine.Disk) { flipInBoot(t, disk, slot.A, member) },
+			console: "Slot A cannot be booted: its " + why,
+			why:     "boot-" + why,
+		})
+	}
+	registerFault("fault-usr-data", "a flipped bit in a block of /usr that the boot reads", 5*time.Minute, fault{
+		damage:  flipInSystemd,
+		tries:   2,
+		console: `device-mapper: verity: .*data block \d+ is corrupted`,
+	})
+	registerFault("fault-hash-tree", "a flipped bit in a leaf of the hash tree", 5*time.Minute, fault{
+		damage:  flipInTree,
+		tries:   1,
+		console: `device-mapper: verity: .*metadata block \d+ is corrupted`,
+	})
+	registerFault("fault-usr-zero", "a /usr of zeros", 4*time.Minute, fault{
+		damage:  zeroUsr,
+		console: "bootengine: USR-A: hash tree does not match the root hash",
+		why:     "usr-hash-mismatch",
+	})
+	registerFault("fault-panic", "an initramfs that panics, three times", 5*time.Minute, fault{
+		damage:  panickingInitramfs,
+		tries:   3,
+		console: "(?s)(Kernel panic - not syncing: No working init.*){3}",
+	})
+	suite.Register(suite.Test{
+		Name: "fault-health", Machines: 1, Limit: 10 * time.Minute,
+		Does: "a new slot whose health check fails three times",
+		Run:  failingHealth,
+	})
+	suite.Register(suite.Test{
+		Name: "fault-both", Machines: 1, Limit: 3 * time.Minute,
+		Does: "both slots bad: the console says so, and again after the restart",
+		Run:  bothBad,
+	})
+}
+
+type fault struct {
+	damage  func(*suite.T, *machine.Disk)
+	tries   int    // of slot A before, 3 where it is 0
+	console string // pattern that the console shows on the way
+	why     string // reason for slot A in slotctl and in the journal, "" for none known
+}
+
+func registerFault(name, does string, limit time.Duration, f fault) {
+	suite.Register(suite.Test{Name: name, Does: does, Machines: 1, Limit: limit, Run: func(t *suite.T) {
+		disk := twoSlots(t)
+		if f.tries != 0 {
+			setEnv(t, disk, map[string]string{"A_TRIES": strconv.Itoa(f.tries)})
+		}
+		f.damage(t, disk)
+		m := t.Start(machine.Config{Disk: disk})
+		t.Shows(m, f.console)
+		healthy(t, m)
+		wantSlots(t, m, "B", slotState{Tries: 3, OK: true})
+		a := slots(t, m)["A"]
+		if a.Tries != 0 {
+			t.Errorf("slot A has %d tries left after its fault", a.Tries)
+		}
+		t.Equal("reason", a.Why, f.why)
+		reason := f.why
+		if reason == "" {
+			reason = "it panicked, hung or lost power while starting"
+		}
+		if want := "bootengine: slot A is out of tries: " + reason; !strings.Contains(t.Run(m, "journalctl -b -k --no-pager"), want) {
+			t.Errorf("the journal does not say %q", want)
+		}
+	}})
+}
+
+// flipInBoot changes a bit in the middle of a member of the slot's boot image.
+func flipInBoot(t *suite.T, disk *machine.Disk, name slot.Name, member string) {
+	t.Helper()
+	extent, err := disk.Partition(name.BootLabel())
+	t.Must(err)
+	image, err := os.Open(t.Env.ImageFile("coreos_production_boot.img"))
+	t.Must(err)
+	defer func() { _ = image.Close() }()
+	archive := tar.NewReader(image)
+	for {
+		header, err := archive.Next()
+		t.Must(err)
+		if header.Name == member {
+			offset, err := image.Seek(0, io.SeekCurrent)
+			t.Must(err)
+			t.Must(disk.Flip(extent.Offset + offset + header.Size/2))
+			return
+		}
+	}
+}
+
+// flipInSystemd changes a bit of systemd's own binary, in a block that holds
+// nothing else.
+func flipInSystemd(t *suite.T, disk *machine.Disk) {
+	t.Helper()
+	out, err := exec.Command("dump.erofs", "--path=/lib/systemd/systemd", "-e", t.Env.ImageFile("coreos_production_usr.img")).Output()
+	t.Must(err)
+	// "   0:       0..  102400 |  102400 :   123456.. 225856 |  102400"
+	extent := regexp.MustCompile(`(?m)^\s*0:.*\|.*:\s*(\d+)\.\.`).FindSubmatch(out)
+	if extent == nil {
+		t.Fatalf("dump.erofs shows no extent:\n%s", out)
+	}
+	at, err := strconv.ParseInt(string(extent[1]), 10, 64)
+	t.Must(err)
+	usr, err := disk.Partition(slot.A.UsrLabel())
+	t.Must(err)
+	t.Must(disk.Flip(usr.Offset + at + 100))
+}
+
+// flipInTree changes a bit in the leaf of the hash tree that covers the first
+// blocks of /usr. The levels lie one after the other, the top first.
+func flipInTree(t *suite.T, disk *machine.Disk) {
+	t.Helper()
+	const hashesPerBlock = verity.BlockSize / sha256.Size
+	blocks := usrBlocks(t)
+	start, level := blocks+1, blocks
+	for level = (level + hashesPerBlock - 1) / hashesPerBlock; level > 1; {
+		level = (level + hashesPerBlock - 1) / hashesPerBlock
+		start += level
+	}
+	usr, err := disk.Partition(slot.A.UsrLabel())
+	t.Must(err)
+	t.Must(disk.Flip(usr.Offset + start*verity.BlockSize + 5))
+}
+
+// usrBlocks returns the number of data blocks of the image's /usr.
+func usrBlocks(t *suite.T) int64 {
+	t.Helper()
+	image, err := os.Open(t.Env.ImageFile("coreos_production_boot.img"))
+	t.Must(err)
+	defer func() { _ = image.Close() }()
+	info, err := bootimage.ReadInfo(image)
+	t.Must(err)
+	match := regexp.MustCompile(`coreos\.usrblocks=(\d+)`).FindStringSubmatch(info.Cmdline)
+	if match == nil {
+		t.Fatalf("no coreos.usrblocks in %q", info.Cmdline)
+	}
+	blocks, err := strconv.ParseInt(match[1], 10, 64)
+	t.Must(err)
+	return blocks
+}
+
+func zeroUsr(t *suite.T, disk *machine.Disk) {
+	t.Helper()
+	usr, err := disk.Partition(slot.A.UsrLabel())
+	t.Must(err)
+	t.Must(disk.Zero(usr.Offset, usr.Size/2))
+	t.Must(disk.Zero(usr.Offset+usr.Size/2, usr.Size/2))
+}
+
+// panickingInitramfs gives slot A a boot image, signed with the build's key, whose
+// /init ends at once.
+func panickingInitramfs(t *suite.T, disk *machine.Disk) {
+	t.Helper()
+	work := filepath.Join(t.Dir, "boot")
+	t.Must(os.Mkdir(work, 0o755))
+	members := unpackBoot(t, t.Env.ImageFile("coreos_production_boot.img"))
+	members[bootimage.Initramfs] = newcArchive("init", []byte("#!/nonexistent\n"))
+	key, err := bootkey.Load(keyDir(t))
+	t.Must(err)
+	var image bytes.Buffer
+	archive := tar.NewWriter(&image)
+	for _, name := range []string{bootimage.Config, bootimage.Kernel, bootimage.Initramfs} {
+		path := filepath.Join(work, name)
+		t.Must(os.WriteFile(path, members[name], 0o644))
+		t.Must(bootkey.Sign(key, path, time.Now()))
+		signature, err := os.ReadFile(path + ".sig")
+		t.Must(err)
+		for _, member := range []struct {
+			name string
+			data []byte
+		}{{name + ".sig", signature}, {name, members[name]}} {
+			t.Must(archive.WriteHeader(&tar.Header{Format: tar.FormatUSTAR, Name: member.name, Mode: 0o644, Size: int64(len(member.data))}))
+			_, err := archive.Write(member.data)
+			t.Must(err)
+		}
+	}
+	t.Must(archive.Close())
+	extent, err := disk.Partition(slot.A.BootLabel())
+	t.Must(err)
+	t.Must(disk.Write(extent.Offset, image.Bytes()))
+}
+
+func unpackBoot(t *suite.T, path string) map[string][]byte {
+	t.Helper()
+	image, err := os.Open(path)
+	t.Must(err)
+	defer func() { _ = image.Close() }()
+	members := map[string][]byte{}
+	archive := tar.NewReader(image)
+	for {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return members
+		}
+		t.Must(err)
+		members[header.Name], err = io.ReadAll(archive)
+		t.Must(err)
+	}
+}
+
+// newcArchive makes a cpio archive (format newc) with one executable file.
+func newcArchive(name string, data []byte) []byte {
+	var b bytes.Buffer
+	add := func(name string, mode int, data []byte) {
+		fmt.Fprintf(&b, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%s\x00",
+			1, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name)+1, 0, name)
+		b.Write(make([]byte, (4-b.Len()%4)%4))
+		b.Write(data)
+		b.Write(make([]byte, (4-b.Len()%4)%4))
+	}
+	add(name, 0o100755, data)
+	add("TRAILER!!!", 0, nil)
+	return b.Bytes()
+}
+
+func failingHealth(t *suite.T) {
+	m := running(t)
+	// The operator's own check, which only slot B fails; the one that takes long
+	// is none of this test's business.
+	t.Run(m, `printf '#!/bin/sh\n! grep SLOT=B /run/coreos/boot || { echo no good; exit 1; }\n' >/etc/coreos/health.d/00-not-b &&
+		chmod +x /etc/coreos/health.d/00-not-b && ln -s /dev/null /etc/coreos/health.d/20-container-runtime && slotctl check && slotctl bad B && slotctl next B && sync`)
+	mark := m.Console.Mark()
+	t.Run(m, "systemctl --no-block reboot")
+	m.Disconnect()
+	_, err := m.Console.WaitAfter(t.Context, mark, "(?s)(CoreOS [^,]*, slot B.*){3}CoreOS [^,]*, slot A")
+	t.Must(err)
+	healthy(t, m)
+	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
+	b := slots(t, m)["B"]
+	t.Equal("reason", b.Why, "unhealthy:00-not-b")
+	if b.Tries != 0 || b.OK {
+		t.Errorf("slot B has %d tries, proven %v", b.Tries, b.OK)
+	}
+	log := t.Run(m, "journalctl --no-pager -u slot-health.service")
+	if n := strings.Count(log, "health check 00-not-b failed"); n != 3 {
+		t.Errorf("the journal has the failed check %d times, want 3", n)
+	}
+}
+
+func bothBad(t *suite.T) {
+	disk := twoSlots(t)
+	flipInBoot(t, disk, slot.A, bootimage.Kernel)
+	flipInBoot(t, disk, slot.B, bootimage.Kernel)
+	m := t.Start(machine.Config{Disk: disk})
+	t.Shows(m, "NO SLOT CAN BE BOOTED")
+	mark := m.Console.Mark()
+	t.Must(m.Reset())
+	_, err := m.Console.WaitAfter(t.Context, mark, "(?s)No slot has tries left.*NO SLOT CAN BE BOOTED")
+	t.Must(err)
+}

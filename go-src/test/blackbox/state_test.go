@@ -1,0 +1,109 @@
+package blackbox
+
+import (
+	"os"
+	"strings"
+	"time"
+
+	"coreos/test/machine"
+	"coreos/test/suite"
+)
+
+func init() {
+	suite.Register(suite.Test{
+		Name: "usr-read-only", Machines: 1, Limit: 4 * time.Minute,
+		Does: "/usr cannot be written, nor mounted writable, nor can its device",
+		Run:  usrReadOnly,
+	})
+	suite.Register(suite.Test{
+		Name: "state-survives", Machines: 1, Limit: 8 * time.Minute,
+		Does: "changes in /etc and /var survive; an unchanged default follows the slot",
+		Run:  stateSurvives,
+	})
+	suite.Register(suite.Test{
+		Name: "larger-disk", Machines: 1, Limit: 4 * time.Minute,
+		Does: "ROOT fills a larger disk, and the table is whole afterwards",
+		Run:  largerDisk,
+	})
+	suite.Register(suite.Test{
+		Name: "small-disk", Machines: 1, Limit: 4 * time.Minute,
+		Does: "an image on a disk that is too small says so on the console",
+		Run:  smallDisk,
+	})
+}
+
+func usrReadOnly(t *suite.T) {
+	m := running(t)
+	for _, command := range []string{
+		"touch /usr/x",
+		"touch /usr/bin/docker",
+		"mount -o remount,rw /usr",
+		"dd if=/dev/zero of=/dev/dm-0 bs=4096 count=1 conv=fsync",
+		"blockdev --setrw /dev/dm-0 && dd if=/dev/zero of=/dev/dm-0 bs=4096 count=1 conv=fsync",
+	} {
+		t.Fails(m, command)
+	}
+	t.Equal("type of /usr", t.Run(m, "findmnt -no FSTYPE /usr"), "erofs")
+	t.Equal("set-user-id files", t.Run(m, "find /usr -perm /6000 -type f"), "")
+}
+
+func stateSurvives(t *suite.T) {
+	m := running(t)
+	t.Run(m, "echo mine >/etc/mine && echo mine >/var/lib/mine && echo changed >>/etc/issue && rm /etc/shells && sync")
+	before := t.Run(m, "cat /etc/machine-id /etc/ssh/ssh_host_*.pub")
+	reboot(t, m)
+	t.Equal("/etc/mine", t.Run(m, "cat /etc/mine"), "mine")
+	t.Equal("/var/lib/mine", t.Run(m, "cat /var/lib/mine"), "mine")
+	t.Equal("machine id and host keys", t.Run(m, "cat /etc/machine-id /etc/ssh/ssh_host_*.pub"), before)
+
+	t.Run(m, "systemctl --no-block poweroff")
+	t.Must(m.WaitOff(t.Context))
+	disk := m.Config.Disk
+	variant := newVariant(t)
+	variant.append("usr/share/coreos/etc/profile", "# of the other slot\n")
+	variant.append("usr/share/coreos/etc/issue", "of the other slot\n")
+	variant.append("usr/share/coreos/etc/new-default", "new\n")
+	variant.install(disk, "B", "9999.0.0")
+	setEnv(t, disk, map[string]string{"ORDER": "B A", "B_TRIES": "3", "B_OK": "0", "B_WHY": ""})
+
+	m = t.Start(machine.Config{Name: "after", Disk: disk})
+	healthy(t, m)
+	wantSlots(t, m, "B", slotState{Tries: 3, OK: true})
+	t.Equal("version", t.Run(m, ". /etc/os-release && echo $VERSION_ID"), "9999.0.0")
+	t.Equal("an unchanged default", t.Run(m, "tail -n 1 /etc/profile"), "# of the other slot")
+	t.Equal("a new default", t.Run(m, "cat /etc/new-default"), "new")
+	t.Equal("a changed file", t.Run(m, "tail -n 1 /etc/issue"), "changed")
+	t.Equal("the changes", t.Run(m, "cat /etc/mine /var/lib/mine"), "mine\nmine")
+	t.Fails(m, "test -e /etc/shells")
+}
+
+func largerDisk(t *suite.T) {
+	const gib = 1 << 30
+	raw := t.Env.ImageFile("coreos_production_image.bin")
+	info, err := os.Stat(raw)
+	t.Must(err)
+	disk, err := machine.NewDisk(t.Dir, "large", raw, info.Size()+20*gib)
+	t.Must(err)
+	m := t.Start(machine.Config{Disk: disk})
+	t.Must(m.WaitSSH(t.Context))
+	size := t.Run(m, "df --output=size -B1G / | tail -n1 | tr -d ' '")
+	if size != "20" && size != "21" {
+		t.Errorf("ROOT has %s GiB on a disk with 20 GiB more than the image", size)
+	}
+	t.Equal("label of ROOT in sysfs", t.Run(m, "sed -n s/PARTNAME=//p /sys/class/block/vda8/uevent"), "ROOT")
+	m.Cut()
+	// The second boot finds nothing to do, and a whole table at both ends.
+	m = t.Start(machine.Config{Name: "again", Disk: disk})
+	t.Must(m.WaitSSH(t.Context))
+	if out := t.Run(m, "dmesg"); strings.Contains(out, "GPT:") || strings.Contains(out, "grown by") {
+		t.Errorf("the partition table is not settled:\n%s", out)
+	}
+}
+
+func smallDisk(t *suite.T) {
+	const gib = 1 << 30
+	disk, err := machine.NewDisk(t.Dir, "small", t.Env.ImageFile("coreos_production_image.bin"), 3*gib)
+	t.Must(err)
+	m := t.Start(machine.Config{Disk: disk})
+	t.Shows(m, `disk vda has 3072 MiB, but the image written to it needs \d+ MiB: write it to a larger disk`)
+}

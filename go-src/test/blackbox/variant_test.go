@@ -1,0 +1,87 @@
+package blackbox
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"coreos/internal/slot"
+	"coreos/test/machine"
+	"coreos/test/suite"
+)
+
+// variant is another release: the image's /usr, changed by the test and made into
+// a slot by the build's own script, signed with the build's key.
+type variant struct {
+	t       *suite.T
+	tree    string
+	version string
+}
+
+func newVariant(t *suite.T) *variant {
+	t.Helper()
+	v := &variant{t: t, tree: filepath.Join(t.Dir, "tree")}
+	t.Must(os.MkdirAll(v.tree, 0o755))
+	v.command("fsck.erofs", "--extract="+filepath.Join(v.tree, "usr"), "--overwrite",
+		t.Env.ImageFile("coreos_production_usr.img"))
+	return v
+}
+
+func (v *variant) command(name string, args ...string) {
+	v.t.Helper()
+	command := exec.CommandContext(v.t.Context, name, args...)
+	command.Env = append(os.Environ(), v.environment()...)
+	if out, err := command.CombinedOutput(); err != nil {
+		v.t.Fatalf("%s: %v: %s", name, err, out)
+	}
+}
+
+func (v *variant) environment() []string {
+	output := v.t.Env.Output
+	return []string{
+		"COREOS_VERSION=" + v.version, "SIGNING_KEY_DIR=" + keyDir(v.t), "SOURCE_DATE_EPOCH=1700000000", "HOST_DIR=" + filepath.Join(output, "host"),
+		"PATH=" + filepath.Join(output, "host/bin") + ":" + os.Getenv("PATH"),
+	}
+}
+
+// keyDir is where the key is that the image was signed with.
+func keyDir(t *suite.T) string {
+	t.Helper()
+	dir := os.Getenv("SIGNING_KEY_DIR")
+	if dir == "" {
+		t.Fatal("SIGNING_KEY_DIR is not set: run these tests by make")
+	}
+	return dir
+}
+
+// append adds text to a file of the tree, or makes it.
+func (v *variant) append(path, text string) {
+	v.t.Helper()
+	file, err := os.OpenFile(filepath.Join(v.tree, path), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	v.t.Must(err)
+	_, err = file.WriteString(text)
+	v.t.Must(err)
+	v.t.Must(file.Close())
+}
+
+// install makes the variant's slot images and writes them to a slot of the disk.
+func (v *variant) install(disk *machine.Disk, name slot.Name, version string) {
+	v.t.Helper()
+	release := filepath.Join(v.tree, "usr/lib/os-release")
+	text, err := os.ReadFile(release)
+	v.t.Must(err)
+	v.t.Must(os.WriteFile(release, append(text, "VERSION_ID="+version+"\n"...), 0o644))
+	v.version = version
+	v.command(filepath.Join(v.t.Env.Top, "board/coreos/make-slot.sh"), v.tree,
+		v.t.Env.ImageFile("bzImage"), v.t.Env.ImageFile("bootengine"), v.t.Dir)
+	write(v.t, disk, name.BootLabel(), filepath.Join(v.t.Dir, "coreos_production_boot.img"))
+	write(v.t, disk, name.UsrLabel(), filepath.Join(v.t.Dir, "coreos_production_usr.img"))
+}
+
+// write fills the start of a partition with a file.
+func write(t *suite.T, disk *machine.Disk, label, path string) {
+	t.Helper()
+	extent, err := disk.Partition(label)
+	t.Must(err)
+	t.Must(disk.WriteFile(extent.Offset, path))
+}

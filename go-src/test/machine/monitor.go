@@ -1,0 +1,69 @@
+package machine
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+)
+
+// humanCommand runs a command of QEMU's monitor through QMP and returns what it
+// prints, which for most commands is empty when all went well.
+func (m *Machine) humanCommand(line string) (string, error) {
+	connection, err := net.Dial("unix", m.monitor)
+	if err != nil {
+		return "", fmt.Errorf("QEMU monitor: %w", err)
+	}
+	defer func() { _ = connection.Close() }()
+	lines := bufio.NewScanner(connection)
+	lines.Buffer(nil, 1<<20)
+	lines.Scan() // the greeting
+	if _, err := execute(connection, lines, "qmp_capabilities", nil); err != nil {
+		return "", err
+	}
+	return execute(connection, lines, "human-monitor-command", map[string]any{"command-line": line})
+}
+
+func execute(connection net.Conn, lines *bufio.Scanner, command string, arguments map[string]any) (string, error) {
+	request := map[string]any{"execute": command}
+	if arguments != nil {
+		request["arguments"] = arguments
+	}
+	if err := json.NewEncoder(connection).Encode(request); err != nil {
+		return "", fmt.Errorf("QEMU monitor: %w", err)
+	}
+	for lines.Scan() {
+		var reply struct {
+			Return json.RawMessage
+			Error  *struct{ Desc string }
+		}
+		if err := json.Unmarshal(lines.Bytes(), &reply); err != nil {
+			return "", fmt.Errorf("QEMU monitor: %w", err)
+		}
+		if reply.Error != nil {
+			return "", fmt.Errorf("QEMU monitor: %s: %s", command, reply.Error.Desc)
+		}
+		if reply.Return != nil {
+			var text string
+			_ = json.Unmarshal(reply.Return, &text) // an object where there is no text
+			return text, nil
+		}
+	}
+	return "", fmt.Errorf("QEMU monitor: %s: no answer", command)
+}
+
+// Save stores the machine's whole state in its disk, under a name for
+// Config.LoadVM.
+func (m *Machine) Save(name string) error {
+	out, err := m.humanCommand("savevm " + name)
+	if err == nil && out != "" {
+		err = fmt.Errorf("savevm: %s", out)
+	}
+	return err
+}
+
+// Reset presses the reset button.
+func (m *Machine) Reset() error {
+	_, err := m.humanCommand("system_reset")
+	return err
+}

@@ -1,0 +1,80 @@
+package suite
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"coreos/test/machine"
+)
+
+// shared holds what several tests start from and each would otherwise make anew.
+// Each thing is made by the first test that asks for it.
+type shared struct {
+	dir string
+	mu  sync.Mutex
+	of  map[string]func() (string, error)
+}
+
+func newShared(t *testing.T) *shared {
+	return &shared{dir: t.TempDir(), of: map[string]func() (string, error){}}
+}
+
+// path returns the path of the named thing, made by make if it is not there yet.
+func (s *shared) path(name string, make func(path string) error) (string, error) {
+	s.mu.Lock()
+	once, ok := s.of[name]
+	if !ok {
+		path := filepath.Join(s.dir, name)
+		once = sync.OnceValues(func() (string, error) { return path, make(path) })
+		s.of[name] = once
+	}
+	s.mu.Unlock()
+	path, err := once()
+	if err != nil {
+		return "", fmt.Errorf("%s, which several tests share: %w", name, err)
+	}
+	return path, nil
+}
+
+// DiskFrom makes a throw-away disk over a shared disk, which prepare alters once.
+func (t *T) DiskFrom(name string, prepare func(*machine.Disk)) *machine.Disk {
+	t.Helper()
+	base, err := t.Env.shared.path(name+".qcow2", func(path string) error {
+		disk, err := machine.NewDisk(filepath.Dir(path), name, t.Env.Image, 0)
+		if err == nil {
+			prepare(disk)
+		}
+		return err
+	})
+	t.Must(err)
+	disk, err := machine.NewDisk(t.Dir, "disk", base, 0)
+	t.Must(err)
+	return disk
+}
+
+// savedState is the name of the state within a saved machine's disk.
+const savedState = "ready"
+
+// Restore continues a machine that was saved once, when ready had seen it come up
+// from the disk that boots it; that takes a second instead of a boot.
+func (t *T) Restore(name string, disk func() *machine.Disk, ready func(*machine.Machine)) *machine.Machine {
+	t.Helper()
+	saved, err := t.Env.shared.path("saved-"+name, func(path string) error {
+		from := disk()
+		m := t.Start(machine.Config{Name: "saved-" + name, Disk: from})
+		ready(m)
+		m.Disconnect()
+		if err := m.Save(savedState); err != nil {
+			return err
+		}
+		m.Cut()
+		return os.Rename(from.Path, path)
+	})
+	t.Must(err)
+	copied, err := (&machine.Disk{Path: saved}).Copy(t.Dir, "disk")
+	t.Must(err)
+	return t.Start(machine.Config{Disk: copied, LoadVM: savedState})
+}
