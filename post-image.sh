@@ -31,14 +31,17 @@ echo "post-image: signing with $SIGNING_KEY_DIR"
 "$board/make-slot.sh" "$SHAPED_DIR" "$images/bzImage" "$images/bootengine" "$work"
 "$board/make-loader.sh" "$work"
 
-# empty_ext4 FILE SIZE LABEL makes an empty file system, bit for bit the same each time.
+# empty_ext4 FILE SIZE LABEL UUID OPTION... makes an empty file system, bit for bit
+# the same each time.
 empty_ext4() {
-	truncate --size="$2" "$work/$1"
-	E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mke2fs -q -t ext4 -L "$3" -U "$4" \
-		-E "hash_seed=$4,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0" $5 "$work/$1"
+	local file=$work/$1 size=$2 label=$3 uuid=$4
+	shift 4
+	truncate --size="$size" "$file"
+	E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mke2fs -q -t ext4 -L "$label" -U "$uuid" \
+		-E "hash_seed=$uuid,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0" "$@" "$file"
 }
-empty_ext4 oem.img 64M OEM c05e0000-0000-4000-8000-000000000007 "-O ^has_journal"
-empty_ext4 root.img 1G ROOT c05e0000-0000-4000-8000-000000000008 "-J size=64"
+empty_ext4 oem.img 64M OEM c05e0000-0000-4000-8000-000000000007 -O ^has_journal
+empty_ext4 root.img 1G ROOT c05e0000-0000-4000-8000-000000000008 -J size=64
 
 mkdir "$work/root" "$work/tmp" "$work/out"
 if ! genimage --rootpath "$work/root" --tmppath "$work/tmp" --inputpath "$work" --outputpath "$work/out" \

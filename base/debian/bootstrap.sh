@@ -21,6 +21,7 @@ include=$(strip_comments "$here/packages.list" | paste -sd,)
 # bootengine is the initramfs: keep Debian's from being built only to be thrown
 # away. Documents and translations are never unpacked at all.
 log=$images/debian-base.log
+# shellcheck disable=SC2016 # mmdebstrap sets $1
 if ! mmdebstrap --mode=root --variant=essential --include="$include" \
 	--setup-hook='mkdir -p "$1/etc/initramfs-tools"' \
 	--setup-hook='echo update_initramfs=no >"$1/etc/initramfs-tools/update-initramfs.conf"' \
@@ -63,7 +64,7 @@ rm -rf "$root"/var/lib/dpkg "$root"/var/lib/apt "$root"/var/cache "$root"/var/lo
 	"$root"/usr/share/initramfs-tools "$root"/usr/lib/dracut "$root"/usr/lib/klibc* \
 	"$root"/usr/share/debconf "$root"/usr/share/perl* "$root"/usr/lib/*/perl* \
 	"$root"/usr/share/bug "$root"/usr/share/initramfs-tools \
-	"$root"/boot "$root"/vmlinuz* "$root"/initrd*
+	"${root:?}"/boot "$root"/vmlinuz* "$root"/initrd*
 
 # Debian enables units in its maintainer scripts; what runs on CoreOS is said in
 # one place, rootfs-overlay. Host keys and ids are made by each machine.

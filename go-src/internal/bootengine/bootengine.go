@@ -24,10 +24,11 @@ import (
 )
 
 const (
-	sysroot  = "/sysroot"
-	sysfs    = "/sys"
-	diskWait = 60 * time.Second // for the disk to appear
-	pause    = 30 * time.Second // for somebody to read the console before the next attempt
+	sysroot    = "/sysroot"
+	sysfs      = "/sys"
+	diskWait   = 60 * time.Second // for the disk to appear
+	settleWait = 5 * time.Second  // for the right disk, when a wrong one has appeared
+	pause      = 30 * time.Second // for somebody to read the console before the next attempt
 )
 
 // slotError says that the chosen slot is to blame, with a short reason for the
@@ -96,10 +97,19 @@ func (e *engine) findDisk() error {
 	modules.Load("dm_verity", "erofs", "overlay", "ext4")
 	ctx, cancel := context.WithTimeout(context.Background(), diskWait)
 	defer cancel()
+	var wrong error // what is the matter with the disks seen so far
 	found, err := e.coldplug(modules)
-	for !found && err == nil {
+	for !found {
+		if err != nil && wrong == nil {
+			// The right disk may be slower than a wrong one: a copy, or a smaller one.
+			wrong = err
+			ctx, cancel = context.WithTimeout(ctx, settleWait)
+			defer cancel()
+		}
 		event, timeout := events.Next(ctx)
 		switch {
+		case errors.Is(timeout, context.DeadlineExceeded) && wrong != nil:
+			return wrong
 		case errors.Is(timeout, context.DeadlineExceeded):
 			return fmt.Errorf("no disk with partitions %s and %s after %v: is the disk's controller supported?",
 				e.args.Slot.UsrLabel(), disk.RootLabel, diskWait)
@@ -112,17 +122,17 @@ func (e *engine) findDisk() error {
 			found, err = e.tryDisks()
 		}
 	}
-	return err
+	return nil
 }
 
 // coldplug loads drivers for what is there already, until the disk is.
 func (e *engine) coldplug(modules *kmod.Loader) (found bool, err error) {
 	walk := modules.Coldplug(sysfs, func() bool {
 		found, err = e.tryDisks()
-		return found || err != nil
+		return found
 	})
-	if found || err != nil || walk != nil {
-		return found, errors.Join(err, walk)
+	if found || walk != nil {
+		return found, walk
 	}
 	return e.tryDisks()
 }

@@ -86,11 +86,15 @@ func proven(t *suite.T) *machine.Disk {
 // twoSlots makes a disk with the image's system in both slots, both proven.
 func twoSlots(t *suite.T) *machine.Disk {
 	t.Helper()
-	return t.DiskFrom("two-slots", func(disk *machine.Disk) {
+	return t.DiskFrom("two-slots", bothSlots(t), "disk")
+}
+
+func bothSlots(t *suite.T) func(*machine.Disk) {
+	return func(disk *machine.Disk) {
 		write(t, disk, slot.B.BootLabel(), t.Env.ImageFile("coreos_production_boot.img"))
 		write(t, disk, slot.B.UsrLabel(), t.Env.ImageFile("coreos_production_usr.img"))
 		setEnv(t, disk, map[string]string{"A_OK": "1", "B_TRIES": "3", "B_OK": "1", "B_WHY": ""})
-	})
+	}
 }
 
 // running continues a saved machine that runs slot A of two good ones and is

@@ -47,7 +47,7 @@ type Config struct {
 	CPUs     int      // 2
 	Cmdline  string   // added to the kernel command line
 	LoadVM   string   // name of the saved state to start from
-	Network  string   // multicast group "ADDRESS:PORT" that the machines of a test share
+	Network  string   // from NewNetwork, shared by the machines of a test; none
 	Args     []string // more arguments for QEMU
 }
 
@@ -126,7 +126,7 @@ func (m *Machine) args() []string {
 		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file="+ovmf)
 	}
 	if c.Network != "" {
-		args = append(args, "-nic", "socket,model=virtio-net-pci,mcast="+c.Network)
+		args = append(args, "-nic", "socket,model=virtio-net-pci,mac="+m.MAC()+",mcast="+c.Network)
 	}
 	if c.LoadVM != "" {
 		args = append(args, "-loadvm", c.LoadVM)
@@ -144,6 +144,17 @@ func accelerator() []string {
 	}
 	// QEMU 7.2 corrupts the flags in CMPXCHG16B.
 	return []string{"-accel", "tcg,thread=multi", "-cpu", "max,-cx16"}
+}
+
+// MAC returns the address of the machine's interface on the tests' network. It
+// follows from the SSH port, which no two machines share.
+func (m *Machine) MAC() string { return fmt.Sprintf("52:54:00:c0:%02x:%02x", m.port>>8, m.port&255) }
+
+// NewNetwork names a virtual network for Config.Network: a multicast group on the
+// host's loopback with a port that nobody else uses.
+func NewNetwork() (string, error) {
+	port, err := freePort()
+	return fmt.Sprintf("230.0.0.1:%d,localaddr=127.0.0.1", port), err
 }
 
 func freePort() (int, error) {

@@ -39,8 +39,9 @@ func (s *shared) path(name string, make func(path string) error) (string, error)
 	return path, nil
 }
 
-// DiskFrom makes a throw-away disk over a shared disk, which prepare alters once.
-func (t *T) DiskFrom(name string, prepare func(*machine.Disk)) *machine.Disk {
+// DiskFrom makes the throw-away disk as over the shared disk name, which prepare
+// alters once.
+func (t *T) DiskFrom(name string, prepare func(*machine.Disk), as string) *machine.Disk {
 	t.Helper()
 	base, err := t.Env.shared.path(name+".qcow2", func(path string) error {
 		disk, err := machine.NewDisk(filepath.Dir(path), name, t.Env.Image, 0)
@@ -50,7 +51,7 @@ func (t *T) DiskFrom(name string, prepare func(*machine.Disk)) *machine.Disk {
 		return err
 	})
 	t.Must(err)
-	disk, err := machine.NewDisk(t.Dir, "disk", base, 0)
+	disk, err := machine.NewDisk(t.Dir, as, base, 0)
 	t.Must(err)
 	return disk
 }
