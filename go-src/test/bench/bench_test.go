@@ -187,7 +187,7 @@ func bootOnce(t *testing.T, key *machine.Key, name, image string) boot {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	start := time.Now()
-	m, err := machine.Start(dir, key, machine.Config{Name: name, Disk: disk})
+	m, err := machine.Start(dir, key, machine.Config{Name: name, Disk: disk, CPUs: 2, MemoryMB: 2048})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,6 +50,15 @@ func reboot(t *suite.T, m *machine.Machine) {
 	}
 }
 
+// poweroff presses the power button and waits until the machine is off, which is
+// after all that it had begun to start.
+func poweroff(t *suite.T, m *machine.Machine) {
+	t.Helper()
+	m.Disconnect()
+	t.Must(m.PowerButton())
+	t.Must(m.WaitOff(t.Context))
+}
+
 // slots returns slotctl's reports by slot.
 func slots(t *suite.T, m *machine.Machine) map[string]slotReport {
 	t.Helper()

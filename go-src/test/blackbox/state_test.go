@@ -56,8 +56,7 @@ func stateSurvives(t *suite.T) {
 	t.Equal("/var/lib/mine", t.Run(m, "cat /var/lib/mine"), "mine")
 	t.Equal("machine id and host keys", t.Run(m, "cat /etc/machine-id /etc/ssh/ssh_host_*.pub"), before)
 
-	t.Run(m, "systemctl --no-block poweroff")
-	t.Must(m.WaitOff(t.Context))
+	poweroff(t, m)
 	disk := m.Config.Disk
 	variant := newVariant(t)
 	variant.append("usr/share/coreos/etc/profile", "# of the other slot\n")

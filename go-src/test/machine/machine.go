@@ -44,7 +44,7 @@ type Config struct {
 	Firmware Firmware // BIOS
 	Bus      Bus      // Virtio
 	MemoryMB int      // 1024
-	CPUs     int      // 2
+	CPUs     int      // 1: several machines share the host's processors
 	Cmdline  string   // added to the kernel command line
 	LoadVM   string   // name of the saved state to start from
 	Network  string   // from NewNetwork, shared by the machines of a test; none
@@ -108,7 +108,7 @@ func (m *Machine) args() []string {
 		memory = 1024
 	}
 	if cpus == 0 {
-		cpus = 2
+		cpus = 1
 	}
 	args := []string{
 		"-name", c.Name, "-machine", "q35", "-m", strconv.Itoa(memory), "-smp", strconv.Itoa(cpus),

@@ -62,6 +62,12 @@ func (m *Machine) Save(name string) error {
 	return err
 }
 
+// PowerButton presses the power button, which asks the system to switch itself off.
+func (m *Machine) PowerButton() error {
+	_, err := m.humanCommand("system_powerdown")
+	return err
+}
+
 // Reset presses the reset button.
 func (m *Machine) Reset() error {
 	_, err := m.humanCommand("system_reset")

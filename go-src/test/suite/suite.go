@@ -4,11 +4,14 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,8 +86,9 @@ func lookup(t *testing.T) Env {
 // ImageFile returns the path of another artefact of the image's build.
 func (e Env) ImageFile(name string) string { return filepath.Join(filepath.Dir(e.Image), name) }
 
-// RunAll runs the registered tests of a suite as subtests, several at a time: a machine that
-// waits for a time-out leaves its processors to the others.
+// RunAll runs the registered tests of a suite as subtests, those that take longest
+// first, several at a time: as many machines run as the host has processors, at
+// least two, since one that waits for a time-out leaves its processor to the other.
 func RunAll(t *testing.T, suite Suite) {
 	env := lookup(t)
 	logs := filepath.Join(env.Output, "test-logs", t.Name())
@@ -92,19 +96,27 @@ func RunAll(t *testing.T, suite Suite) {
 		t.Fatal(err)
 	}
 	seats := make(chan struct{}, max(2, runtime.NumCPU()))
-	for _, test := range tests {
-		if test.Suite != suite {
-			continue
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, test := range inOrder(suite) {
+		needed := min(test.Machines, cap(seats))
+		for range needed {
+			seats <- struct{}{}
 		}
-		t.Run(test.Name, func(t *testing.T) {
-			t.Parallel()
-			for range min(test.Machines, cap(seats)) {
-				seats <- struct{}{}
-				defer func() { <-seats }()
+		running.Go(func() {
+			t.Run(test.Name, func(t *testing.T) { runOne(t, env, test, filepath.Join(logs, test.Name)) })
+			for range needed {
+				<-seats
 			}
-			runOne(t, env, test, filepath.Join(logs, test.Name))
 		})
 	}
+}
+
+// inOrder returns the tests of a suite, those with the longest limit first.
+func inOrder(suite Suite) []Test {
+	of := slices.DeleteFunc(slices.Clone(tests), func(t Test) bool { return t.Suite != suite })
+	slices.SortStableFunc(of, func(a, b Test) int { return cmp.Compare(b.Limit, a.Limit) })
+	return of
 }
 
 func runOne(t *testing.T, env Env, test Test, dir string) {
