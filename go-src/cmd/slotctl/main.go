@@ -4,21 +4,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/disk"
-	"coreos/internal/health"
+	"coreos/internal/machine"
 	"coreos/internal/slot"
 )
-
-// errUnhealthy ends "slotctl check" with status 1 after the details were printed.
-var errUnhealthy = errors.New("this machine is not healthy")
 
 func main() {
 	root := &cobra.Command{
@@ -26,54 +22,18 @@ func main() {
 		Short: "Show and choose the slot that boots",
 		Long: "A machine has two slots, A and B, each with a whole system. The boot loader starts\n" +
 			"the first of the order that has tries left. A healthy machine gives its slot all\n" +
-			"tries back (slotctl check --mark); one that fails falls over to the other slot.",
+			"tries back (slotctl check --mark); one that fails falls over to the other slot.\n\n" +
+			"Exit status: 0 when all went well, 1 otherwise.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.AddCommand(statusCommand(), nextCommand(), goodCommand(), badCommand(), checkCommand(), deadlineCommand())
-	if err := root.Execute(); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "slotctl:", err)
 		os.Exit(1)
 	}
-}
-
-// machine is the running slot and its disk's environment block.
-type machine struct {
-	disk    disk.Disk
-	running slot.Name
-}
-
-func open() (machine, error) {
-	running, name, err := slot.Running()
-	if err != nil {
-		return machine{}, err
-	}
-	disks, err := disk.List("/sys")
-	if err != nil {
-		return machine{}, err
-	}
-	for _, d := range disks {
-		if d.Name == name {
-			return machine{d, running}, nil
-		}
-	}
-	return machine{}, fmt.Errorf("the disk that the system was booted from, %s, is gone", name)
-}
-
-func (m machine) store(f func(slot.Store) error) error {
-	path, err := m.disk.Path(disk.EFISystemLabel)
-	if err != nil {
-		return err
-	}
-	return slot.OnPartition(path, f)
-}
-
-func (m machine) states() (states slot.States, err error) {
-	err = m.store(func(s slot.Store) error {
-		states, err = slot.Load(s)
-		return err
-	})
-	return states, err
 }
 
 func statusCommand() *cobra.Command {
@@ -83,21 +43,14 @@ func statusCommand() *cobra.Command {
 		Short: "Show both slots: version, tries, whether proven, root hash of /usr",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			m, err := open()
+			m, err := machine.Open()
 			if err != nil {
 				return err
 			}
-			states, err := m.states()
+			reports, err := m.Inspect()
 			if err != nil {
 				return err
 			}
-			reports := slot.Inspect(states, m.running, func(n slot.Name) (io.ReadCloser, error) {
-				path, err := m.disk.Path(n.BootLabel())
-				if err != nil {
-					return nil, err
-				}
-				return slot.OpenDevice(path)
-			})
 			if asJSON {
 				return slot.WriteJSON(os.Stdout, reports)
 			}
@@ -120,11 +73,11 @@ func change(use, short string, apply func(slot.Store, slot.Name) error) *cobra.C
 			if err != nil {
 				return err
 			}
-			m, err := open()
+			m, err := machine.Open()
 			if err != nil {
 				return err
 			}
-			return m.store(func(s slot.Store) error { return apply(s, name) })
+			return m.Change(func(s slot.Store) error { return apply(s, name) })
 		},
 	}
 }
@@ -148,7 +101,7 @@ func badCommand() *cobra.Command {
 
 func checkCommand() *cobra.Command {
 	var mark bool
-	var timeout time.Duration
+	var limit time.Duration
 	command := &cobra.Command{
 		Use:   "check",
 		Short: "Run the health checks; exit status 1 when one fails",
@@ -157,66 +110,29 @@ func checkCommand() *cobra.Command {
 			"been proven yet. With --mark, a healthy slot is marked good; an unhealthy one on\n" +
 			"trial restarts the machine if the other slot is a proven one.",
 		Args: cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error { return check(command.Context(), mark, timeout) },
+		RunE: func(command *cobra.Command, _ []string) error { return check(command.Context(), limit, mark) },
 	}
 	command.Flags().BoolVar(&mark, "mark", false, "act on the result: mark the slot good, or restart")
-	command.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "time limit of each check")
+	command.Flags().DurationVar(&limit, "timeout", 2*time.Minute, "time limit of each check")
 	return command
 }
 
-func check(ctx context.Context, mark bool, timeout time.Duration) error {
-	m, err := open()
+func check(ctx context.Context, limit time.Duration, mark bool) error {
+	m, err := machine.Open()
 	if err != nil {
 		return err
 	}
-	states, err := m.states()
-	if err != nil {
+	failed, err := m.Check(ctx, limit, os.Stderr)
+	switch {
+	case err != nil:
 		return err
+	case mark:
+		return m.Judge(failed, os.Stdout)
+	case len(failed) > 0:
+		return machine.ErrUnhealthy
 	}
-	trial := "0"
-	if !states.Slots[m.running].OK {
-		trial = "1"
-	}
-	paths, err := health.Checks(health.Dirs)
-	if err != nil {
-		return err
-	}
-	results := health.Run(ctx, paths, timeout, "COREOS_SLOT_TRIAL="+trial)
-	failed := health.Failed(results)
-	for _, r := range failed {
-		fmt.Fprintf(os.Stderr, "health check %s failed: %v\n%s\n", r.Name, r.Err, r.Output)
-	}
-	if mark {
-		return m.act(states, failed)
-	}
-	if len(failed) > 0 {
-		return errUnhealthy
-	}
-	fmt.Printf("healthy: %d checks\n", len(results))
+	fmt.Println("healthy")
 	return nil
-}
-
-// act does what follows from the checks for the running slot.
-func (m machine) act(states slot.States, failed []health.Result) error {
-	var names []string
-	for _, r := range failed {
-		names = append(names, r.Name)
-	}
-	switch states.Decide(m.running, len(failed) == 0) {
-	case slot.Proven:
-		fmt.Printf("slot %s is good\n", m.running)
-		return m.store(func(s slot.Store) error { return slot.MarkGood(s, m.running) })
-	case slot.Retry:
-		fmt.Fprintf(os.Stderr, "slot %s is on trial and unhealthy: restarting, %d tries left\n", m.running, states.Slots[m.running].Tries)
-		return errors.Join(m.note(names), reboot())
-	default:
-		fmt.Fprintf(os.Stderr, "slot %s is unhealthy; it stays up, since a restart would not help\n", m.running)
-		return errors.Join(m.note(names), errUnhealthy)
-	}
-}
-
-func (m machine) note(failed []string) error {
-	return m.store(func(s slot.Store) error { return slot.Note(s, m.running, slot.Reason(failed)) })
 }
 
 func deadlineCommand() *cobra.Command {
@@ -226,19 +142,11 @@ func deadlineCommand() *cobra.Command {
 		Args:   cobra.NoArgs,
 		Hidden: true,
 		RunE: func(*cobra.Command, []string) error {
-			m, err := open()
+			m, err := machine.Open()
 			if err != nil {
 				return err
 			}
-			states, err := m.states()
-			if err != nil {
-				return err
-			}
-			if states.Decide(m.running, states.Slots[m.running].OK) != slot.Retry {
-				return nil
-			}
-			fmt.Fprintf(os.Stderr, "slot %s did not become healthy in time: restarting\n", m.running)
-			return errors.Join(m.note([]string{"deadline"}), reboot())
+			return m.Deadline(os.Stdout)
 		},
 	}
 }
