@@ -71,7 +71,7 @@ rm -rf "$root"/var/lib/dpkg "$root"/var/lib/apt "$root"/var/cache "$root"/var/lo
 find "$root/etc/systemd/system" -mindepth 1 -delete
 rm -f "$root"/usr/lib/systemd/system/ssh.service "$root"/usr/lib/systemd/system/ssh.socket \
 	"$root"/etc/ssh/ssh_host_* "$root"/etc/machine-id "$root"/etc/hostname \
-	"$root"/etc/resolv.conf "$root"/etc/fstab "$root"/var/lib/dbus/machine-id
+	"$root"/etc/resolv.conf "$root"/etc/.resolv.conf* "$root"/etc/fstab "$root"/var/lib/dbus/machine-id
 
 mkdir -p "$images"
 rm -rf "$tree"

@@ -261,6 +261,7 @@ func failingHealth(t *suite.T) {
 	m.Disconnect()
 	_, err := m.Console.WaitAfter(t.Context, mark, "(?s)(CoreOS [^,]*, slot B.*){3}CoreOS [^,]*, slot A")
 	t.Must(err)
+	m.Restarts()
 	healthy(t, m)
 	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
 	b := slots(t, m)["B"]

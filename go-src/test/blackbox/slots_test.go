@@ -39,11 +39,8 @@ func healthy(t *suite.T, m *machine.Machine) {
 func reboot(t *suite.T, m *machine.Machine) {
 	t.Helper()
 	before := t.Run(m, "cat /proc/sys/kernel/random/boot_id")
-	mark := m.Console.Mark()
 	t.Run(m, "systemctl --no-block reboot")
-	m.Disconnect()
-	_, err := m.Console.WaitAfter(t.Context, mark, `localhost login:`)
-	t.Must(err)
+	m.Restarts()
 	healthy(t, m)
 	if after := t.Run(m, "cat /proc/sys/kernel/random/boot_id"); after == before {
 		t.Fatal("the machine did not restart")

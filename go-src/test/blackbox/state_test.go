@@ -22,7 +22,7 @@ func init() {
 	})
 	suite.Register(suite.Test{
 		Name: "larger-disk", Machines: 1, Limit: 4 * time.Minute,
-		Does: "ROOT fills a larger disk, and the table is whole afterwards",
+		Does: "ROOT fills a larger disk",
 		Run:  largerDisk,
 	})
 	suite.Register(suite.Test{
@@ -52,6 +52,10 @@ func stateSurvives(t *suite.T) {
 	t.Run(m, "echo mine >/etc/mine && echo mine >/var/lib/mine && echo changed >>/etc/issue && rm /etc/shells && sync")
 	before := t.Run(m, "cat /etc/machine-id /etc/ssh/ssh_host_*.pub")
 	reboot(t, m)
+	// The first boot has grown ROOT; the second finds nothing to do and a whole table.
+	if out := t.Run(m, "dmesg"); strings.Contains(out, "GPT:") || strings.Contains(out, "grown by") {
+		t.Errorf("the partition table is not settled:\n%s", out)
+	}
 	t.Equal("/etc/mine", t.Run(m, "cat /etc/mine"), "mine")
 	t.Equal("/var/lib/mine", t.Run(m, "cat /var/lib/mine"), "mine")
 	t.Equal("machine id and host keys", t.Run(m, "cat /etc/machine-id /etc/ssh/ssh_host_*.pub"), before)
@@ -90,13 +94,6 @@ func largerDisk(t *suite.T) {
 		t.Errorf("ROOT has %s GiB on a disk with 20 GiB more than the image", size)
 	}
 	t.Equal("label of ROOT in sysfs", t.Run(m, "sed -n s/PARTNAME=//p /sys/class/block/vda8/uevent"), "ROOT")
-	m.Cut()
-	// The second boot finds nothing to do, and a whole table at both ends.
-	m = t.Start(machine.Config{Name: "again", Disk: disk})
-	t.Must(m.WaitSSH(t.Context))
-	if out := t.Run(m, "dmesg"); strings.Contains(out, "GPT:") || strings.Contains(out, "grown by") {
-		t.Errorf("the partition table is not settled:\n%s", out)
-	}
 }
 
 func smallDisk(t *suite.T) {

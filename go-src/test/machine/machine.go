@@ -63,6 +63,9 @@ type Machine struct {
 	key     *Key
 	ssh     *ssh.Client // open connection, nil if none
 	monitor string
+
+	booting  bool // not up yet, as far as we know
+	bootMark int  // position on the console from which on it says that it is
 }
 
 // Start switches a machine on. Its console log goes to dir.
@@ -82,7 +85,7 @@ func Start(dir string, key *Key, config Config) (*Machine, error) {
 	}
 	m := &Machine{
 		Console: console, Config: config, dir: socketDir,
-		exited: make(chan struct{}), port: port, key: key, monitor: filepath.Join(socketDir, "qmp"),
+		exited: make(chan struct{}), booting: config.LoadVM == "", port: port, key: key, monitor: filepath.Join(socketDir, "qmp"),
 	}
 	m.command = exec.Command("qemu-system-x86_64", m.args()...)
 	m.command.Stdout = console

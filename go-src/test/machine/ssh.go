@@ -38,16 +38,30 @@ func (k *Key) authorizedBase64() string {
 	return base64.StdEncoding.EncodeToString(ssh.MarshalAuthorizedKey(k.signer.PublicKey()))
 }
 
+// Bounds of one attempt to log in. QEMU accepts connections for a machine that has
+// no address yet and keeps them waiting: a first attempt must not wait for long,
+// and a later one long enough for a machine that makes its host keys first.
+const (
+	firstAttempt = 3 * time.Second
+	lastAttempt  = 20 * time.Second
+)
+
 // dial opens an SSH connection, trying until the context ends.
 func (m *Machine) dial(ctx context.Context) (*ssh.Client, error) {
+	if m.booting {
+		if _, err := m.Console.WaitAfter(ctx, m.bootMark, `Reached target .*multi-user\.target`); err != nil {
+			return nil, err
+		}
+		m.booting = false
+	}
 	config := &ssh.ClientConfig{
 		User:            "root",
 		Auth:            []ssh.AuthMethod{ssh.PublicKeys(m.key.signer)},
 		HostKeyCallback: ssh.InsecureIgnoreHostKey(), // the machine is ours, on the loopback
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", m.port)
-	for {
-		client, err := dialOnce(ctx, address, config)
+	for limit := firstAttempt; ; limit = min(limit*3/2, lastAttempt) {
+		client, err := dialOnce(ctx, limit, address, config)
 		if err == nil {
 			return client, nil
 		}
@@ -61,10 +75,8 @@ func (m *Machine) dial(ctx context.Context) (*ssh.Client, error) {
 	}
 }
 
-// dialOnce connects and shakes hands within a bound: QEMU accepts connections for
-// a machine that does not listen yet.
-func dialOnce(ctx context.Context, address string, config *ssh.ClientConfig) (*ssh.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+func dialOnce(ctx context.Context, limit time.Duration, address string, config *ssh.ClientConfig) (*ssh.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	connection, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -93,7 +105,14 @@ func (m *Machine) client(ctx context.Context) (*ssh.Client, error) {
 	return client, err
 }
 
-// Disconnect ends the SSH connection, before the machine restarts.
+// Restarts says that the machine is about to restart: the next command waits until
+// it is up again.
+func (m *Machine) Restarts() {
+	m.booting, m.bootMark = true, m.Console.Mark()
+	m.Disconnect()
+}
+
+// Disconnect ends the SSH connection.
 func (m *Machine) Disconnect() {
 	if m.ssh != nil {
 		_ = m.ssh.Close()
