@@ -18,7 +18,7 @@ func init() {
 		{machine.BIOS, machine.SATA},
 	} {
 		suite.Register(suite.Test{
-			Name: "boot-" + string(c.firmware) + "-" + string(c.bus), Machines: 1, Limit: 4 * time.Minute,
+			Name: "boot-" + string(c.firmware) + "-" + string(c.bus), Machines: 1, Limit: 5 * time.Minute,
 			Does: "boots to Docker ready, nothing failed, the slot marked good",
 			Run: func(t *suite.T) {
 				m := t.Start(machine.Config{Disk: t.Disk("disk"), Firmware: c.firmware, Bus: c.bus})

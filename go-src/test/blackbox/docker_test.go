@@ -33,7 +33,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "docker-volume", Machines: 1, Limit: 6 * time.Minute,
+		Name: "docker-volume", Machines: 1, Limit: 10 * time.Minute,
 		Does: "pulls an image from a registry, runs it, and its volume survives a reboot",
 		Run:  dockerVolume,
 	})

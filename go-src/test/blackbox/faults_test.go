@@ -28,34 +28,34 @@ import (
 func init() {
 	for _, member := range []string{bootimage.Kernel, bootimage.Initramfs, bootimage.Config} {
 		why := map[string]string{bootimage.Kernel: "kernel", bootimage.Initramfs: "initramfs", bootimage.Config: "command-line"}[member]
-		registerFault("fault-"+why, "a flipped bit in "+member, 3*time.Minute, fault{
+		registerFault("fault-"+why, "a flipped bit in "+member, 6*time.Minute, fault{
 			damage:  func(t *suite.T, disk *machine.Disk) { flipInBoot(t, disk, slot.A, member) },
 			console: "Slot A cannot be booted: its " + why,
 			why:     "boot-" + why,
 		})
 	}
-	registerFault("fault-usr-data", "a flipped bit in a block of /usr that the boot reads", 5*time.Minute, fault{
+	registerFault("fault-usr-data", "a flipped bit in a block of /usr that the boot reads", 6*time.Minute, fault{
 		damage:  flipInSystemd,
 		tries:   2,
 		console: `device-mapper: verity: .*data block \d+ is corrupted`,
 	})
-	registerFault("fault-hash-tree", "a flipped bit in a leaf of the hash tree", 5*time.Minute, fault{
+	registerFault("fault-hash-tree", "a flipped bit in a leaf of the hash tree", 6*time.Minute, fault{
 		damage:  flipInTree,
 		tries:   1,
 		console: `device-mapper: verity: .*metadata block \d+ is corrupted`,
 	})
-	registerFault("fault-usr-zero", "a /usr of zeros", 4*time.Minute, fault{
+	registerFault("fault-usr-zero", "a /usr of zeros", 6*time.Minute, fault{
 		damage:  zeroUsr,
 		console: "bootengine: USR-A: hash tree does not match the root hash",
 		why:     "usr-hash-mismatch",
 	})
-	registerFault("fault-panic", "an initramfs that panics, three times", 5*time.Minute, fault{
+	registerFault("fault-panic", "an initramfs that panics, three times", 6*time.Minute, fault{
 		damage:  panickingInitramfs,
 		tries:   3,
 		console: "(?s)(Kernel panic - not syncing: No working init.*){3}",
 	})
 	suite.Register(suite.Test{
-		Name: "fault-health", Machines: 1, Limit: 10 * time.Minute,
+		Name: "fault-health", Machines: 1, Limit: 15 * time.Minute,
 		Does: "a new slot whose health check fails three times",
 		Run:  failingHealth,
 	})

@@ -11,22 +11,22 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "usr-read-only", Machines: 1, Limit: 4 * time.Minute,
+		Name: "usr-read-only", Machines: 1, Limit: 5 * time.Minute,
 		Does: "/usr cannot be written, nor mounted writable, nor can its device",
 		Run:  usrReadOnly,
 	})
 	suite.Register(suite.Test{
-		Name: "state-survives", Machines: 1, Limit: 8 * time.Minute,
+		Name: "state-survives", Machines: 1, Limit: 12 * time.Minute,
 		Does: "changes in /etc and /var survive; an unchanged default follows the slot",
 		Run:  stateSurvives,
 	})
 	suite.Register(suite.Test{
-		Name: "larger-disk", Machines: 1, Limit: 4 * time.Minute,
+		Name: "larger-disk", Machines: 1, Limit: 5 * time.Minute,
 		Does: "ROOT fills a larger disk",
 		Run:  largerDisk,
 	})
 	suite.Register(suite.Test{
-		Name: "small-disk", Machines: 1, Limit: 4 * time.Minute,
+		Name: "small-disk", Machines: 1, Limit: 5 * time.Minute,
 		Does: "an image on a disk that is too small says so on the console",
 		Run:  smallDisk,
 	})
