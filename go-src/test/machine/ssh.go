@@ -49,7 +49,7 @@ const (
 // dial opens an SSH connection, trying until the context ends.
 func (m *Machine) dial(ctx context.Context) (*ssh.Client, error) {
 	if m.booting {
-		if _, err := m.Console.WaitAfter(ctx, m.bootMark, `Reached target .*multi-user\.target`); err != nil {
+		if _, err := m.Console.WaitAfter(ctx, m.bootMark, `Reached target .*getty\.target`); err != nil {
 			return nil, err
 		}
 		m.booting = false
