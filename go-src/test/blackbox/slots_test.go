@@ -17,16 +17,6 @@ type slotState struct {
 	OK    bool
 }
 
-type slotReport struct {
-	Slot          string
-	Version       string
-	UsrHash       string
-	Why           string
-	Running, Next bool
-	Tries         int
-	OK            bool
-}
-
 // healthy waits until the machine has decided that it is healthy and its slot good.
 func healthy(t *suite.T, m *machine.Machine) {
 	t.Helper()
@@ -57,13 +47,13 @@ func poweroff(t *suite.T, m *machine.Machine) {
 }
 
 // slots returns slotctl's reports by slot.
-func slots(t *suite.T, m *machine.Machine) map[string]slotReport {
+func slots(t *suite.T, m *machine.Machine) map[string]slot.Report {
 	t.Helper()
-	var reports []slotReport
+	var reports []slot.Report
 	t.Must(json.Unmarshal([]byte(t.Run(m, "slotctl status --json")), &reports))
-	bySlot := map[string]slotReport{}
+	bySlot := map[string]slot.Report{}
 	for _, r := range reports {
-		bySlot[r.Slot] = r
+		bySlot[string(r.Slot)] = r
 	}
 	return bySlot
 }
