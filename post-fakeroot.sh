@@ -29,7 +29,8 @@ rm -rf "$tree"/usr/share/{doc,man,info,locale,i18n,lintian,bug,bash-completion,z
 # generators that mount the EFI system partition or open ways in besides sshd.socket.
 for unit in ldconfig.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
 	systemd-firstboot.service systemd-remount-fs.service systemd-udev-load-credentials.service \
-	sys-kernel-config.mount sys-fs-fuse-connections.mount; do
+	sys-kernel-config.mount sys-fs-fuse-connections.mount run-lock.mount \
+	systemd-networkd-persistent-storage.service; do
 	find "$tree/usr/lib/systemd/system" -name "$unit" -delete
 done
 rm -f "$tree"/usr/lib/systemd/system-generators/systemd-{gpt-auto,ssh}-generator

@@ -51,6 +51,23 @@ func mountKernelFilesystems() error {
 	})
 }
 
+// mountInterfaces mounts further interfaces of the kernel, as systemd's units of the
+// same name would: a process and a unit for each one cost more than the mounts. A
+// kernel without one of them is fine.
+func (e *engine) mountInterfaces() {
+	const data, strict = unix.MS_NOSUID | unix.MS_NODEV, unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	for _, m := range []mount{
+		{"hugetlbfs", "/dev/hugepages", "hugetlbfs", data, ""},
+		{"mqueue", "/dev/mqueue", "mqueue", strict, ""},
+		{"debugfs", sysfs + "/kernel/debug", "debugfs", strict, ""},
+		{"tracefs", sysfs + "/kernel/tracing", "tracefs", strict, ""},
+	} {
+		if err := m.do(); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, fs.ErrPermission) {
+			e.log.Warning("%v", err)
+		}
+	}
+}
+
 // mountAll puts the file systems of the machine together below sysroot.
 func (e *engine) mountAll() error {
 	usr, err := e.disk.Path(e.args.Slot.UsrLabel())
@@ -85,6 +102,7 @@ func (e *engine) mountAll() error {
 	}); err != nil {
 		return err
 	}
+	e.mountInterfaces()
 	if err := (mount{oem, sysroot + "/oem", "ext4", unix.MS_RDONLY | unix.MS_NODEV | unix.MS_NOSUID, ""}).do(); err != nil {
 		e.log.Warning("%v; going on without it", err)
 	}

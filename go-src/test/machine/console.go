@@ -4,17 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"sync"
 )
 
-// Console is a machine's serial console: everything that it printed, and its
-// keyboard.
+// Console is a machine's serial console: everything that it printed.
 type Console struct {
-	input io.Writer
-
 	mu      sync.Mutex
 	log     *os.File
 	text    bytes.Buffer
@@ -92,10 +88,4 @@ func (c *Console) WaitAfter(ctx context.Context, mark int, pattern string) (stri
 			return "", fmt.Errorf("the console did not show %q: %w", pattern, ctx.Err())
 		}
 	}
-}
-
-// Send types text.
-func (c *Console) Send(text string) error {
-	_, err := io.WriteString(c.input, text)
-	return err
 }

@@ -5,12 +5,14 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -57,7 +59,9 @@ type Machine struct {
 	Config  Config
 
 	dir     string
+	mu      sync.Mutex // guards command and cut
 	command *exec.Cmd
+	cut     bool
 	exited  chan struct{}
 	port    int
 	key     *Key
@@ -87,21 +91,63 @@ func Start(dir string, key *Key, config Config) (*Machine, error) {
 		Console: console, Config: config, dir: socketDir,
 		exited: make(chan struct{}), booting: config.LoadVM == "", port: port, key: key, monitor: filepath.Join(socketDir, "qmp"),
 	}
-	m.command = exec.Command("qemu-system-x86_64", m.args()...)
-	m.command.Stdout = console
-	m.command.Stderr = console
-	if console.input, err = m.command.StdinPipe(); err != nil {
+	reset, err := m.powerOn()
+	if err != nil {
 		return nil, err
 	}
-	if err := m.command.Start(); err != nil {
-		return nil, fmt.Errorf("start QEMU: %w", err)
-	}
-	go func() {
-		_ = m.command.Wait()
-		console.end()
-		close(m.exited)
-	}()
+	go m.keepOn(reset)
 	return m, nil
+}
+
+// powerOn starts QEMU. What it sends to the channel when it has ended is whether
+// that was for a reset.
+func (m *Machine) powerOn() (<-chan bool, error) {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, err
+	}
+	command := exec.Command("qemu-system-x86_64", m.args()...)
+	command.Stdout = m.Console
+	command.Stderr = m.Console
+	command.ExtraFiles = []*os.File{theirs} // eventsFD
+	err = command.Start()
+	_ = theirs.Close()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start QEMU: %w", err), ours.Close())
+	}
+	m.command = command
+	reset := make(chan bool, 1)
+	go func() {
+		was := endedByReset(ours)
+		_ = ours.Close()
+		_ = command.Wait()
+		reset <- was
+	}()
+	return reset, nil
+}
+
+// keepOn starts QEMU anew whenever the machine restarts. Within one QEMU a restart
+// takes half a minute longer under emulation: the kernel is unpacked over the last
+// one, and each write to a page of code costs what was translated from it.
+func (m *Machine) keepOn(reset <-chan bool) {
+	for <-reset {
+		m.mu.Lock()
+		m.Config.LoadVM = ""
+		var err error
+		if !m.cut {
+			reset, err = m.powerOn()
+		}
+		end := m.cut || err != nil
+		m.mu.Unlock()
+		if err != nil {
+			_, _ = fmt.Fprintf(m.Console, "the machine does not restart: %v\n", err)
+		}
+		if end {
+			break
+		}
+	}
+	m.Console.end()
+	close(m.exited)
 }
 
 func (m *Machine) args() []string {
@@ -116,6 +162,7 @@ func (m *Machine) args() []string {
 	args := []string{
 		"-name", c.Name, "-machine", "q35", "-m", strconv.Itoa(memory), "-smp", strconv.Itoa(cpus),
 		"-display", "none", "-serial", "stdio", "-qmp", "unix:" + m.monitor + ",server=on,wait=off",
+		"-no-reboot", "-chardev", fmt.Sprintf("socket,id=events,fd=%d", eventsFD), "-mon", "chardev=events,mode=control",
 		"-device", "virtio-rng-pci",
 		"-nic", fmt.Sprintf("user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:%d-:22", m.port),
 		"-smbios", "type=11,value=io.systemd.credential.binary:ssh.authorized_keys.root=" + m.key.authorizedBase64(),
@@ -171,7 +218,10 @@ func freePort() (int, error) {
 
 // Cut takes the power away: nothing in the machine gets to do anything.
 func (m *Machine) Cut() {
+	m.mu.Lock()
+	m.cut = true
 	_ = m.command.Process.Kill()
+	m.mu.Unlock()
 	<-m.exited
 	_ = os.RemoveAll(m.dir)
 }

@@ -3,9 +3,52 @@ package machine
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
 )
+
+// eventsFD is the file descriptor on which QEMU reports events.
+const eventsFD = 3
+
+// socketPair returns both ends of a connection, the second one for a child.
+func socketPair() (net.Conn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socket pair: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "events"), os.NewFile(uintptr(fds[1]), "events")
+	connection, err := net.FileConn(ours) // a copy
+	_ = ours.Close()
+	if err != nil {
+		return nil, nil, errors.Join(err, theirs.Close())
+	}
+	return connection, theirs, nil
+}
+
+// endedByReset follows QEMU's events until it ends and reports whether a reset,
+// by the machine or by us, was the reason.
+func endedByReset(events net.Conn) bool {
+	if _, err := events.Write([]byte(`{"execute":"qmp_capabilities"}`)); err != nil {
+		return false
+	}
+	reset := false
+	lines := bufio.NewScanner(events)
+	for lines.Scan() {
+		var event struct {
+			Event string
+			Data  struct{ Reason string }
+		}
+		if json.Unmarshal(lines.Bytes(), &event) == nil && event.Event == "SHUTDOWN" {
+			reset = strings.HasSuffix(event.Data.Reason, "-reset")
+		}
+	}
+	return reset
+}
 
 // humanCommand runs a command of QEMU's monitor through QMP and returns what it
 // prints, which for most commands is empty when all went well.
