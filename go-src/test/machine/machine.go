@@ -160,7 +160,7 @@ func (m *Machine) args() []string {
 		cpus = 1
 	}
 	args := []string{
-		"-name", c.Name, "-machine", "q35", "-m", strconv.Itoa(memory), "-smp", strconv.Itoa(cpus),
+		"-name", c.Name, "-machine", "q35", "-nodefaults", "-m", strconv.Itoa(memory), "-smp", strconv.Itoa(cpus),
 		"-display", "none", "-serial", "stdio", "-qmp", "unix:" + m.monitor + ",server=on,wait=off",
 		"-no-reboot", "-chardev", fmt.Sprintf("socket,id=events,fd=%d", eventsFD), "-mon", "chardev=events,mode=control",
 		"-device", "virtio-rng-pci",
