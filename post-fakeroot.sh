@@ -26,14 +26,15 @@ rm -rf "$tree"/usr/share/{doc,man,info,locale,i18n,lintian,bug,bash-completion,z
 
 # Units that build in /etc what the slot ships ready-made, or ask questions, or do
 # at each boot what bootengine has done or what nobody needs before it is used;
-# generators that mount the EFI system partition or open ways in besides sshd.socket.
+# generators that mount the EFI system partition or open ways in besides sshd.socket,
+# or are for what this system does not have: System V scripts, hibernation.
 for unit in ldconfig.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
 	systemd-firstboot.service systemd-remount-fs.service systemd-udev-load-credentials.service \
 	sys-kernel-config.mount sys-fs-fuse-connections.mount run-lock.mount \
-	systemd-networkd-persistent-storage.service; do
+	systemd-networkd-persistent-storage.service systemd-initctl.socket systemd-initctl.service; do
 	find "$tree/usr/lib/systemd/system" -name "$unit" -delete
 done
-rm -f "$tree"/usr/lib/systemd/system-generators/systemd-{gpt-auto,ssh}-generator
+rm -f "$tree"/usr/lib/systemd/system-generators/systemd-{gpt-auto,ssh,hibernate-resume,rc-local,run,system-update,sysv,tpm2}-generator
 ln -sfn multi-user.target "$tree/usr/lib/systemd/system/default.target"
 
 # Kernel modules.
@@ -41,6 +42,8 @@ kernel=$(basename "$(echo "$tree"/usr/lib/modules/*)")
 entries "$board/modules-remove.list" | while read -r path; do
 	rm -rf "$tree/usr/lib/modules/$kernel/kernel/$path"
 done
+# /usr is compressed as a whole; unpacking each module as well costs a boot seconds.
+find "$tree/usr/lib/modules/$kernel" -name '*.ko.xz' -exec xz --decompress {} +
 depmod --basedir "$tree/usr" "$kernel"
 
 # No set-user-id or set-group-id file without a reason.
