@@ -14,9 +14,10 @@ import (
 const bootTime = 25 * time.Second
 
 func init() {
-	for seed := range uint64(30) {
+	const smoke, soak = 3, 30
+	for seed := range uint64(smoke + soak) {
 		in := suite.Soak
-		if seed < 3 {
+		if seed < smoke {
 			in = suite.Smoke
 		}
 		suite.Register(suite.Test{
