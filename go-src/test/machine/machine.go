@@ -91,17 +91,21 @@ func Start(dir string, key *Key, config Config) (*Machine, error) {
 		Console: console, Config: config, dir: socketDir,
 		exited: make(chan struct{}), booting: config.LoadVM == "", port: port, key: key, monitor: filepath.Join(socketDir, "qmp"),
 	}
-	reset, err := m.powerOn()
+	events, err := m.powerOn()
 	if err != nil {
 		return nil, err
 	}
-	go m.keepOn(reset)
+	go m.keepOn(events)
 	return m, nil
 }
 
-// powerOn starts QEMU. What it sends to the channel when it has ended is whether
-// that was for a reset.
-func (m *Machine) powerOn() (<-chan bool, error) {
+// powerOn starts QEMU, unless the power is cut, and returns where it reports events.
+func (m *Machine) powerOn() (net.Conn, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cut {
+		return nil, errors.New("its power is cut")
+	}
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
@@ -116,38 +120,31 @@ func (m *Machine) powerOn() (<-chan bool, error) {
 		return nil, errors.Join(fmt.Errorf("start QEMU: %w", err), ours.Close())
 	}
 	m.command = command
-	reset := make(chan bool, 1)
-	go func() {
-		was := endedByReset(ours)
-		_ = ours.Close()
-		_ = command.Wait()
-		reset <- was
-	}()
-	return reset, nil
+	return ours, nil
 }
 
 // keepOn starts QEMU anew whenever the machine restarts. Within one QEMU a restart
 // takes half a minute longer under emulation: the kernel is unpacked over the last
 // one, and each write to a page of code costs what was translated from it.
-func (m *Machine) keepOn(reset <-chan bool) {
-	for <-reset {
-		m.mu.Lock()
+func (m *Machine) keepOn(events net.Conn) {
+	defer close(m.exited)
+	defer m.Console.end()
+	for m.endedByReset(events) {
 		m.Config.LoadVM = ""
 		var err error
-		if !m.cut {
-			reset, err = m.powerOn()
-		}
-		end := m.cut || err != nil
-		m.mu.Unlock()
-		if err != nil {
+		if events, err = m.powerOn(); err != nil {
 			_, _ = fmt.Fprintf(m.Console, "the machine does not restart: %v\n", err)
-		}
-		if end {
-			break
+			return
 		}
 	}
-	m.Console.end()
-	close(m.exited)
+}
+
+// endedByReset waits until QEMU has ended and reports whether a reset was the reason.
+func (m *Machine) endedByReset(events net.Conn) bool {
+	reset := sawReset(events)
+	_ = events.Close()
+	_ = m.command.Wait()
+	return reset
 }
 
 func (m *Machine) args() []string {

@@ -30,14 +30,14 @@ func socketPair() (net.Conn, *os.File, error) {
 	return connection, theirs, nil
 }
 
-// endedByReset follows QEMU's events until it ends and reports whether a reset,
-// by the machine or by us, was the reason.
-func endedByReset(events net.Conn) bool {
-	if _, err := events.Write([]byte(`{"execute":"qmp_capabilities"}`)); err != nil {
+// sawReset follows QEMU's events until they end and reports whether a reset, by the
+// machine or by us, was the last thing.
+func sawReset(events net.Conn) bool {
+	lines, err := negotiate(events)
+	if err != nil {
 		return false
 	}
 	reset := false
-	lines := bufio.NewScanner(events)
 	for lines.Scan() {
 		var event struct {
 			Event string
@@ -58,13 +58,20 @@ func (m *Machine) humanCommand(line string) (string, error) {
 		return "", fmt.Errorf("QEMU monitor: %w", err)
 	}
 	defer func() { _ = connection.Close() }()
-	lines := bufio.NewScanner(connection)
-	lines.Buffer(nil, 1<<20)
-	lines.Scan() // the greeting
-	if _, err := execute(connection, lines, "qmp_capabilities", nil); err != nil {
+	lines, err := negotiate(connection)
+	if err != nil {
 		return "", err
 	}
 	return execute(connection, lines, "human-monitor-command", map[string]any{"command-line": line})
+}
+
+// negotiate begins a QMP session and returns the lines of what QEMU sends in it.
+func negotiate(connection net.Conn) (*bufio.Scanner, error) {
+	lines := bufio.NewScanner(connection)
+	lines.Buffer(nil, 1<<20)
+	lines.Scan() // the greeting
+	_, err := execute(connection, lines, "qmp_capabilities", nil)
+	return lines, err
 }
 
 func execute(connection net.Conn, lines *bufio.Scanner, command string, arguments map[string]any) (string, error) {
