@@ -79,7 +79,7 @@ test: host-tools
 	$(call phase,smoke)
 	@echo "where the time went:"; cat $(O)/test-times
 
-scripts := $(wildcard $(TOP)/*.sh $(TOP)/base/*.sh $(TOP)/base/*/*.sh $(TOP)/board/*/*.sh $(TOP)/br2-external/*.sh $(TOP)/go-src/test/*/*.sh) $(TOP)/.ci/run
+scripts := $(wildcard $(TOP)/*.sh $(TOP)/board/*.sh $(TOP)/base/*.sh $(TOP)/base/*/*.sh $(TOP)/board/*/*.sh $(TOP)/br2-external/*.sh $(TOP)/go-src/test/*/*.sh) $(TOP)/.ci/run
 lint:
 	@shellcheck $(scripts) $$(grep -rlI '^#!/bin/.*sh' $(TOP)/rootfs-overlay)
 	@cd $(TOP)/go-src && bad=$$(gofmt -l .) && [ -z "$$bad" ] || { echo "error: run gofmt -w on: $$bad" >&2; exit 1; }

@@ -5,13 +5,14 @@
 #
 #   post-fakeroot.sh TREE
 #
-# COREOS_VERSION, COREOS_GROUP and SOURCE_DATE_EPOCH come from the Makefile.
+# COREOS_VERSION, COREOS_GROUP and SOURCE_DATE_EPOCH come from the Makefile,
+# BR2_CONFIG and BUILD_DIR are Buildroot's.
 set -euo pipefail
 shopt -s extglob
 
 tree=${1:?usage: post-fakeroot.sh TREE}
 top=$(dirname "$(realpath "$0")")
-board=$top/board/coreos
+board=$("$top/board/directory.sh")
 version=${COREOS_VERSION:-$(cat "$top/VERSION")}
 group=${COREOS_GROUP:-developer}
 build_id=$(date --utc --date="@${SOURCE_DATE_EPOCH:-0}" +%Y-%m-%d-%H%M)

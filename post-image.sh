@@ -12,7 +12,7 @@ set -euo pipefail
 
 images=${1:?usage: post-image.sh IMAGES}
 top=$(dirname "$(realpath "$0")")
-board=$top/board/coreos
+board=$("$top/board/directory.sh")
 export PATH="$HOST_DIR/bin:$HOST_DIR/sbin:$PATH"
 export COREOS_VERSION=${COREOS_VERSION:-$(cat "$top/VERSION")}
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0} TZ=UTC LC_ALL=C

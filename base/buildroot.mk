@@ -5,9 +5,9 @@
 #
 #   BUILDROOT_DIR        an unpacked Buildroot, instead of the one downloaded
 #   BUILDROOT_SITE       where to download it from
-#   BUILDROOT_FRAGMENTS  files with settings added to the defconfig, such as
-#                        BR2_CCACHE=y
+#   BUILDROOT_FRAGMENTS  files with settings added to the defconfig
 #   BUILDROOT_ARGS       more arguments for Buildroot's make, such as V=1
+#   TOOLCHAIN            the toolchain's archive, instead of the one in BR2_DL_DIR
 #   BR2_DL_DIR, BR2_PRIMARY_SITE, BR2_PACKAGE_OVERRIDE_FILE  as in Buildroot
 
 BUILDROOT_VERSION := 2026.02.3
@@ -17,9 +17,8 @@ BUILDROOT_FRAGMENTS ?=
 BUILDROOT_ARGS ?=
 DEFCONFIG ?= coreos_x86_64_defconfig
 
-# Buildroot's output; downloads outlive a `rm -r` of everything else if
-# BR2_DL_DIR points elsewhere
-BUILDROOT_O ?= $(O)
+# What is downloaded or compiled once outlives a `rm -r` of everything else, and
+# serves other output directories, if BR2_DL_DIR points elsewhere
 BR2_DL_DIR ?= $(O)/dl
 override BR2_DL_DIR := $(abspath $(BR2_DL_DIR))
 
@@ -33,14 +32,15 @@ buildroot-sha256-ok = echo "$(BUILDROOT_SHA256)  $(1)" | sha256sum --check --sta
 
 # Buildroot plans its own parallelism and knows other variables by the names
 # our users type, so this make's flags and overrides do not bind it. The
-# lock keeps `make -j` from running it twice on one output.
-BUILDROOT_MAKE = flock --close $(BUILDROOT_O)/.buildroot.lock \
+# lock keeps `make -j` from running it twice on one output, $(1).
+buildroot-make = flock --close $(1)/.buildroot.lock \
 	env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL \
-	$(MAKE) --no-print-directory -C $(abspath $(BUILDROOT_DIR)) O=$(BUILDROOT_O) \
+	$(MAKE) --no-print-directory -C $(abspath $(BUILDROOT_DIR)) O=$(1) \
 	BR2_EXTERNAL=$(TOP)/br2-external \
 	$(foreach v,BR2_DL_DIR BR2_PRIMARY_SITE BR2_PACKAGE_OVERRIDE_FILE,\
 		$(if $($(v)),$(v)="$($(v))")) \
 	$(BUILDROOT_ARGS)
+BUILDROOT_MAKE = $(call buildroot-make,$(O))
 
 # A file or directory below appears under its name only when it is complete:
 # both rules work on a temporary name first
@@ -69,7 +69,6 @@ $(buildroot-own-dir): | $(if $(wildcard $(buildroot-own-dir)),,$(buildroot-archi
 # resolves this tree's options differently
 .PHONY: buildroot-tree
 buildroot-tree: $(if $(filter $(buildroot-own-dir),$(BUILDROOT_DIR)),| $(buildroot-own-dir))
-	@mkdir -p $(BUILDROOT_O)
 	@version=$$(sed -n 's/^export BR2_VERSION := //p' $(BUILDROOT_DIR)/Makefile 2>/dev/null); \
 	case $$version in \
 	$(BUILDROOT_VERSION)) ;; \
@@ -79,35 +78,82 @@ buildroot-tree: $(if $(filter $(buildroot-own-dir),$(BUILDROOT_DIR)),| $(buildro
 	*) $(call buildroot-fail,$(BUILDROOT_DIR) is Buildroot $$version: this tree needs $(BUILDROOT_VERSION)) ;; \
 	esac
 
-# A configuration that lost a line does not stay behind as .config, or the next
-# make would build it
+# Loads the settings of some files into the output directory $(1). A configuration
+# that lost a line does not stay behind as .config, or the next make would build it.
+define buildroot-load
+	@mkdir -p $(1)
+	@cat $(2) > $(1)/.defconfig
+	@$(call buildroot-make,$(1)) DEFCONFIG=$(1)/.defconfig defconfig
+	@$(TOP)/base/check-config.sh $(1)/.defconfig $(1)/.config || { \
+		mv -f $(1)/.config $(1)/.config.rejected; \
+		$(call buildroot-fail,Buildroot dropped the settings above: see $(1)/.config.rejected); }
+endef
+
 .PHONY: buildroot-defconfig
 buildroot-defconfig: buildroot-tree
-	@cat $(TOP)/configs/$(DEFCONFIG) $(BUILDROOT_FRAGMENTS) > $(BUILDROOT_O)/.defconfig
-	@$(BUILDROOT_MAKE) DEFCONFIG=$(BUILDROOT_O)/.defconfig defconfig
-	@$(TOP)/base/check-config.sh $(BUILDROOT_O)/.defconfig $(BUILDROOT_O)/.config || { \
-		mv -f $(BUILDROOT_O)/.config $(BUILDROOT_O)/.config.rejected; \
-		$(call buildroot-fail,Buildroot dropped the settings above: see $(BUILDROOT_O)/.config.rejected); }
+	@mkdir -p $(O)
+	@echo 'BR2_TOOLCHAIN_EXTERNAL_URL="file://$(TOOLCHAIN)"' > $(O)/.toolchain-url
+	$(call buildroot-load,$(O),$(TOP)/configs/x86_64.config $(TOP)/configs/$(DEFCONFIG) $(O)/.toolchain-url $(BUILDROOT_FRAGMENTS))
+
+# The toolchain takes longest and changes least. It is built in an output directory
+# of its own, and its archive is found again by what went into it.
+toolchain-config := $(TOP)/configs/x86_64.config $(TOP)/configs/toolchain.config
+toolchain-id := $(shell { echo $(BUILDROOT_VERSION); grep -h -E '^BR2_|is not set$$' $(toolchain-config); } | sha256sum | cut -c1-12)
+TOOLCHAIN ?= $(BR2_DL_DIR)/coreos-toolchain/coreos-toolchain-$(toolchain-id).tar.gz
+override TOOLCHAIN := $(abspath $(TOOLCHAIN))
+toolchain-dir := $(O)/toolchain
+
+$(TOOLCHAIN): | buildroot-tree
+	@echo "Building the toolchain: half an hour, kept as $@"
+	$(call buildroot-load,$(toolchain-dir),$(toolchain-config))
+	@$(call buildroot-make,$(toolchain-dir)) BR2_SDK_PREFIX=coreos-toolchain sdk
+	@mkdir -p $(@D)
+	@mv $(toolchain-dir)/images/coreos-toolchain.tar.gz $@
 
 # In `make X_defconfig all` and `make -j X_defconfig all` alike, the
 # configuration comes first
 .PHONY: buildroot-config
 buildroot-config: buildroot-tree | $(if $(filter buildroot-defconfig %_defconfig,$(MAKECMDGOALS)),buildroot-defconfig)
-	@test -f $(BUILDROOT_O)/.config || \
-		$(call buildroot-fail,$(BUILDROOT_O) is not configured: run make $(DEFCONFIG) first)
+	@test -f $(O)/.config || \
+		$(call buildroot-fail,$(O) is not configured: run make $(DEFCONFIG) first)
 
 # Our own sources may have changed since they were last compiled
 .PHONY: buildroot-build
-buildroot-build: buildroot-config
+buildroot-build: buildroot-config | $(TOOLCHAIN)
 	@$(BUILDROOT_MAKE) coreos-go-rebuild all
+
+# What an offline build needs is also the toolchain's archive; its sources are
+# where building it put them
+.PHONY: buildroot-source
+buildroot-source: buildroot-config | $(TOOLCHAIN)
+	@$(BUILDROOT_MAKE) source
+
+# Published beside the image: sources and licences of all that is in it, the C
+# library from the toolchain included, and Buildroot's bill of materials.
+.PHONY: buildroot-legal-info
+buildroot-legal-info: buildroot-config | $(TOOLCHAIN)
+	@rm -rf $(O)/legal-info $(toolchain-dir)/legal-info
+	@$(BUILDROOT_MAKE) legal-info
+	$(call buildroot-load,$(toolchain-dir),$(toolchain-config))
+	@$(call buildroot-make,$(toolchain-dir)) legal-info
+	@tar --create --file=$(O)/images/coreos_production_legal-info.tar --owner=0 --group=0 \
+		--transform='s,^,coreos_production_,' --directory=$(O) legal-info \
+		--transform='s,^coreos_production_legal-info,coreos_production_legal-info/toolchain,' --directory=$(toolchain-dir) legal-info
+	@$(BUILDROOT_MAKE) --silent show-info | BR2_DL_DIR=$(BR2_DL_DIR) $(abspath $(BUILDROOT_DIR))/utils/generate-cyclonedx \
+		> $(O)/images/coreos_production_image.cdx.json
 
 # savedefconfig writes to the output directory: our defconfig has comments,
 # which Buildroot would lose
-BUILDROOT_TARGETS := menuconfig nconfig source legal-info show-info \
-	linux-menuconfig linux-savedefconfig graph-depends graph-size clean
+BUILDROOT_TARGETS := menuconfig nconfig show-info \
+	linux-menuconfig linux-savedefconfig graph-depends graph-size graph-build
 .PHONY: $(addprefix buildroot-,$(BUILDROOT_TARGETS) savedefconfig)
 $(addprefix buildroot-,$(BUILDROOT_TARGETS)): buildroot-%: buildroot-config
 	@$(BUILDROOT_MAKE) $*
 buildroot-savedefconfig: buildroot-config
-	@$(BUILDROOT_MAKE) DEFCONFIG=$(BUILDROOT_O)/defconfig savedefconfig
-	@echo "$(BUILDROOT_O)/defconfig: carry what changed over to configs/$(DEFCONFIG)"
+	@$(BUILDROOT_MAKE) DEFCONFIG=$(O)/defconfig savedefconfig
+	@echo "$(O)/defconfig: carry what changed over to configs/$(DEFCONFIG)"
+
+.PHONY: check-package
+check-package: buildroot-tree
+	@cd $(TOP) && /usr/bin/python3 $(abspath $(BUILDROOT_DIR))/utils/check-package --br2-external \
+		$$(find br2-external package -type f) configs/$(DEFCONFIG)

@@ -53,18 +53,18 @@ debian-target-commands := $(filter-out $(debian-host-commands) $(debian-initramf
 overlay-files := $(shell find $(TOP)/rootfs-overlay -type f -o -type d)
 
 $(debian-dir)/target.stamp: $(debian-base).stamp $(overlay-files) $(TOP)/post-fakeroot.sh $(TOP)/VERSION \
-		$(TOP)/board/coreos/setuid.list $(TOP)/board/coreos/modules-remove.list \
+		$(wildcard $(TOP)/board/*/setuid.list $(TOP)/board/*/modules-remove.list) \
 		$(addprefix $(debian-go)/,$(debian-target-commands))
 	@echo "target: $(O)/target"
 	@rm -rf $(O)/target $(O)/target.new
 	@cp -a $(debian-base) $(O)/target.new
 	@rsync -a $(TOP)/rootfs-overlay/ $(O)/target.new/
 	@install -m 755 $(addprefix $(debian-go)/,$(debian-target-commands)) $(O)/target.new/usr/bin/
-	@$(TOP)/post-fakeroot.sh $(O)/target.new
+	@BUILD_DIR=$(O)/build BR2_CONFIG=$(O)/.config $(TOP)/post-fakeroot.sh $(O)/target.new
 	@mv $(O)/target.new $(O)/target
 	@touch $@
 
-$(debian-dir)/images.stamp: $(debian-dir)/target.stamp $(TOP)/post-image.sh $(wildcard $(TOP)/board/coreos/*) \
+$(debian-dir)/images.stamp: $(debian-dir)/target.stamp $(TOP)/post-image.sh $(wildcard $(TOP)/board/*/*) \
 		$(addprefix $(debian-go)/,$(debian-host-commands) $(debian-initramfs-commands)) $(wildcard $(SIGNING_KEY_DIR)/boot.key)
 	@install -m 755 $(addprefix $(debian-go)/,$(debian-host-commands)) $(O)/host/bin/
 	@install -m 755 $(addprefix $(debian-go)/,$(debian-initramfs-commands)) $(O)/images/

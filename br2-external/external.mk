@@ -17,17 +17,30 @@ coreos-go-rebuild: $(addsuffix -rebuild,$(filter $(COREOS_GO_PACKAGES),$(PACKAGE
 
 # What is in the image, for its bill of materials: name and version, twice,
 # because binary and source packages are the same thing here. Our own binaries
-# carry their module lists in themselves.
+# carry their module lists in themselves. The toolchain's archive carries a list
+# of what it brings to the image.
+coreos-list-package = $(1) $(2) $(1) $(2)
+ifeq ($(BR2_TOOLCHAIN_EXTERNAL),y)
 define COREOS_LIST_PACKAGES
 	mkdir -p $(BINARIES_DIR)
 	printf '%s\t%s\t%s\t%s\n' \
-		$(foreach p,$(sort $(filter-out host-% linux-headers $(COREOS_GO_PACKAGES),$(PACKAGES))), \
-			$(call coreos-list-package,$(p),$(call UPPERCASE,$(p)))) \
+		$(foreach p,$(sort $(filter-out host-% toolchain% $(COREOS_GO_PACKAGES),$(PACKAGES))), \
+			$(call coreos-list-target-package,$(p),$(call UPPERCASE,$(p)))) \
+		| cat - $(TOOLCHAIN_EXTERNAL_INSTALL_DIR)/share/coreos/packages.tsv \
 		> $(BINARIES_DIR)/packages.tsv
 endef
-coreos-list-package = \
+coreos-list-target-package = \
 	$(if $(and $($(2)_VERSION),$(filter YES,$($(2)_INSTALL_TARGET) $($(2)_INSTALL_IMAGES))), \
-		$(1) $($(2)_VERSION) $(1) $($(2)_VERSION))
+		$(call coreos-list-package,$(1),$($(2)_VERSION)))
+else
+define COREOS_LIST_PACKAGES
+	mkdir -p $(HOST_DIR)/share/coreos
+	printf '%s\t%s\t%s\t%s\n' \
+		$(call coreos-list-package,glibc,$(GLIBC_VERSION)) \
+		$(call coreos-list-package,gcc,$(HOST_GCC_FINAL_VERSION)) \
+		> $(HOST_DIR)/share/coreos/packages.tsv
+endef
+endif
 TARGET_FINALIZE_HOOKS += COREOS_LIST_PACKAGES
 
 # post-image.sh makes GRUB's core images itself, with the public key in them,
