@@ -48,11 +48,11 @@ all: $(filter %_defconfig,$(MAKECMDGOALS))
 	@flock $(O)/.lock $(submake) $(base)-build
 	@echo "images are in $(O)/images"
 
-menuconfig source show-info legal-info savedefconfig linux-menuconfig: FORCE
+$(BUILDROOT_TARGETS) source legal-info savedefconfig: FORCE
 	$(need-config)
 	@[ "$(base)" = buildroot ] || { echo "error: make $@ is Buildroot's; the dev flavour is configured in configs/ and base/debian/*.list" >&2; exit 1; }
 	@$(submake) buildroot-$@
-.PHONY: FORCE menuconfig source show-info legal-info savedefconfig linux-menuconfig
+.PHONY: FORCE
 FORCE:
 
 host-tools:
@@ -96,6 +96,7 @@ smoke: host-tools
 	$(call black-box,./test/blackbox,TestSmoke)
 soak: host-tools
 	$(call black-box,./test/blackbox,TestSoak)
+bench: export COREOS_IMAGES := $(or $(IMAGES),coreos=$(abspath $(IMAGE)))
 bench: host-tools
 	$(call black-box,./test/bench,TestBench)
 
@@ -119,12 +120,14 @@ help:
 	@echo '  test           lint, unit tests, and the smoke tests on a fresh image'
 	@echo '  smoke          boot machines in QEMU; RUN=name runs one test, IMAGE=file tests another image'
 	@echo '  soak           the long tests'
-	@echo '  bench          sizes and times, beside a stock Debian with Docker'
+	@echo '  bench          sizes and times, beside a stock Debian with Docker;'
+	@echo '                 IMAGES="NAME=FILE ..." measures several images in one run'
 	@echo '  flash          write the image to a disk: make flash DISK=/dev/sdX [YES=1]'
 	@echo '  host-tools     install the tools that the build host lacks (Debian, as root)'
-	@echo '  menuconfig source show-info savedefconfig linux-menuconfig legal-info'
+	@echo '  menuconfig source show-info savedefconfig linux-menuconfig legal-info check-package'
 	@echo '                 as in Buildroot (release flavour)'
 	@echo '  clean          remove the output, except keys and downloads; distclean: all of it'
 	@echo
 	@echo 'Variables: O=dir (output), SIGNING_KEY_DIR=dir, COREOS_VERSION, COREOS_GROUP,'
-	@echo '  SOURCE_DATE_EPOCH, DEBIAN_MIRROR=url (dev), BUILDROOT_DIR=dir, BR2_DL_DIR=dir (release)'
+	@echo '  SOURCE_DATE_EPOCH, DEBIAN_MIRROR=url (dev), BUILDROOT_DIR=dir, BR2_DL_DIR=dir (release;'
+	@echo '  more in docs/buildroot.md)'

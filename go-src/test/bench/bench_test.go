@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,22 +23,53 @@ import (
 // rounds is how often each system is booted, in turns.
 const rounds = 3
 
+// system is one of those that are measured side by side; the last one is stock,
+// which the others are compared with.
+type system struct {
+	name string
+	// disk is what is booted, raw what is written to a disk.
+	disk, raw string
+	// first and second boots of each round
+	first, second []boot
+}
+
 func TestBench(t *testing.T) {
-	image, output, top := os.Getenv("COREOS_IMAGE"), os.Getenv("COREOS_OUTPUT"), os.Getenv("COREOS_TOP")
-	if image == "" {
-		t.Skip("COREOS_IMAGE is not set: run this by make bench")
+	images, output, top := os.Getenv("COREOS_IMAGES"), os.Getenv("COREOS_OUTPUT"), os.Getenv("COREOS_TOP")
+	if images == "" {
+		t.Skip("COREOS_IMAGES is not set: run this by make bench")
 	}
-	images := filepath.Dir(image)
+	var systems []*system
+	for _, word := range strings.Fields(images) {
+		name, image, ok := strings.Cut(word, "=")
+		if !ok {
+			t.Fatalf("IMAGES has %q: want NAME=FILE", word)
+		}
+		systems = append(systems, &system{name: name, disk: image, raw: filepath.Join(filepath.Dir(image), "coreos_production_image.bin")})
+	}
 	stock := filepath.Join(output, "bench", "stock.img")
 	if err := os.MkdirAll(filepath.Dir(stock), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Println(run(t, filepath.Join(top, "go-src/test/bench/stock.sh"), stock))
 
-	sizes(t, images, stock)
-	counts(t, filepath.Join(output, "target", "usr"))
+	sizes(t, append(systems, &system{name: "stock", raw: stock}))
+	for _, s := range systems {
+		parts(t, s)
+	}
 	buildTimes(t, top)
-	boots(t, image, stock)
+	boots(t, append(systems, &system{name: "stock", disk: stock}))
+}
+
+// row prints a figure of each system, with its ratio to the last one's.
+func row(what, unit string, systems []*system, ratio func(*system) float64, figure func(*system) float64) {
+	fmt.Printf("%-30s", what)
+	for i, s := range systems {
+		fmt.Printf("  %s %.1f %s", s.name, figure(s), unit)
+		if i < len(systems)-1 {
+			fmt.Printf(" (%.2f)", ratio(s))
+		}
+	}
+	fmt.Println()
 }
 
 // run runs a program and returns its output.
@@ -72,52 +102,41 @@ func compressed(t *testing.T, path string) int64 {
 	return n
 }
 
-func sizes(t *testing.T, images, stock string) {
-	const mib = 1 << 20
-	raw := filepath.Join(images, "coreos_production_image.bin")
-	ours, theirs := allocated(t, raw), allocated(t, stock)
-	fmt.Printf("%-34s %8.1f MiB   stock %8.1f MiB   ratio %.2f\n", "image, allocated", float64(ours)/mib, float64(theirs)/mib, float64(ours)/float64(theirs))
-	ours, theirs = compressed(t, raw), compressed(t, stock)
-	fmt.Printf("%-34s %8.1f MiB   stock %8.1f MiB   ratio %.2f\n", "image, zstd -10", float64(ours)/mib, float64(theirs)/mib, float64(ours)/float64(theirs))
+const mib = 1 << 20
+
+func sizes(t *testing.T, systems []*system) {
+	stock := systems[len(systems)-1]
+	compare := func(what string, size func(*testing.T, string) int64) {
+		bytes := map[*system]float64{}
+		for _, s := range systems {
+			bytes[s] = float64(size(t, s.raw))
+		}
+		row(what, "MiB", systems, func(s *system) float64 { return bytes[s] / bytes[stock] },
+			func(s *system) float64 { return bytes[s] / mib })
+	}
+	compare("image, allocated", allocated)
+	compare("image, zstd -10", compressed)
+}
+
+// parts prints the sizes of what an image is made of.
+func parts(t *testing.T, s *system) {
+	images := filepath.Dir(s.disk)
+	fmt.Printf("%-30s", s.name)
 	for _, name := range []string{"coreos_production_boot.img", "coreos_production_usr.img", "bzImage", "bootengine"} {
 		info, err := os.Stat(filepath.Join(images, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Printf("%-34s %8.1f MiB\n", name, float64(info.Size())/mib)
+		fmt.Printf("  %s %.1f MiB", name, float64(info.Size())/mib)
 	}
 	listing := run(t, "tar", "tvf", filepath.Join(images, "coreos_production_boot.img"))
 	for line := range strings.Lines(listing) {
 		if fields := strings.Fields(line); fields[len(fields)-1] == "initramfs" {
 			n, _ := strconv.ParseFloat(fields[2], 64)
-			fmt.Printf("%-34s %8.1f MiB\n", "initramfs", n/mib)
+			fmt.Printf("  initramfs %.1f MiB", n/mib)
 		}
 	}
-}
-
-func counts(t *testing.T, usr string) {
-	var files, executables, setuid int
-	err := filepath.WalkDir(usr, func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return err
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		files++
-		if info.Mode()&0o111 != 0 {
-			executables++
-		}
-		if info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
-			setuid++
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Printf("files %d, executables %d, set-user-id or set-group-id %d\n", files, executables, setuid)
+	fmt.Println()
 }
 
 // buildTimes builds in a directory of its own: all of it, then again after the
@@ -136,35 +155,50 @@ func buildTimes(t *testing.T, top string) {
 	timed("build after a change in a daemon", "all")
 }
 
-// boot is what one boot took, from power-on.
+// boot is what one boot took, from power-on, and what was found in the machine.
 type boot struct {
-	ssh, docker time.Duration
-	usedMB      float64
+	ssh, docker, usedMB        float64
+	files, executables, setuid string
 }
 
-func boots(t *testing.T, image, stock string) {
+// boots boots the systems in turns, so that whatever slows this machine down for a
+// while slows all of them, and prints the middle of each.
+func boots(t *testing.T, systems []*system) {
 	key, err := machine.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ours, theirs [][2]boot
 	for range rounds {
-		ours = append(ours, bootTwice(t, key, "coreos", image))
-		theirs = append(theirs, bootTwice(t, key, "stock", stock))
-	}
-	for i, which := range []string{"first boot", "second boot"} {
-		line := func(what, unit string, of func(boot) float64) {
-			var a, b, ratios []float64
-			for round := range ours {
-				a, b = append(a, of(ours[round][i])), append(b, of(theirs[round][i]))
-				ratios = append(ratios, a[round]/b[round])
-			}
-			fmt.Printf("%-34s %8.1f %-3s   stock %8.1f %-3s   ratio %.2f (%.2f to %.2f, %d pairs)\n", which+", "+what,
-				median(a), unit, median(b), unit, median(ratios), slices.Min(ratios), slices.Max(ratios), len(ratios))
+		for _, s := range systems {
+			first, second := bootTwice(t, key, s)
+			s.first, s.second = append(s.first, first), append(s.second, second)
 		}
-		line("to SSH", "s", func(b boot) float64 { return b.ssh.Seconds() })
-		line("to Docker ready", "s", func(b boot) float64 { return b.docker.Seconds() })
-		line("memory used", "MiB", func(b boot) float64 { return b.usedMB })
+	}
+	compare := func(what, unit string, of func(*system) []boot, figure func(boot) float64) {
+		figures := func(s *system) (all []float64) {
+			for _, b := range of(s) {
+				all = append(all, figure(b))
+			}
+			return all
+		}
+		theirs := figures(systems[len(systems)-1])
+		row(what, unit, systems, func(s *system) float64 {
+			ratios := figures(s)
+			for i := range ratios {
+				ratios[i] /= theirs[i]
+			}
+			return median(ratios)
+		}, func(s *system) float64 { return median(figures(s)) })
+	}
+	first, second := func(s *system) []boot { return s.first }, func(s *system) []boot { return s.second }
+	compare("first boot, to SSH", "s", first, func(b boot) float64 { return b.ssh })
+	compare("first boot, to Docker ready", "s", first, func(b boot) float64 { return b.docker })
+	compare("second boot, to SSH", "s", second, func(b boot) float64 { return b.ssh })
+	compare("second boot, to Docker ready", "s", second, func(b boot) float64 { return b.docker })
+	compare("memory used", "MiB", second, func(b boot) float64 { return b.usedMB })
+	for _, s := range systems {
+		b := s.second[0]
+		fmt.Printf("%-30s  files in /usr %s, executables %s, set-user-id or set-group-id %s\n", s.name, b.files, b.executables, b.setuid)
 	}
 }
 
@@ -174,14 +208,15 @@ func median(values []float64) float64 {
 
 // bootTwice measures the first boot of a fresh disk, in which a system makes its
 // keys and proves itself, and the next one, which is what a restart costs.
-func bootTwice(t *testing.T, key *machine.Key, name, image string) [2]boot {
+func bootTwice(t *testing.T, key *machine.Key, s *system) (first, second boot) {
 	t.Helper()
 	dir := t.TempDir()
-	disk, err := machine.NewDisk(dir, name, image, 0)
+	disk, err := machine.NewDisk(dir, s.name, s.disk, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return [2]boot{bootOnce(t, dir, key, name, disk), bootOnce(t, dir, key, name, disk)}
+	first = bootOnce(t, dir, key, s.name, disk)
+	return first, bootOnce(t, dir, key, s.name, disk)
 }
 
 // bootOnce measures a boot and switches the machine off again.
@@ -199,21 +234,25 @@ func bootOnce(t *testing.T, dir string, key *machine.Key, name string, disk *mac
 	if err := m.WaitSSH(ctx); err != nil {
 		t.Fatal(err)
 	}
-	b.ssh = time.Since(start)
-	if _, err := m.Run(ctx, "docker version"); err != nil {
-		t.Fatal(err)
+	b.ssh = time.Since(start).Seconds()
+	ask := func(command string) string {
+		out, err := m.Run(ctx, command)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
 	}
-	b.docker = time.Since(start)
+	ask("docker version")
+	b.docker = time.Since(start).Seconds()
 	if _, err := m.Run(ctx, "systemctl is-system-running --wait"); err != nil {
 		t.Log(err)
 	}
-	used, err := m.Run(ctx, "free -m | awk '/^Mem:/ {print $3}'")
-	if err != nil {
+	if b.usedMB, err = strconv.ParseFloat(ask("free -m | awk '/^Mem:/ {print $3}'"), 64); err != nil {
 		t.Fatal(err)
 	}
-	if b.usedMB, err = strconv.ParseFloat(used, 64); err != nil {
-		t.Fatal(err)
-	}
+	b.files = ask("find /usr -xdev -type f | wc -l")
+	b.executables = ask("find /usr -xdev -type f -perm /111 | wc -l")
+	b.setuid = ask("find /usr -xdev -type f -perm /6000 | wc -l")
 	m.Disconnect()
 	if err := errors.Join(m.PowerButton(), m.WaitOff(ctx)); err != nil {
 		t.Fatal(err)
