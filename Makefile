@@ -19,6 +19,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # commit, so that the same commit gives the same images.
 export COREOS_VERSION ?= $(shell cat $(TOP)/VERSION)
 export COREOS_GROUP ?= developer
+BOARD ?= coreos
 export SOURCE_DATE_EPOCH ?= $(shell git -C $(TOP) log -1 --format=%ct 2>/dev/null || stat --format=%Y $(TOP)/VERSION)
 export SIGNING_KEY_DIR ?= $(O)/keys
 override SIGNING_KEY_DIR := $(abspath $(SIGNING_KEY_DIR))
@@ -36,6 +37,7 @@ need-config = @[ -f $(O)/.config ] || { echo "error: $(O) is not configured: run
 submake = $(MAKE) --no-print-directory -f $(TOP)/Makefile O=$(O)
 
 $(flavours):
+	@[ -d $(TOP)/board/$(BOARD) ] || { echo "error: BOARD=$(BOARD): there is no $(TOP)/board/$(BOARD)" >&2; exit 1; }
 	@new=$$(if grep -q '^BR2_COREOS_BASE_DEBIAN=y' $(TOP)/configs/$@; then echo debian; else echo buildroot; fi); \
 	if [ -f $(O)/.config ] && [ "$$new" != "$(base)" ]; then \
 		echo "error: $(O) holds a build on the other base: run make clean, or set O= to another directory" >&2; exit 1; fi; \
@@ -128,6 +130,6 @@ help:
 	@echo '                 as in Buildroot (release flavour)'
 	@echo '  clean          remove the output, except keys and downloads; distclean: all of it'
 	@echo
-	@echo 'Variables: O=dir (output), SIGNING_KEY_DIR=dir, COREOS_VERSION, COREOS_GROUP,'
-	@echo '  SOURCE_DATE_EPOCH, DEBIAN_MIRROR=url (dev), BUILDROOT_DIR=dir, BR2_DL_DIR=dir (release;'
-	@echo '  more in docs/buildroot.md)'
+	@echo 'Variables: O=dir (output), BOARD=name (with a defconfig), SIGNING_KEY_DIR=dir,'
+	@echo '  COREOS_VERSION, COREOS_GROUP, SOURCE_DATE_EPOCH, DEBIAN_MIRROR=url (dev),'
+	@echo '  BUILDROOT_DIR=dir, BR2_DL_DIR=dir (release; more in docs/buildroot.md)'

@@ -92,8 +92,9 @@ endef
 .PHONY: buildroot-defconfig
 buildroot-defconfig: buildroot-tree
 	@mkdir -p $(O)
-	@echo 'BR2_TOOLCHAIN_EXTERNAL_URL="file://$(TOOLCHAIN)"' > $(O)/.toolchain-url
-	$(call buildroot-load,$(O),$(TOP)/configs/x86_64.config $(TOP)/configs/$(DEFCONFIG) $(O)/.toolchain-url $(BUILDROOT_FRAGMENTS))
+	@{ echo 'BR2_COREOS_BOARD="$(BOARD)"'; echo 'BR2_TOOLCHAIN_EXTERNAL_URL="file://$(TOOLCHAIN)"'; } > $(O)/.defconfig-own
+	$(call buildroot-load,$(O),$(TOP)/configs/x86_64.config $(TOP)/configs/$(DEFCONFIG) $(O)/.defconfig-own \
+		$(wildcard $(TOP)/board/$(BOARD)/defconfig) $(BUILDROOT_FRAGMENTS))
 
 # The toolchain takes longest and changes least. It is built in an output directory
 # of its own, and its archive is found again by what went into it.

@@ -21,7 +21,8 @@ debian-initramfs-commands := bootengine
 .PHONY: debian-defconfig
 debian-defconfig:
 	@mkdir -p $(O)
-	@cmp -s $(TOP)/configs/$(DEFCONFIG) $(O)/.config || cp $(TOP)/configs/$(DEFCONFIG) $(O)/.config
+	@{ cat $(TOP)/configs/$(DEFCONFIG); echo 'BR2_COREOS_BOARD="$(BOARD)"'; } > $(O)/.config.new
+	@if cmp -s $(O)/.config.new $(O)/.config; then rm $(O)/.config.new; else mv $(O)/.config.new $(O)/.config; fi
 
 .PHONY: debian-build
 debian-build: debian-room $(debian-dir)/images.stamp
@@ -50,7 +51,9 @@ $(addprefix $(debian-go)/,$(debian-commands)): debian-go ;
 
 debian-target-commands := $(filter-out $(debian-host-commands) $(debian-initramfs-commands),$(debian-commands))
 # Directories stand for the symbolic links in them, whose targets are the machine's.
-overlay-files := $(shell find $(TOP)/rootfs-overlay -type f -o -type d)
+debian-board = $(shell sed -n 's/^BR2_COREOS_BOARD="\(.*\)"/\1/p' $(O)/.config)
+overlays = $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/$(debian-board)/rootfs-overlay)
+overlay-files := $(shell find $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/*/rootfs-overlay) -type f -o -type d)
 
 $(debian-dir)/target.stamp: $(debian-base).stamp $(overlay-files) $(TOP)/post-fakeroot.sh $(TOP)/VERSION \
 		$(wildcard $(TOP)/board/*/setuid.list $(TOP)/board/*/modules-remove.list) \
@@ -58,7 +61,7 @@ $(debian-dir)/target.stamp: $(debian-base).stamp $(overlay-files) $(TOP)/post-fa
 	@echo "target: $(O)/target"
 	@rm -rf $(O)/target $(O)/target.new
 	@cp -a $(debian-base) $(O)/target.new
-	@rsync -a $(TOP)/rootfs-overlay/ $(O)/target.new/
+	@rsync -a $(addsuffix /,$(overlays)) $(O)/target.new/
 	@install -m 755 $(addprefix $(debian-go)/,$(debian-target-commands)) $(O)/target.new/usr/bin/
 	@BUILD_DIR=$(O)/build BR2_CONFIG=$(O)/.config $(TOP)/post-fakeroot.sh $(O)/target.new
 	@mv $(O)/target.new $(O)/target

@@ -7,6 +7,12 @@
 
 COREOS_TOP = $(BR2_EXTERNAL_COREOS_PATH)/..
 
+# A board other than coreos adds to what all boards have
+COREOS_BOARDS = coreos $(filter-out coreos,$(call qstrip,$(BR2_COREOS_BOARD)))
+COREOS_KERNEL_FRAGMENTS = $(foreach b,$(COREOS_BOARDS),$(sort $(wildcard $(COREOS_TOP)/board/$(b)/linux/*.config)))
+COREOS_ROOTFS_OVERLAYS = $(COREOS_TOP)/rootfs-overlay \
+	$(wildcard $(patsubst %,$(COREOS_TOP)/board/%/rootfs-overlay,$(COREOS_BOARDS)))
+
 # Packages use what coreos.mk defines, so it comes first
 include $(COREOS_TOP)/package/coreos.mk
 include $(sort $(wildcard $(COREOS_TOP)/package/*/*.mk))
