@@ -61,7 +61,7 @@ $(debian-dir)/target.stamp: $(debian-base).stamp $(overlay-files) $(TOP)/post-fa
 	@echo "target: $(O)/target"
 	@rm -rf $(O)/target $(O)/target.new
 	@cp -a $(debian-base) $(O)/target.new
-	@rsync -a $(addsuffix /,$(overlays)) $(O)/target.new/
+	@for overlay in $(overlays); do rsync -a $$overlay/ $(O)/target.new/; done
 	@install -m 755 $(addprefix $(debian-go)/,$(debian-target-commands)) $(O)/target.new/usr/bin/
 	@BUILD_DIR=$(O)/build BR2_CONFIG=$(O)/.config $(TOP)/post-fakeroot.sh $(O)/target.new
 	@mv $(O)/target.new $(O)/target
