@@ -146,7 +146,7 @@ buildroot-legal-info: buildroot-config | $(TOOLCHAIN)
 # savedefconfig writes to the output directory: our defconfig has comments,
 # which Buildroot would lose
 BUILDROOT_TARGETS := menuconfig nconfig show-info \
-	linux-menuconfig linux-savedefconfig graph-depends graph-size graph-build
+	linux-menuconfig linux-savedefconfig linux-reconfigure graph-depends graph-size graph-build
 .PHONY: $(addprefix buildroot-,$(BUILDROOT_TARGETS) savedefconfig)
 $(addprefix buildroot-,$(BUILDROOT_TARGETS)): buildroot-%: buildroot-config
 	@$(BUILDROOT_MAKE) $*
