@@ -69,3 +69,11 @@ define COREOS_LINUX_CHECK_CONFIG
 	)
 endef
 LINUX_POST_CONFIGURE_HOOKS += COREOS_LINUX_CHECK_CONFIG
+
+# Go's defaults, such as where modules come from, are in a file that Buildroot
+# does not install
+define COREOS_GO_INSTALL_DEFAULTS
+	$(INSTALL) -m 0644 $(@D)/go.env $(HOST_DIR)/lib/go/go.env
+endef
+HOST_GO_BIN_POST_INSTALL_HOOKS += COREOS_GO_INSTALL_DEFAULTS
+HOST_GO_SRC_POST_INSTALL_HOOKS += COREOS_GO_INSTALL_DEFAULTS

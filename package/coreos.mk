@@ -24,14 +24,8 @@ COREOS_GO_DOWNLOAD = \
 	$(HOST_GO_COMMON_ENV) $(COREOS_GO_ENV) \
 	GOFLAGS=-modcacherw GOPROXY="$(COREOS_GOPROXY)" $(GO_BIN) mod download
 
-# Buildroot's GOPROXY=off is for the build; empty is Go's default, which is in
-# a file that Buildroot does not install
+# Buildroot's GOPROXY=off is for the build; empty is Go's default
 COREOS_GOPROXY := $(GOPROXY)
-define COREOS_GO_INSTALL_DEFAULTS
-	$(INSTALL) -m 0644 $(@D)/go.env $(HOST_DIR)/lib/go/go.env
-endef
-HOST_GO_BIN_POST_INSTALL_HOOKS += COREOS_GO_INSTALL_DEFAULTS
-HOST_GO_SRC_POST_INSTALL_HOOKS += COREOS_GO_INSTALL_DEFAULTS
 
 define COREOS_GO_RESOLVE
 	cd $(@D) && $(COREOS_GO_DOWNLOAD)
