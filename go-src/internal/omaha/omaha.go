@@ -1,0 +1,271 @@
+// Package omaha speaks the Omaha protocol 3.0, by which a machine asks an update
+// server whether there is a newer version, and tells it how updates went: XML over
+// HTTP POST, as CoreOS's update-engine and CoreUpdate spoke it
+// (https://github.com/google/omaha/blob/main/doc/ServerProtocol.md).
+//
+// An Omaha server decides when and which version; whether that version is genuine is
+// not its say. So nothing here is trusted: every size is bounded, and what a response
+// asks for is checked again by whoever acts on it.
+package omaha
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Protocol is the version of the protocol that both sides name.
+const Protocol = "3.0"
+
+// CoreOSAppID is the application id of the operating system.
+const CoreOSAppID = "{e96281a6-d1af-4bde-9a0a-97b76e56dc57}"
+
+// MaxMessage is the size in bytes of the largest message that is read.
+const MaxMessage = 1 << 20
+
+// Request is what a machine sends.
+type Request struct {
+	XMLName        xml.Name `xml:"request"`
+	Protocol       string   `xml:"protocol,attr"`
+	Version        string   `xml:"version,attr,omitempty"`
+	UpdaterVersion string   `xml:"updaterversion,attr,omitempty"`
+	// InstallSource says what made the machine ask: "scheduler" or "ondemandupdate".
+	InstallSource string       `xml:"installsource,attr,omitempty"`
+	IsMachine     int          `xml:"ismachine,attr,omitempty"`
+	SessionID     string       `xml:"sessionid,attr,omitempty"`
+	UserID        string       `xml:"userid,attr,omitempty"`
+	OS            *OS          `xml:"os"`
+	Apps          []AppRequest `xml:"app"`
+}
+
+// OS describes the machine.
+type OS struct {
+	Version  string `xml:"version,attr,omitempty"`
+	Platform string `xml:"platform,attr,omitempty"`
+	// SP is the version and architecture: "4891.0.0_x86_64".
+	SP   string `xml:"sp,attr,omitempty"`
+	Arch string `xml:"arch,attr,omitempty"`
+}
+
+// AppRequest is about one application, here the operating system.
+type AppRequest struct {
+	ID      string `xml:"appid,attr"`
+	Version string `xml:"version,attr"`
+	// Track is the group or channel of the machine.
+	Track     string `xml:"track,attr,omitempty"`
+	Board     string `xml:"board,attr,omitempty"`
+	BootID    string `xml:"bootid,attr,omitempty"`
+	MachineID string `xml:"machineid,attr,omitempty"`
+	OEM       string `xml:"oem,attr,omitempty"`
+	Lang      string `xml:"lang,attr,omitempty"`
+	// Delta says that the machine needs only what it lacks of a version.
+	Delta       bool                `xml:"delta_okay,attr,omitempty"`
+	Ping        *Ping               `xml:"ping"`
+	UpdateCheck *UpdateCheckRequest `xml:"updatecheck"`
+	Events      []EventRequest      `xml:"event"`
+}
+
+// Ping says that the machine is alive.
+type Ping struct {
+	Active int `xml:"active,attr,omitempty"`
+	// LastReportDays is the days since the last ping, -1 for the first.
+	LastReportDays *int `xml:"r,attr,omitempty"`
+}
+
+// UpdateCheckRequest asks for an update.
+type UpdateCheckRequest struct {
+	// TargetVersionPrefix pins the machine to a version.
+	TargetVersionPrefix string `xml:"targetversionprefix,attr,omitempty"`
+	// RollbackAllowed asks for older versions too.
+	RollbackAllowed bool `xml:"rollback_allowed,attr,omitempty"`
+}
+
+// EventRequest reports how an update goes.
+type EventRequest struct {
+	Type            EventType   `xml:"eventtype,attr"`
+	Result          EventResult `xml:"eventresult,attr"`
+	ErrorCode       int         `xml:"errorcode,attr,omitempty"`
+	PreviousVersion string      `xml:"previousversion,attr,omitempty"`
+	NextVersion     string      `xml:"nextversion,attr,omitempty"`
+	// Reason says in words what ErrorCode means on this machine. It is an addition
+	// of ours, which other servers pass over.
+	Reason string `xml:"reason,attr,omitempty"`
+}
+
+// Response is what a server answers.
+type Response struct {
+	XMLName  xml.Name      `xml:"response"`
+	Protocol string        `xml:"protocol,attr"`
+	Server   string        `xml:"server,attr,omitempty"`
+	DayStart DayStart      `xml:"daystart"`
+	Apps     []AppResponse `xml:"app"`
+}
+
+// DayStart tells the server's time of day.
+type DayStart struct {
+	ElapsedSeconds int `xml:"elapsed_seconds,attr"`
+	ElapsedDays    int `xml:"elapsed_days,attr,omitempty"`
+}
+
+// AppResponse answers an AppRequest.
+type AppResponse struct {
+	ID          string               `xml:"appid,attr"`
+	Status      Status               `xml:"status,attr"`
+	Ping        *StatusOnly          `xml:"ping"`
+	UpdateCheck *UpdateCheckResponse `xml:"updatecheck"`
+	Events      []StatusOnly         `xml:"event"`
+}
+
+// StatusOnly acknowledges a ping or an event.
+type StatusOnly struct {
+	Status Status `xml:"status,attr"`
+}
+
+// UpdateCheckResponse says whether there is an update, and where.
+type UpdateCheckResponse struct {
+	Status Status `xml:"status,attr"`
+	// PollInterval is the seconds after which the server wants to be asked again; 0
+	// leaves it to the machine.
+	PollInterval int       `xml:"PollInterval,attr,omitempty"`
+	URLs         []URL     `xml:"urls>url"`
+	Manifest     *Manifest `xml:"manifest"`
+}
+
+// URL is a place that has the packages.
+type URL struct {
+	CodeBase string `xml:"codebase,attr"`
+}
+
+// Manifest describes the version that is offered.
+type Manifest struct {
+	Version  string    `xml:"version,attr"`
+	Packages []Package `xml:"packages>package"`
+	Actions  []Action  `xml:"actions>action"`
+}
+
+// Package is a file of the offered version, below each URL.
+type Package struct {
+	Name string `xml:"name,attr"`
+	// Hash is the SHA-1 in base64, SHA256 that in hexadecimal.
+	Hash     string `xml:"hash,attr,omitempty"`
+	SHA256   string `xml:"hash_sha256,attr,omitempty"`
+	Size     int64  `xml:"size,attr"`
+	Required bool   `xml:"required,attr"`
+}
+
+// Action is what the machine shall do after the download.
+type Action struct {
+	Event string `xml:"event,attr"`
+	// SHA256 is that of the payload in base64.
+	SHA256                string `xml:"sha256,attr,omitempty"`
+	DisablePayloadBackoff bool   `xml:"DisablePayloadBackoff,attr,omitempty"`
+}
+
+// Status is how a server judges a part of a request.
+type Status string
+
+// The statuses of the protocol that occur here. Others begin with "error-".
+const (
+	StatusOK         Status = "ok"
+	StatusNoUpdate   Status = "noupdate"
+	StatusUnknownApp Status = "error-unknownApplication"
+	StatusInvalid    Status = "error-invalidAppId"
+	StatusInternal   Status = "error-internal"
+	StatusBadHash    Status = "error-hash"
+	StatusOSTooOld   Status = "error-osnotsupported"
+)
+
+// EventType is what an event is about.
+type EventType int
+
+// The event types that machines of this lineage send.
+const (
+	EventDownloadComplete EventType = 1
+	EventInstallComplete  EventType = 2
+	EventUpdateComplete   EventType = 3
+	EventDownloadStarted  EventType = 13
+	EventDownloadFinished EventType = 14
+)
+
+// EventResult is how what the event is about ended.
+type EventResult int
+
+// The event results of the protocol that occur here. After EventUpdateComplete,
+// EventSuccess means that the update is installed, EventSuccessReboot that the
+// machine runs it, EventError that it failed or was rolled back.
+const (
+	EventError         EventResult = 0
+	EventSuccess       EventResult = 1
+	EventSuccessReboot EventResult = 2
+	EventDeferred      EventResult = 9
+)
+
+// ErrProtocol is in the chain of every error about a message that is not one of the
+// protocol.
+var ErrProtocol = errors.New("not an Omaha message")
+
+// ReadRequest reads a request, of at most MaxMessage bytes.
+func ReadRequest(r io.Reader) (*Request, error) {
+	request := new(Request)
+	if err := read(r, request); err != nil {
+		return nil, err
+	}
+	if request.Protocol != Protocol {
+		return nil, fmt.Errorf("%w: protocol %.20q, want %q", ErrProtocol, request.Protocol, Protocol)
+	}
+	return request, nil
+}
+
+// ReadResponse reads a response, of at most MaxMessage bytes.
+func ReadResponse(r io.Reader) (*Response, error) {
+	response := new(Response)
+	if err := read(r, response); err != nil {
+		return nil, err
+	}
+	if response.Protocol != Protocol {
+		return nil, fmt.Errorf("%w: protocol %.20q, want %q", ErrProtocol, response.Protocol, Protocol)
+	}
+	return response, nil
+}
+
+// read decodes one document. Go's decoder knows no entities but XML's own five, so a
+// message cannot grow by being read.
+func read(r io.Reader, message any) error {
+	text, err := io.ReadAll(io.LimitReader(r, MaxMessage+1))
+	if err != nil {
+		return fmt.Errorf("reading an Omaha message: %w", err)
+	}
+	if len(text) > MaxMessage {
+		return fmt.Errorf("%w: longer than %d bytes", ErrProtocol, MaxMessage)
+	}
+	if err := xml.Unmarshal(text, message); err != nil {
+		return fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	return nil
+}
+
+// write encodes a message as a document.
+func write(w io.Writer, message any) error {
+	var text bytes.Buffer
+	text.WriteString(xml.Header)
+	if err := xml.NewEncoder(&text).Encode(message); err != nil {
+		return fmt.Errorf("writing an Omaha message: %w", err)
+	}
+	_, err := w.Write(text.Bytes())
+	return err
+}
+
+// App returns the part of the response about an application.
+func (r *Response) App(id string) (*AppResponse, error) {
+	for i := range r.Apps {
+		if app := &r.Apps[i]; app.ID == id {
+			if app.Status != StatusOK {
+				return nil, fmt.Errorf("the update server answers %q about application %s", app.Status, id)
+			}
+			return app, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: nothing about application %s", ErrProtocol, id)
+}
