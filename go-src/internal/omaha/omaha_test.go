@@ -79,7 +79,7 @@ func TestReadRefuses(t *testing.T) {
 		"a request":         upstreamRequest,
 		"another protocol":  strings.Replace(upstreamResponse, `"3.0"`, `"4.0"`, 1),
 		"cut short":         upstreamResponse[:len(upstreamResponse)/2],
-		"no number": strings.Replace(upstreamResponse, `"211936"`, `"many"`, 1),
+		"no number":         strings.Replace(upstreamResponse, `"211936"`, `"many"`, 1),
 		"an unknown entity": strings.Replace(upstreamResponse, "1185.3.0", "&version;", 1),
 		"too long":          strings.Replace(upstreamResponse, "<app ", strings.Repeat(" ", MaxMessage)+"<app ", 1),
 		"too deep":          `<response protocol="3.0">` + strings.Repeat("<app>", 20000),

@@ -1,0 +1,139 @@
+package verity
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+)
+
+// Hash is the SHA-256 of a block.
+type Hash = [sha256.Size]byte
+
+// hashesPerBlock is how many hashes a block of the tree holds.
+const hashesPerBlock = BlockSize / sha256.Size
+
+// Tree is a whole hash tree that was found to be the one of its root hash, so that
+// its leaves say truly what each block of the data is.
+type Tree struct {
+	Root
+	// bytes is the tree as it lies on a disk: the top block first, the leaves last.
+	bytes []byte
+	// leaves is where in bytes the leaves begin.
+	leaves int
+}
+
+// levels returns the number of blocks of each level of the tree, the top first.
+func (r Root) levels() []uint64 {
+	var levels []uint64
+	for n := r.Blocks; len(levels) == 0 || n > 1; {
+		n = (n + hashesPerBlock - 1) / hashesPerBlock
+		levels = append([]uint64{n}, levels...)
+	}
+	return levels
+}
+
+// TreeSize returns the size in bytes of the tree, without its superblock.
+func (r Root) TreeSize() int64 {
+	var blocks uint64
+	for _, n := range r.levels() {
+		blocks += n
+	}
+	return int64(blocks * BlockSize)
+}
+
+// TreeOffset returns where in the partition the tree begins, in bytes.
+func (r Root) TreeOffset() int64 { return int64(r.treeStart() * BlockSize) }
+
+// ReadTree reads the tree of a root and checks every hash in it; ErrMismatch says
+// that it is not the root's. It takes TreeSize bytes of memory, 1/128 of the data.
+func (r Root) ReadTree(from io.Reader) (*Tree, error) {
+	tree := &Tree{Root: r, bytes: make([]byte, r.TreeSize())}
+	if _, err := io.ReadFull(from, tree.bytes); err != nil {
+		return nil, fmt.Errorf("read the hash tree: %w", err)
+	}
+	if sha256.Sum256(tree.bytes[:BlockSize]) != r.Hash {
+		return nil, fmt.Errorf("%w: its top", ErrMismatch)
+	}
+	levels := r.levels()
+	for i, blocks := range levels {
+		level := tree.bytes[tree.leaves : tree.leaves+int(blocks*BlockSize)]
+		hashes := r.Blocks
+		if i+1 < len(levels) {
+			hashes = levels[i+1]
+			tree.leaves += len(level)
+			if err := checkLevel(level, tree.bytes[tree.leaves:][:hashes*BlockSize]); err != nil {
+				return nil, err
+			}
+		}
+		// The rest of a level's last block counts in its hash, too.
+		if len(bytes.Trim(level[hashes*sha256.Size:], "\x00")) > 0 {
+			return nil, fmt.Errorf("%w: a level has more than %d hashes", ErrMismatch, hashes)
+		}
+	}
+	return tree, nil
+}
+
+// checkLevel compares the blocks of a level with their hashes in the one above.
+func checkLevel(above, below []byte) error {
+	for i := 0; i*BlockSize < len(below); i++ {
+		if sha256.Sum256(below[i*BlockSize:][:BlockSize]) != Hash(above[i*sha256.Size:][:sha256.Size]) {
+			return fmt.Errorf("%w: block %d of a level of %d", ErrMismatch, i, len(below)/BlockSize)
+		}
+	}
+	return nil
+}
+
+// NewTree makes the tree of data, which is read to its end, block by block.
+func NewTree(data io.Reader) (*Tree, error) {
+	level, blocks, err := hashBlocks(data)
+	if err != nil {
+		return nil, err
+	}
+	if blocks == 0 {
+		return nil, fmt.Errorf("a hash tree needs data")
+	}
+	tree := &Tree{Root: Root{Blocks: blocks}, bytes: level}
+	for len(level) > BlockSize {
+		above := make([]byte, 0, len(level)/hashesPerBlock+BlockSize)
+		for i := 0; i < len(level); i += BlockSize {
+			sum := sha256.Sum256(level[i : i+BlockSize])
+			above = append(above, sum[:]...)
+		}
+		level = pad(above)
+		tree.bytes = append(level, tree.bytes...)
+	}
+	tree.leaves = len(tree.bytes) - int((blocks+hashesPerBlock-1)/hashesPerBlock*BlockSize)
+	tree.Hash = sha256.Sum256(tree.bytes[:BlockSize])
+	return tree, nil
+}
+
+// hashBlocks returns the leaves of data, in whole blocks, and the number of blocks.
+func hashBlocks(data io.Reader) (leaves []byte, blocks uint64, err error) {
+	block := make([]byte, BlockSize)
+	for {
+		switch _, err := io.ReadFull(data, block); err {
+		case nil:
+			sum := sha256.Sum256(block)
+			leaves = append(leaves, sum[:]...)
+			blocks++
+		case io.EOF:
+			return pad(leaves), blocks, nil
+		default:
+			return nil, 0, fmt.Errorf("read block %d of the data: %w", blocks, err)
+		}
+	}
+}
+
+// pad fills a level up to whole blocks.
+func pad(level []byte) []byte {
+	return append(level, make([]byte, -len(level)&(BlockSize-1))...)
+}
+
+// Leaf returns the hash of a block of the data.
+func (t *Tree) Leaf(block uint64) Hash {
+	return Hash(t.bytes[t.leaves+int(block)*sha256.Size:][:sha256.Size])
+}
+
+// Bytes returns the tree as it lies on a disk behind the superblock.
+func (t *Tree) Bytes() []byte { return t.bytes }
