@@ -78,7 +78,7 @@ buildroot-tree: $(if $(filter $(buildroot-own-dir),$(BUILDROOT_DIR)),| $(buildro
 	*) $(call buildroot-fail,$(BUILDROOT_DIR) is Buildroot $$version: this tree needs $(BUILDROOT_VERSION)) ;; \
 	esac
 
-# Loads the settings of some files into the output directory $(1). A configuration
+# Loads the settings of some files, $(2), into the output directory $(1). A configuration
 # that lost a line does not stay behind as .config, or the next make would build it.
 define buildroot-load
 	@mkdir -p $(1)
@@ -150,6 +150,7 @@ BUILDROOT_TARGETS := menuconfig nconfig show-info \
 .PHONY: $(addprefix buildroot-,$(BUILDROOT_TARGETS) savedefconfig)
 $(addprefix buildroot-,$(BUILDROOT_TARGETS)): buildroot-%: buildroot-config
 	@$(BUILDROOT_MAKE) $*
+$(addprefix buildroot-,$(filter linux-%,$(BUILDROOT_TARGETS))): | $(TOOLCHAIN)
 buildroot-savedefconfig: buildroot-config
 	@$(BUILDROOT_MAKE) DEFCONFIG=$(O)/defconfig savedefconfig
 	@echo "$(O)/defconfig: carry what changed over to configs/$(DEFCONFIG)"
