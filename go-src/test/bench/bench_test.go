@@ -157,7 +157,7 @@ func buildTimes(t *testing.T, top string) {
 
 // boot is what one boot took, from power-on, and what was found in the machine.
 type boot struct {
-	ssh, docker, usedMB        float64
+	up, ssh, docker, usedMB    float64
 	files, executables, setuid string
 }
 
@@ -191,8 +191,10 @@ func boots(t *testing.T, systems []*system) {
 		}, func(s *system) float64 { return median(figures(s)) })
 	}
 	first, second := func(s *system) []boot { return s.first }, func(s *system) []boot { return s.second }
+	compare("first boot, to login prompts", "s", first, func(b boot) float64 { return b.up })
 	compare("first boot, to SSH", "s", first, func(b boot) float64 { return b.ssh })
 	compare("first boot, to Docker ready", "s", first, func(b boot) float64 { return b.docker })
+	compare("second boot, to login prompts", "s", second, func(b boot) float64 { return b.up })
 	compare("second boot, to SSH", "s", second, func(b boot) float64 { return b.ssh })
 	compare("second boot, to Docker ready", "s", second, func(b boot) float64 { return b.docker })
 	compare("memory used", "MiB", second, func(b boot) float64 { return b.usedMB })
@@ -231,6 +233,10 @@ func bootOnce(t *testing.T, dir string, key *machine.Key, name string, disk *mac
 	}
 	defer m.Cut()
 	var b boot
+	if err := m.WaitUp(ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.up = time.Since(start).Seconds()
 	if err := m.WaitSSH(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -46,13 +46,21 @@ const (
 	lastAttempt  = 20 * time.Second
 )
 
+// WaitUp waits until a machine that boots has got to its login prompts, by what its
+// console says.
+func (m *Machine) WaitUp(ctx context.Context) error {
+	if !m.booting {
+		return nil
+	}
+	_, err := m.Console.WaitAfter(ctx, m.bootMark, `Reached target .*getty\.target`)
+	m.booting = err != nil
+	return err
+}
+
 // dial opens an SSH connection, trying until the context ends.
 func (m *Machine) dial(ctx context.Context) (*ssh.Client, error) {
-	if m.booting {
-		if _, err := m.Console.WaitAfter(ctx, m.bootMark, `Reached target .*getty\.target`); err != nil {
-			return nil, err
-		}
-		m.booting = false
+	if err := m.WaitUp(ctx); err != nil {
+		return nil, err
 	}
 	config := &ssh.ClientConfig{
 		User:            "root",
