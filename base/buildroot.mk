@@ -32,9 +32,10 @@ buildroot-sha256-ok = echo "$(BUILDROOT_SHA256)  $(1)" | sha256sum --check --sta
 
 # Buildroot plans its own parallelism and knows other variables by the names
 # our users type, so this make's flags and overrides do not bind it. The
-# lock keeps `make -j` from running it twice on one output, $(1).
+# lock keeps `make -j` from running it twice on one output, $(1). Root, as which
+# containers often build, is refused by some packages unless told otherwise.
 buildroot-make = flock --close $(1)/.buildroot.lock \
-	env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL \
+	env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL FORCE_UNSAFE_CONFIGURE=1 \
 	$(MAKE) --no-print-directory -C $(abspath $(BUILDROOT_DIR)) O=$(1) \
 	BR2_EXTERNAL=$(TOP)/br2-external \
 	$(foreach v,BR2_DL_DIR BR2_PRIMARY_SITE BR2_PACKAGE_OVERRIDE_FILE,\
