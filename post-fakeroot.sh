@@ -38,6 +38,12 @@ done
 rm -f "$tree"/usr/lib/systemd/system-generators/systemd-{gpt-auto,ssh,hibernate-resume,rc-local,run,system-update,sysv,tpm2}-generator
 ln -sfn multi-user.target "$tree/usr/lib/systemd/system/default.target"
 
+# What is enabled is what the overlays link, not what a base's packages and presets do.
+rm -rf "$tree/etc/systemd/system"
+for overlay in "$top/rootfs-overlay" "$board/rootfs-overlay"; do
+	[ ! -d "$overlay/etc/systemd/system" ] || cp -R --no-dereference "$overlay/etc/systemd/system" "$tree/etc/systemd/"
+done
+
 # Kernel modules.
 kernel=$(basename "$(echo "$tree"/usr/lib/modules/*)")
 entries "$board/modules-remove.list" | while read -r path; do
