@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,26 +16,37 @@ import (
 type shared struct {
 	dir string
 	mu  sync.Mutex
-	of  map[string]func() (string, error)
+	of  map[string]*thing
+}
+
+type thing struct {
+	once sync.Once
+	err  error
 }
 
 func newShared(t *testing.T) *shared {
-	return &shared{dir: t.TempDir(), of: map[string]func() (string, error){}}
+	return &shared{dir: t.TempDir(), of: map[string]*thing{}}
 }
+
+// errUnfinished is what the other tests get to see when the one that made a thing
+// failed over it, which ends that test's goroutine and make with it.
+var errUnfinished = errors.New("the test that was the first to need it failed to make it")
 
 // path returns the path of the named thing, made by make if it is not there yet.
 func (s *shared) path(name string, make func(path string) error) (string, error) {
 	s.mu.Lock()
-	once, ok := s.of[name]
-	if !ok {
-		path := filepath.Join(s.dir, name)
-		once = sync.OnceValues(func() (string, error) { return path, make(path) })
-		s.of[name] = once
+	if s.of[name] == nil {
+		s.of[name] = new(thing)
 	}
+	it := s.of[name]
 	s.mu.Unlock()
-	path, err := once()
-	if err != nil {
-		return "", fmt.Errorf("%s, which several tests share: %w", name, err)
+	path := filepath.Join(s.dir, name)
+	it.once.Do(func() {
+		it.err = errUnfinished
+		it.err = make(path)
+	})
+	if it.err != nil {
+		return "", fmt.Errorf("%s, which several tests share: %w", name, it.err)
 	}
 	return path, nil
 }
