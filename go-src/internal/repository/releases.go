@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"github.com/google/renameio/v2"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"coreos/internal/bootimage"
@@ -69,13 +68,18 @@ func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion strin
 	if !release.ValidVersion(m.Version) {
 		return nil, fmt.Errorf("boot image %s: its version %q is not one that can be compared, such as 4891.0.0", images.Boot, m.Version)
 	}
-	if err := r.writeFiles(ctx, m, boot, usr, root); err != nil {
+	made, err := os.MkdirTemp(r.dir, ".release-")
+	if err != nil {
+		return nil, fmt.Errorf("add a release: %w", err)
+	}
+	defer os.RemoveAll(made)
+	if err := writeFiles(ctx, made, m, boot, usr, root); err != nil {
 		return nil, err
 	}
 	if err := m.Check(); err != nil {
 		return nil, err
 	}
-	return m, r.stageManifest(m)
+	return m, r.stageManifest(m, made)
 }
 
 // usrRoot finds out how many blocks of data an image has and checks that its hash tree
@@ -103,12 +107,9 @@ func usrRoot(usr *os.File, info bootimage.Info) (verity.Root, error) {
 	return verity.Root{}, errors.New("it is too small")
 }
 
-// writeFiles writes the release's files and notes their sizes and hashes.
-func (r *Repository) writeFiles(ctx context.Context, m *release.Manifest, boot, usr *os.File, root verity.Root) error {
-	dir := filepath.Join(r.dir, release.Directory(m.Board, m.Version))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("add a release: %w", err)
-	}
+// writeFiles writes the release's files into a directory and notes their sizes and
+// hashes.
+func writeFiles(ctx context.Context, dir string, m *release.Manifest, boot, usr *os.File, root verity.Root) error {
 	data := int64(root.Blocks) * verity.BlockSize
 	for _, file := range []struct {
 		name  string
@@ -138,26 +139,27 @@ func (r *Repository) writeFiles(ctx context.Context, m *release.Manifest, boot, 
 	return nil
 }
 
-// writeHashed writes a file whole or not at all.
+// writeHashed writes a file for good.
 func writeHashed(path string, write func(io.Writer) error) (release.File, error) {
-	pending, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
+	file, err := os.Create(path)
 	if err != nil {
 		return release.File{}, err
 	}
-	defer func() { _ = pending.Cleanup() }() // does nothing once the file is in place
+	defer file.Close()
 	hash := sha256.New()
-	if err := write(io.MultiWriter(pending, hash)); err != nil {
+	if err := write(io.MultiWriter(file, hash)); err != nil {
 		return release.File{}, err
 	}
-	size, err := pending.Seek(0, io.SeekEnd)
+	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return release.File{}, err
 	}
-	return release.File{Size: size, SHA256: hex.EncodeToString(hash.Sum(nil))}, pending.CloseAtomicallyReplace()
+	return release.File{Size: size, SHA256: hex.EncodeToString(hash.Sum(nil))}, file.Sync()
 }
 
-// stageManifest stages a manifest. A version that machines may have is never changed.
-func (r *Repository) stageManifest(m *release.Manifest) error {
+// stageManifest puts the files in the directory made to their place and stages the
+// manifest. A version that machines may have is never changed.
+func (r *Repository) stageManifest(m *release.Manifest, made string) error {
 	text, err := json.MarshalIndent(m, "", "\t")
 	if err != nil {
 		return err
@@ -171,9 +173,29 @@ func (r *Repository) stageManifest(m *release.Manifest) error {
 		if old, ok := targets[name]; ok && !old.Equal(*target) {
 			return fmt.Errorf("version %s for %s is in the repository with other content: give the build another version", m.Version, m.Board)
 		}
+		if err := moveFiles(made, filepath.Join(r.dir, release.Directory(m.Board, m.Version))); err != nil {
+			return fmt.Errorf("add a release: %w", err)
+		}
 		targets[name] = target
 		return nil
 	})
+}
+
+// moveFiles moves the files of a directory to another one.
+func moveFiles(from, to string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := os.Rename(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // SetChannel stages that a channel has a version, which must be in the repository.

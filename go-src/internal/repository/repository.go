@@ -106,7 +106,7 @@ func (r *Repository) StageRoot(roles map[string]RoleKeys) error {
 		}
 		root.Signed.Roles[role].Threshold = keys.Threshold
 	}
-	return stage(r, metadata.ROOT, root)
+	return write(r.stagedPath(metadata.ROOT), root)
 }
 
 // stageTargets stages metadata in which change altered the targets.
@@ -130,7 +130,7 @@ func (r *Repository) stageTargets(change func(map[string]*metadata.TargetFiles) 
 	if err := change(targets.Signed.Targets); err != nil {
 		return err
 	}
-	return stage(r, metadata.TARGETS, targets)
+	return write(r.stagedPath(metadata.TARGETS), targets)
 }
 
 // Renew stages the targets as they are with a new time of expiry.
@@ -287,23 +287,31 @@ func (r *Repository) release(role string, version int64) error {
 	return nil
 }
 
-// Root returns the root metadata that counts now, and its version: what machines must
-// be given to trust the repository.
-func (r *Repository) Root() ([]byte, int64, error) {
-	root, err := current[metadata.RootType](r, metadata.ROOT)
+// Root returns the root metadata that counts now: what machines must be given to trust
+// the repository.
+func (r *Repository) Root() ([]byte, error) {
+	path, err := r.currentPath(metadata.ROOT)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	text, err := os.ReadFile(r.metadataPath(fmt.Sprintf("%d.root.json", root.Signed.Version)))
-	return text, root.Signed.Version, err
+	return os.ReadFile(path)
 }
 
-// current reads the published metadata of a role that has numbered files; fs.ErrNotExist
-// says that there is none.
+// current reads the published metadata of a role that has numbered files.
 func current[T metadata.Roles](r *Repository, role string) (*metadata.Metadata[T], error) {
+	path, err := r.currentPath(role)
+	if err != nil {
+		return nil, err
+	}
+	return read[T](path)
+}
+
+// currentPath returns the file with the highest number of a role; fs.ErrNotExist says
+// that there is none.
+func (r *Repository) currentPath(role string) (string, error) {
 	entries, err := os.ReadDir(filepath.Join(r.dir, "metadata"))
 	if err != nil {
-		return nil, fmt.Errorf("repository: %w", err)
+		return "", fmt.Errorf("repository: %w", err)
 	}
 	newest := 0
 	for _, entry := range entries {
@@ -313,9 +321,9 @@ func current[T metadata.Roles](r *Repository, role string) (*metadata.Metadata[T
 		}
 	}
 	if newest == 0 {
-		return nil, fmt.Errorf("repository %s has no %s metadata: %w", r.dir, role, fs.ErrNotExist)
+		return "", fmt.Errorf("repository %s has no %s metadata: %w", r.dir, role, fs.ErrNotExist)
 	}
-	return read[T](r.metadataPath(fmt.Sprintf("%d.%s.json", newest, role)))
+	return r.metadataPath(fmt.Sprintf("%d.%s.json", newest, role)), nil
 }
 
 func read[T metadata.Roles](path string) (*metadata.Metadata[T], error) {
@@ -328,10 +336,6 @@ func read[T metadata.Roles](path string) (*metadata.Metadata[T], error) {
 		return nil, fmt.Errorf("metadata %s: %w", path, err)
 	}
 	return m, nil
-}
-
-func stage[T metadata.Roles](r *Repository, role string, m *metadata.Metadata[T]) error {
-	return write(r.stagedPath(role), m)
 }
 
 func write[T metadata.Roles](path string, m *metadata.Metadata[T]) error {

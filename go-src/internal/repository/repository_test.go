@@ -154,7 +154,7 @@ type machine struct {
 
 func (f *fixture) machine() machine {
 	f.t.Helper()
-	root, _, err := f.Root()
+	root, err := f.Root()
 	f.must(err)
 	return machine{string(root), f.t.TempDir()}
 }
@@ -230,6 +230,9 @@ func TestAddReleaseRefuses(t *testing.T) {
 	text, err := os.ReadFile(good.Usr)
 	f.must(err)
 	f.must(os.WriteFile(cut, text[:len(text)-verity.BlockSize], 0o644))
+	published := filepath.Join(f.dir, release.Directory(board, "1.0.0"), release.PayloadFile)
+	before, err := os.ReadFile(published)
+	f.must(err)
 	for name, test := range map[string]struct {
 		images Images
 		want   string
@@ -245,6 +248,9 @@ func TestAddReleaseRefuses(t *testing.T) {
 		} else if !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %q", name, err, test.want)
 		}
+	}
+	if after, err := os.ReadFile(published); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("a release that was refused changed a published one's files: %v", err)
 	}
 }
 
