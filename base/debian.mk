@@ -12,7 +12,8 @@
 debian-dir := $(O)/build/debian
 debian-base := $(debian-dir)/base
 debian-go := $(debian-dir)/go
-debian-suite = $(shell sed -n 's/^BR2_COREOS_DEBIAN_SUITE="\(.*\)"/\1/p' $(O)/.config)
+debian-setting = $(shell sed -n 's/^$(1)="\(.*\)"/\1/p' $(O)/.config)
+debian-suite = $(call debian-setting,BR2_COREOS_DEBIAN_SUITE)
 
 # Commands of go-src that are not for the machine's /usr/bin.
 debian-host-commands := bootkey sbom
@@ -50,9 +51,8 @@ debian-commands := $(patsubst $(TOP)/go-src/cmd/%/,%,$(dir $(wildcard $(TOP)/go-
 $(addprefix $(debian-go)/,$(debian-commands)): debian-go ;
 
 debian-target-commands := $(filter-out $(debian-host-commands) $(debian-initramfs-commands),$(debian-commands))
+overlays = $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/$(call debian-setting,BR2_COREOS_BOARD)/rootfs-overlay)
 # Directories stand for the symbolic links in them, whose targets are the machine's.
-debian-board = $(shell sed -n 's/^BR2_COREOS_BOARD="\(.*\)"/\1/p' $(O)/.config)
-overlays = $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/$(debian-board)/rootfs-overlay)
 overlay-files := $(shell find $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/*/rootfs-overlay) -type f -o -type d)
 
 $(debian-dir)/target.stamp: $(debian-base).stamp $(overlay-files) $(TOP)/post-fakeroot.sh $(TOP)/VERSION \

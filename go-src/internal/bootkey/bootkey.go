@@ -20,6 +20,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/google/renameio/v2"
 )
 
 // Files in a key directory.
@@ -235,18 +236,7 @@ func reframe(w *bytes.Buffer, r io.Reader) error {
 	}
 }
 
-// replaceFile puts data at path in one step.
+// replaceFile puts data at path in one step, with just this mode.
 func replaceFile(path string, data []byte, mode os.FileMode) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(temporary.Name()) }()
-	if _, err := temporary.Write(data); err != nil {
-		return errors.Join(err, temporary.Close())
-	}
-	if err := errors.Join(temporary.Chmod(mode), temporary.Sync(), temporary.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), path)
+	return renameio.WriteFile(path, data, mode, renameio.WithStaticPermissions(mode))
 }

@@ -85,17 +85,13 @@ func index(sources []Source) known {
 		for block := range source.Blocks {
 			// Two hashes of one key do not happen; if they did, one block
 			// more would be fetched.
-			if key := key(source.Leaf(block)); !k.has(key) {
-				k.places[key] = Place{Source: n, Block: block}
+			start := key(source.Leaf(block))
+			if _, ok := k.places[start]; !ok {
+				k.places[start] = Place{Source: n, Block: block}
 			}
 		}
 	}
 	return k
-}
-
-func (k known) has(key uint64) bool {
-	_, ok := k.places[key]
-	return ok
 }
 
 func key(hash verity.Hash) uint64 { return binary.LittleEndian.Uint64(hash[:]) }

@@ -208,42 +208,32 @@ var ErrProtocol = errors.New("not an Omaha message")
 
 // ReadRequest reads a request, of at most MaxMessage bytes.
 func ReadRequest(r io.Reader) (*Request, error) {
-	request := new(Request)
-	if err := read(r, request); err != nil {
-		return nil, err
-	}
-	if request.Protocol != Protocol {
-		return nil, fmt.Errorf("%w: protocol %.20q, want %q", ErrProtocol, request.Protocol, Protocol)
-	}
-	return request, nil
+	return read(r, func(request *Request) string { return request.Protocol })
 }
 
 // ReadResponse reads a response, of at most MaxMessage bytes.
 func ReadResponse(r io.Reader) (*Response, error) {
-	response := new(Response)
-	if err := read(r, response); err != nil {
-		return nil, err
-	}
-	if response.Protocol != Protocol {
-		return nil, fmt.Errorf("%w: protocol %.20q, want %q", ErrProtocol, response.Protocol, Protocol)
-	}
-	return response, nil
+	return read(r, func(response *Response) string { return response.Protocol })
 }
 
 // read decodes one document. Go's decoder knows no entities but XML's own five, so a
 // message cannot grow by being read.
-func read(r io.Reader, message any) error {
+func read[T any](r io.Reader, protocol func(*T) string) (*T, error) {
 	text, err := io.ReadAll(io.LimitReader(r, MaxMessage+1))
 	if err != nil {
-		return fmt.Errorf("reading an Omaha message: %w", err)
+		return nil, fmt.Errorf("reading an Omaha message: %w", err)
 	}
 	if len(text) > MaxMessage {
-		return fmt.Errorf("%w: longer than %d bytes", ErrProtocol, MaxMessage)
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrProtocol, MaxMessage)
 	}
+	message := new(T)
 	if err := xml.Unmarshal(text, message); err != nil {
-		return fmt.Errorf("%w: %w", ErrProtocol, err)
+		return nil, fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
-	return nil
+	if got := protocol(message); got != Protocol {
+		return nil, fmt.Errorf("%w: protocol %.20q, want %q", ErrProtocol, got, Protocol)
+	}
+	return message, nil
 }
 
 // write encodes a message as a document.

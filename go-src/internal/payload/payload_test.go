@@ -39,16 +39,10 @@ func pack(t testing.TB, content []byte) []byte {
 	return packed.Bytes()
 }
 
-func readIndex(packed []byte, blocks int) (*Index, error) {
-	size := IndexSize(uint64(blocks))
-	return ReadIndex(packed[len(packed)-int(size):], uint64(blocks), int64(len(packed)))
-}
-
-func TestSpans(t *testing.T) {
-	const blocks = 402
-	content := usr(blocks)
-	packed := pack(t, content)
-	index, err := readIndex(packed, blocks)
+// open reads the index of a good payload and makes a decoder for it.
+func open(t *testing.T, packed []byte, blocks uint64) (*Index, *Decoder) {
+	t.Helper()
+	index, err := ReadIndex(packed[len(packed)-int(IndexSize(blocks)):], blocks, int64(len(packed)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +50,15 @@ func TestSpans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer decoder.Close()
+	t.Cleanup(decoder.Close)
+	return index, decoder
+}
+
+func TestSpans(t *testing.T) {
+	const blocks = 402
+	content := usr(blocks)
+	packed := pack(t, content)
+	index, decoder := open(t, packed, blocks)
 	all := int64(len(packed))
 	for name, test := range map[string]struct {
 		runs       []delta.Run
@@ -172,15 +174,7 @@ func TestReadIndexRefuses(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	const blocks = 8
 	packed := pack(t, usr(blocks))
-	index, err := readIndex(packed, blocks)
-	if err != nil {
-		t.Fatal(err)
-	}
-	decoder, err := NewDecoder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer decoder.Close()
+	index, decoder := open(t, packed, blocks)
 	span := slices.Collect(index.Spans(slices.Values([]delta.Run{{Start: 0, Count: blocks}}), 0, 1<<20))[0]
 	decode := func(b []byte) error {
 		return decoder.Decode(index, span, bytes.NewReader(b), func(uint64, []byte) error { return nil })
