@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"coreos/internal/cmdline"
 	"coreos/internal/disk"
 	"coreos/internal/kmod"
 	"coreos/internal/slot"
@@ -44,7 +45,7 @@ func (e *slotError) Unwrap() error { return e.err }
 // engine is the state of one boot.
 type engine struct {
 	log  *console
-	args Args
+	args cmdline.Args
 	disk disk.Disk
 }
 
@@ -61,11 +62,11 @@ func Run() {
 }
 
 func (e *engine) boot() error {
-	cmdline, err := os.ReadFile("/proc/cmdline")
+	arguments, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
 		return err
 	}
-	if e.args, err = ParseArgs(string(cmdline)); err != nil {
+	if e.args, err = cmdline.Parse(string(arguments)); err != nil {
 		return fmt.Errorf("kernel command line: %w", err)
 	}
 	if err := e.findDisk(); err != nil {

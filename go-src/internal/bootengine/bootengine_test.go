@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"testing"
 
+	"coreos/internal/cmdline"
 	"coreos/internal/disk"
 	"coreos/internal/slot"
 )
@@ -45,7 +46,7 @@ func TestSlotError(t *testing.T) {
 }
 
 func TestCheckUsrNeedsPartition(t *testing.T) {
-	e := engine{args: Args{Slot: slot.A}, disk: disk.Disk{Name: "gone", Partitions: map[string]string{"USR-A": "gone/gone4"}}}
+	e := engine{args: cmdline.Args{Slot: slot.A}, disk: disk.Disk{Name: "gone", Partitions: map[string]string{"USR-A": "gone/gone4"}}}
 	var blame *slotError
 	if err := e.checkUsr(); !errors.Is(err, fs.ErrNotExist) || errors.As(err, &blame) {
 		t.Errorf("a disk that has left is not the slot's fault: %v", err)

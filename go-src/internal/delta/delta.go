@@ -120,6 +120,9 @@ func (p *Plan) Count(source int) uint64 {
 // Miss says that a block, against the plan, is not where it was thought to be.
 func (p *Plan) Miss(block uint64) { p.places[block] = Place{Source: Missing} }
 
+// Done says that a block is at its place now.
+func (p *Plan) Done(block uint64) { p.places[block] = Place{Source: InPlace, Block: block} }
+
 // Missing returns the runs of blocks that must be fetched, in ascending order.
 func (p *Plan) Missing() iter.Seq[Run] {
 	return func(yield func(Run) bool) {

@@ -2,41 +2,62 @@ package grubenv
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
+// Partition is what an EFI system partition can do: a block device or an image file.
+type Partition interface {
+	io.ReaderAt
+	io.WriterAt
+	Sync() error
+}
+
 // Device is the environment block on an EFI system partition, accessed below the
 // file system: the partition is never mounted by the running system.
 type Device struct {
-	file   *os.File
-	offset int64
+	partition Partition
+	offset    int64
 }
 
-// Open finds the environment block on the partition (a block device or an image
-// file) at path.
+// Open opens the partition at path, to be closed, and finds the environment block.
 func Open(path string) (*Device, error) {
 	// O_EXCL is left out on purpose: firmware tools may hold the partition open.
 	file, err := os.OpenFile(path, os.O_RDWR|unix.O_SYNC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the EFI system partition: %w", err)
 	}
-	offset, err := Locate(file)
+	device, err := On(file)
 	if err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &Device{file: file, offset: offset}, nil
+	return device, nil
+}
+
+// On finds the environment block on a partition.
+func On(partition Partition) (*Device, error) {
+	offset, err := Locate(partition)
+	if err != nil {
+		return nil, err
+	}
+	return &Device{partition, offset}, nil
 }
 
 // Close releases the partition.
-func (d *Device) Close() error { return d.file.Close() }
+func (d *Device) Close() error {
+	if closer, ok := d.partition.(io.Closer); ok {
+		return closer.Close()
+	}
+	return nil
+}
 
 // Read returns the variables.
 func (d *Device) Read() (Env, error) {
 	block := make([]byte, Size)
-	if _, err := d.file.ReadAt(block, d.offset); err != nil {
+	if _, err := d.partition.ReadAt(block, d.offset); err != nil {
 		return nil, fmt.Errorf("read the GRUB environment: %w", err)
 	}
 	return Parse(block)
@@ -49,8 +70,8 @@ func (d *Device) Write(env Env) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.file.WriteAt(block, d.offset); err != nil {
+	if _, err := d.partition.WriteAt(block, d.offset); err != nil {
 		return fmt.Errorf("write the GRUB environment: %w", err)
 	}
-	return d.file.Sync()
+	return d.partition.Sync()
 }

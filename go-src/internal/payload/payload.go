@@ -141,8 +141,8 @@ func (x *Index) Spans(runs iter.Seq[delta.Run], gap, limit int64) iter.Seq[Span]
 
 // Decoder unpacks spans. It takes little memory, whatever it is given.
 type Decoder struct {
-	zstd       *zstd.Decoder
-	packed, to []byte
+	zstd *zstd.Decoder
+	to   []byte
 }
 
 // NewDecoder returns a Decoder, to be closed.
@@ -157,19 +157,19 @@ func NewDecoder() (*Decoder, error) {
 // Close frees the decoder.
 func (d *Decoder) Close() { d.zstd.Close() }
 
-// Decode reads a span's bytes and hands over its blocks, also those that lie between
-// wanted ones. data is valid until take returns, whose error ends it.
-func (d *Decoder) Decode(x *Index, span Span, from io.Reader, take func(block uint64, data []byte) error) error {
+// Decode unpacks a span and hands over its blocks, also those that lie between wanted
+// ones. data is valid until take returns, whose error ends it.
+func (d *Decoder) Decode(x *Index, span Span, packed []byte, take func(block uint64, data []byte) error) error {
 	for n := span.first; n <= span.last; n++ {
 		frame, _ := x.table.EntryByID(int64(n))
-		d.packed = append(d.packed[:0], make([]byte, frame.CompressedSize)...)
-		if _, err := io.ReadFull(from, d.packed); err != nil {
-			return fmt.Errorf("read the payload at byte %d: %w", frame.CompressedOffset, err)
+		if uint32(len(packed)) < frame.CompressedSize {
+			return fmt.Errorf("%w: a span ends within frame %d", ErrFormat, n)
 		}
 		var err error
-		if d.to, err = d.zstd.DecodeAll(d.packed, d.to[:0]); err != nil {
+		if d.to, err = d.zstd.DecodeAll(packed[:frame.CompressedSize], d.to[:0]); err != nil {
 			return fmt.Errorf("%w: frame %d: %w", ErrFormat, n, err)
 		}
+		packed = packed[frame.CompressedSize:]
 		if len(d.to) != int(frame.DecompressedSize) {
 			return fmt.Errorf("%w: frame %d has %d bytes, want %d", ErrFormat, n, len(d.to), frame.DecompressedSize)
 		}
@@ -177,6 +177,26 @@ func (d *Decoder) Decode(x *Index, span Span, from io.Reader, take func(block ui
 			if err := take(n*FrameBlocks+uint64(i/verity.BlockSize), d.to[i:i+verity.BlockSize]); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// Stream unpacks a whole payload as it comes and hands over its blocks, so many that
+// blocks says, as Decode does.
+func Stream(from io.Reader, blocks uint64, take func(block uint64, data []byte) error) error {
+	decoder, err := zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(frameSize), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return fmt.Errorf("zstd: %w", err)
+	}
+	defer decoder.Close()
+	data := make([]byte, verity.BlockSize)
+	for block := range blocks {
+		if _, err := io.ReadFull(decoder, data); err != nil {
+			return fmt.Errorf("%w: block %d: %w", ErrFormat, block, err)
+		}
+		if err := take(block, data); err != nil {
+			return err
 		}
 	}
 	return nil

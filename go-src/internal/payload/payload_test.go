@@ -83,7 +83,7 @@ func TestSpans(t *testing.T) {
 					t.Errorf("span %+v after byte %d", span, end)
 				}
 				end = span.Offset + span.Length
-				err := decoder.Decode(index, span, bytes.NewReader(packed[span.Offset:end]), func(block uint64, data []byte) error {
+				err := decoder.Decode(index, span, packed[span.Offset:end], func(block uint64, data []byte) error {
 					if !bytes.Equal(data, content[block*verity.BlockSize:][:verity.BlockSize]) {
 						t.Errorf("block %d is wrong", block)
 					}
@@ -177,9 +177,9 @@ func TestDecodeRefuses(t *testing.T) {
 	index, decoder := open(t, packed, blocks)
 	span := slices.Collect(index.Spans(slices.Values([]delta.Run{{Start: 0, Count: blocks}}), 0, 1<<20))[0]
 	decode := func(b []byte) error {
-		return decoder.Decode(index, span, bytes.NewReader(b), func(uint64, []byte) error { return nil })
+		return decoder.Decode(index, span, b, func(uint64, []byte) error { return nil })
 	}
-	if err := decode(packed[:span.Length-1]); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := decode(packed[:span.Length-1]); !errors.Is(err, ErrFormat) {
 		t.Errorf("cut short: error %v", err)
 	}
 	if err := decode(bytes.Repeat([]byte("<html>"), int(span.Length))); !errors.Is(err, ErrFormat) {
@@ -196,6 +196,38 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	if err := decode(packed); err != nil {
 		t.Errorf("the good one: %v", err)
+	}
+}
+
+func TestStream(t *testing.T) {
+	content := usr(33)
+	packed := pack(t, content)
+	var got []byte
+	take := func(block uint64, data []byte) error {
+		if block != uint64(len(got)/verity.BlockSize) {
+			t.Errorf("block %d after %d bytes", block, len(got))
+		}
+		got = append(got, data...)
+		return nil
+	}
+	if err := Stream(bytes.NewReader(packed), 33, take); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("%d bytes, error %v", len(got), err)
+	}
+	stop := errors.New("stop")
+	for name, test := range map[string]struct {
+		packed []byte
+		blocks uint64
+		take   func(uint64, []byte) error
+		want   error
+	}{
+		"cut short":   {packed[:len(packed)/2], 33, func(uint64, []byte) error { return nil }, ErrFormat},
+		"too few":     {packed, 34, func(uint64, []byte) error { return nil }, ErrFormat},
+		"other bytes": {bytes.Repeat([]byte("<html>"), 999), 33, func(uint64, []byte) error { return nil }, ErrFormat},
+		"stopped":     {packed, 33, func(uint64, []byte) error { return stop }, stop},
+	} {
+		if err := Stream(bytes.NewReader(test.packed), test.blocks, test.take); !errors.Is(err, test.want) {
+			t.Errorf("%s: error %v", name, err)
+		}
 	}
 }
 

@@ -27,17 +27,25 @@ const MaxManifest = 64 << 10
 // Bounds of what a manifest may describe. A slot is smaller than either, but which
 // size a slot has is not known here.
 const (
-	maxBoot = 1 << 30
-	maxUsr  = 16 << 30
+	maxBoot = 1 << 30 / verity.BlockSize
+	maxUsr  = 16 << 30 / verity.BlockSize
 )
 
-// The files of a release, in one directory.
+// ManifestFile is the manifest's name in the directory of a release. Beside it lie, for
+// each content, its tree and its payload.
+const ManifestFile = "manifest.json"
+
+// The contents of a release.
 const (
-	ManifestFile = "manifest.json"
-	BootFile     = "boot.img"   // fills the boot partition
-	TreeFile     = "usr.verity" // what follows the data in the /usr partition: superblock and hash tree
-	PayloadFile  = "usr.zst"    // the data, in package payload's format
+	Boot = "boot" // fills the boot partition
+	Usr  = "usr"  // fills the /usr partition up to the hash tree
 )
+
+// TreeFile is where the hash tree of a content lies.
+func TreeFile(content string) string { return content + ".verity" }
+
+// PayloadFile is where the data of a content lies, in package payload's format.
+func PayloadFile(content string) string { return content + ".zst" }
 
 // Manifest describes a version. It is signed; what it says of the files is therefore
 // true, once it was read by ReadManifest.
@@ -48,9 +56,18 @@ type Manifest struct {
 	Version string `json:"version"`
 	// MinimumVersion is the oldest version that can be updated to this one, empty
 	// if any can.
-	MinimumVersion string `json:"minimum_version,omitempty"`
-	Boot           File   `json:"boot"`
-	Usr            Usr    `json:"usr"`
+	MinimumVersion string  `json:"minimum_version,omitempty"`
+	Boot           Content `json:"boot"`
+	Usr            Content `json:"usr"`
+}
+
+// Content is what is written to a partition. Its root hash alone says what every
+// block of it is.
+type Content struct {
+	RootHash string `json:"root_hash"` // of dm-verity, in hexadecimal
+	Blocks   uint64 `json:"blocks"`    // of data, 4,096 bytes each
+	Tree     File   `json:"tree"`
+	Payload  File   `json:"payload"`
 }
 
 // File is a file of the release.
@@ -59,18 +76,14 @@ type File struct {
 	SHA256 string `json:"sha256"` // in hexadecimal
 }
 
-// Usr describes the /usr partition.
-type Usr struct {
-	RootHash string `json:"root_hash"` // of dm-verity, in hexadecimal
-	Blocks   uint64 `json:"blocks"`    // of data, 4,096 bytes each
-	Tree     File   `json:"tree"`
-	Payload  File   `json:"payload"`
-}
-
 // ErrManifest is in the chain of every error about a manifest.
 var ErrManifest = errors.New("bad manifest")
 
-var boardName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
+var name = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
+
+// ValidName tells whether a board or a channel can have the name, which becomes part of
+// paths.
+func ValidName(s string) bool { return name.MatchString(s) }
 
 // ReadManifest reads and checks a manifest.
 func ReadManifest(r io.Reader) (*Manifest, error) {
@@ -96,25 +109,29 @@ func (m *Manifest) Check() error {
 	switch {
 	case m.Format != Format:
 		return fmt.Errorf("%w: format %d, this system reads %d: update to a version in between first", ErrManifest, m.Format, Format)
-	case !boardName.MatchString(m.Board):
+	case !ValidName(m.Board):
 		return fmt.Errorf("%w: board %.40q", ErrManifest, m.Board)
 	case !ValidVersion(m.Version):
 		return fmt.Errorf("%w: version %.40q", ErrManifest, m.Version)
 	case m.MinimumVersion != "" && !ValidVersion(m.MinimumVersion):
 		return fmt.Errorf("%w: minimum version %.40q", ErrManifest, m.MinimumVersion)
 	}
-	if m.Usr.Blocks > maxUsr/verity.BlockSize {
-		return fmt.Errorf("%w: /usr of %d blocks", ErrManifest, m.Usr.Blocks)
+	return errors.Join(m.Boot.check(Boot, maxBoot), m.Usr.check(Usr, maxUsr))
+}
+
+func (c Content) check(name string, most uint64) error {
+	if c.Blocks > most {
+		return fmt.Errorf("%w: %s of %d blocks", ErrManifest, name, c.Blocks)
 	}
-	root, err := m.Usr.Root()
+	root, err := c.Root()
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrManifest, err)
+		return fmt.Errorf("%w: %s: %w", ErrManifest, name, err)
 	}
+	index := payload.IndexSize(c.Blocks)
 	return errors.Join(
-		m.Boot.check(BootFile, 1, maxBoot),
-		m.Usr.Tree.check(TreeFile, root.TreeSize()+verity.BlockSize, root.TreeSize()+verity.BlockSize),
+		c.Tree.check(TreeFile(name), root.TreeSize(), root.TreeSize()),
 		// What cannot be compressed grows by a few bytes in each frame.
-		m.Usr.Payload.check(PayloadFile, payload.IndexSize(m.Usr.Blocks), int64(m.Usr.Blocks)*(verity.BlockSize+64)+payload.IndexSize(m.Usr.Blocks)),
+		c.Payload.check(PayloadFile(name), index, int64(c.Blocks)*(verity.BlockSize+64)+index),
 	)
 }
 
@@ -128,11 +145,11 @@ func (f File) check(name string, least, most int64) error {
 	return nil
 }
 
-// Root returns the root of /usr's hash tree.
-func (u Usr) Root() (verity.Root, error) { return verity.ParseRoot(u.RootHash, u.Blocks) }
+// Root returns the root of the content's hash tree.
+func (c Content) Root() (verity.Root, error) { return verity.ParseRoot(c.RootHash, c.Blocks) }
 
-// Size is what the data with superblock and tree take of a partition, in bytes.
-func (u Usr) Size() int64 { return int64(u.Blocks)*verity.BlockSize + u.Tree.Size }
+// Size is the size of the data in bytes.
+func (c Content) Size() int64 { return int64(c.Blocks) * verity.BlockSize }
 
 // Directory is where a release lies below the repository.
 func Directory(board, version string) string { return path.Join(board, version) }

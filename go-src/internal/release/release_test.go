@@ -13,8 +13,8 @@ func manifest() *Manifest {
 	hash := strings.Repeat("ab", 32)
 	return &Manifest{
 		Format: Format, Board: "amd64-usr", Version: "4892.0.0", MinimumVersion: "4891.0.0",
-		Boot: File{13 << 20, hash},
-		Usr:  Usr{RootHash: hash, Blocks: 1000, Tree: File{4096 * (1 + 8 + 1), hash}, Payload: File{payload.IndexSize(1000) + 3000000, hash}},
+		Boot: Content{RootHash: hash, Blocks: 100, Tree: File{4096, hash}, Payload: File{payload.IndexSize(100) + 300000, hash}},
+		Usr:  Content{RootHash: hash, Blocks: 1000, Tree: File{4096 * (8 + 1), hash}, Payload: File{payload.IndexSize(1000) + 3000000, hash}},
 	}
 }
 
@@ -30,8 +30,8 @@ func TestReadManifest(t *testing.T) {
 	if *got != *manifest() {
 		t.Errorf("got %+v", got)
 	}
-	if want := int64(1000+10) * 4096; got.Usr.Size() != want {
-		t.Errorf("/usr takes %d bytes, want %d", got.Usr.Size(), want)
+	if want := int64(1000) * 4096; got.Usr.Size() != want {
+		t.Errorf("/usr has %d bytes, want %d", got.Usr.Size(), want)
 	}
 }
 
@@ -53,9 +53,10 @@ func TestCheck(t *testing.T) {
 		"payload too small":   func(m *Manifest) { m.Usr.Payload.Size = 100 },
 		"payload too large":   func(m *Manifest) { m.Usr.Payload.Size = 1 << 30 },
 		"negative payload":    func(m *Manifest) { m.Usr.Payload.Size = -1 },
-		"no boot image":       func(m *Manifest) { m.Boot.Size = 0 },
-		"absurd boot image":   func(m *Manifest) { m.Boot.Size = 1 << 62 },
-		"boot image's hash":   func(m *Manifest) { m.Boot.SHA256 = strings.Repeat("x", 64) },
+		"no boot image":       func(m *Manifest) { m.Boot.Blocks = 0 },
+		"absurd boot image":   func(m *Manifest) { m.Boot.Blocks = 1 << 20 },
+		"boot image's root":   func(m *Manifest) { m.Boot.RootHash = strings.Repeat("x", 64) },
+		"boot image's hash":   func(m *Manifest) { m.Boot.Payload.SHA256 = strings.Repeat("x", 64) },
 		"payload's long hash": func(m *Manifest) { m.Usr.Payload.SHA256 += "00" },
 	} {
 		m := manifest()

@@ -89,6 +89,9 @@ func (c *Client) Manifest(board, version string) (*release.Manifest, error) {
 
 // Channel returns the version that a channel has.
 func (c *Client) Channel(board, channel string) (string, error) {
+	if !release.ValidName(channel) {
+		return "", fmt.Errorf("channel: %w %.40q", ErrName, channel)
+	}
 	text, err := c.target(ChannelTarget(board, channel), 4<<10)
 	if err != nil {
 		return "", err

@@ -17,6 +17,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"coreos/internal/bootimage"
+	"coreos/internal/cmdline"
 	"coreos/internal/payload"
 	"coreos/internal/release"
 	"coreos/internal/verity"
@@ -42,9 +43,15 @@ type Images struct {
 	Boot, Usr string
 }
 
+// ErrName says that a board or channel cannot be called so.
+var ErrName = errors.New("bad name")
+
 // AddRelease puts a build's images into the repository and stages its manifest. What
 // the version is the images say themselves.
 func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion string, images Images) (*release.Manifest, error) {
+	if !release.ValidName(board) {
+		return nil, fmt.Errorf("add a release: %w %q: want lower-case letters, digits and \"-\", as in amd64-usr", ErrName, board)
+	}
 	boot, err := os.Open(images.Boot)
 	if err != nil {
 		return nil, fmt.Errorf("add a release: %w", err)
@@ -59,22 +66,34 @@ func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion strin
 		return nil, fmt.Errorf("add a release: %w", err)
 	}
 	defer usr.Close()
-	root, err := usrRoot(usr, info)
-	if err != nil {
-		return nil, fmt.Errorf("/usr image %s: %w", images.Usr, err)
-	}
 	m := &release.Manifest{Format: release.Format, Board: board, Version: info.Version, MinimumVersion: minimumVersion}
-	m.Usr.RootHash, m.Usr.Blocks = info.UsrHash(), root.Blocks
 	if !release.ValidVersion(m.Version) {
 		return nil, fmt.Errorf("boot image %s: its version %q is not one that can be compared, such as 4891.0.0", images.Boot, m.Version)
+	}
+	root, err := cmdline.Usr(info.Cmdline)
+	if err != nil {
+		return nil, fmt.Errorf("boot image %s: its command line: %w", images.Boot, err)
+	}
+	if err := checkUsr(usr, root); err != nil {
+		return nil, fmt.Errorf("/usr image %s: %w", images.Usr, err)
 	}
 	made, err := os.MkdirTemp(r.dir, ".release-")
 	if err != nil {
 		return nil, fmt.Errorf("add a release: %w", err)
 	}
 	defer os.RemoveAll(made)
-	if err := writeFiles(ctx, made, m, boot, usr, root); err != nil {
+	bootData, err := wholeBlocks(boot)
+	if err != nil {
+		return nil, fmt.Errorf("boot image %s: %w", images.Boot, err)
+	}
+	if m.Boot, err = writeContent(ctx, made, release.Boot, bytes.NewReader(bootData)); err != nil {
 		return nil, err
+	}
+	if m.Usr, err = writeContent(ctx, made, release.Usr, io.NewSectionReader(usr, 0, int64(root.Blocks)*verity.BlockSize)); err != nil {
+		return nil, err
+	}
+	if m.Usr.RootHash != info.UsrHash() {
+		return nil, fmt.Errorf("/usr image %s: its data is not what its hash tree says", images.Usr)
 	}
 	if err := m.Check(); err != nil {
 		return nil, err
@@ -82,61 +101,63 @@ func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion strin
 	return m, r.stageManifest(m, made)
 }
 
-// usrRoot finds out how many blocks of data an image has and checks that its hash tree
-// is the one that the boot image names.
-func usrRoot(usr *os.File, info bootimage.Info) (verity.Root, error) {
+// checkUsr checks that behind an image's data lie the superblock and the hash tree of
+// its root, and nothing else.
+func checkUsr(usr *os.File, root verity.Root) error {
 	stat, err := usr.Stat()
 	if err != nil {
-		return verity.Root{}, err
+		return err
 	}
-	// Data, superblock and tree together are the image.
-	total := stat.Size() / verity.BlockSize
-	for blocks := uint64(total)*128/129 + 1; blocks > 0; blocks-- {
-		root, err := verity.ParseRoot(info.UsrHash(), blocks)
-		if err != nil {
-			return verity.Root{}, err
-		}
-		switch size := root.TreeOffset() + root.TreeSize(); {
-		case size < stat.Size():
-			return verity.Root{}, errors.New("it does not end with a hash tree")
-		case size == stat.Size():
-			_, err := root.ReadTree(io.NewSectionReader(usr, root.TreeOffset(), root.TreeSize()))
-			return root, err
-		}
+	if want := root.TreeOffset() + root.TreeSize(); stat.Size() != want {
+		return fmt.Errorf("it has %d bytes, but the boot image is of one with %d", stat.Size(), want)
 	}
-	return verity.Root{}, errors.New("it is too small")
-}
-
-// writeFiles writes the release's files into a directory and notes their sizes and
-// hashes.
-func writeFiles(ctx context.Context, dir string, m *release.Manifest, boot, usr *os.File, root verity.Root) error {
-	data := int64(root.Blocks) * verity.BlockSize
-	for _, file := range []struct {
-		name  string
-		note  *release.File
-		write func(io.Writer) error
-	}{
-		{release.BootFile, &m.Boot, func(w io.Writer) error {
-			if _, err := boot.Seek(0, io.SeekStart); err != nil {
-				return err
-			}
-			_, err := io.Copy(w, boot)
-			return err
-		}},
-		{release.TreeFile, &m.Usr.Tree, func(w io.Writer) error {
-			_, err := io.Copy(w, io.NewSectionReader(usr, data, root.TreeSize()+verity.BlockSize))
-			return err
-		}},
-		{release.PayloadFile, &m.Usr.Payload, func(w io.Writer) error {
-			return payload.Write(ctx, w, io.NewSectionReader(usr, 0, data), runtime.NumCPU())
-		}},
-	} {
-		var err error
-		if *file.note, err = writeHashed(filepath.Join(dir, file.name), file.write); err != nil {
-			return fmt.Errorf("add a release: %s: %w", file.name, err)
-		}
+	if _, err := root.ReadTree(io.NewSectionReader(usr, root.TreeOffset(), root.TreeSize())); err != nil {
+		return err
+	}
+	superblock := make([]byte, verity.BlockSize)
+	if _, err := usr.ReadAt(superblock, root.TreeOffset()-verity.BlockSize); err != nil {
+		return err
+	}
+	if !bytes.Equal(superblock, root.Superblock()) {
+		return errors.New("its superblock is not the one that machines write")
 	}
 	return nil
+}
+
+// wholeBlocks reads a boot image and fills up its last block with zeros, which end a
+// tar archive as well.
+func wholeBlocks(boot *os.File) ([]byte, error) {
+	if _, err := boot.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(boot)
+	return append(data, make([]byte, -len(data)&(verity.BlockSize-1))...), err
+}
+
+// writeContent writes the files of a content and describes it.
+func writeContent(ctx context.Context, dir, name string, data io.ReadSeeker) (release.Content, error) {
+	tree, err := verity.NewTree(data)
+	if err != nil {
+		return release.Content{}, fmt.Errorf("add a release: %s: %w", name, err)
+	}
+	c := release.Content{RootHash: hex.EncodeToString(tree.Hash[:]), Blocks: tree.Blocks}
+	c.Tree, err = writeHashed(filepath.Join(dir, release.TreeFile(name)), func(w io.Writer) error {
+		_, err := w.Write(tree.Bytes())
+		return err
+	})
+	if err != nil {
+		return release.Content{}, fmt.Errorf("add a release: %s: %w", release.TreeFile(name), err)
+	}
+	if _, err := data.Seek(0, io.SeekStart); err != nil {
+		return release.Content{}, fmt.Errorf("add a release: %s: %w", name, err)
+	}
+	c.Payload, err = writeHashed(filepath.Join(dir, release.PayloadFile(name)), func(w io.Writer) error {
+		return payload.Write(ctx, w, data, runtime.NumCPU())
+	})
+	if err != nil {
+		return release.Content{}, fmt.Errorf("add a release: %s: %w", release.PayloadFile(name), err)
+	}
+	return c, nil
 }
 
 // writeHashed writes a file for good.
@@ -200,6 +221,11 @@ func moveFiles(from, to string) error {
 
 // SetChannel stages that a channel has a version, which must be in the repository.
 func (r *Repository) SetChannel(board, channel, version string) error {
+	for _, name := range []string{board, channel} {
+		if !release.ValidName(name) {
+			return fmt.Errorf("set a channel: %w %q: want lower-case letters, digits and \"-\"", ErrName, name)
+		}
+	}
 	text, err := json.Marshal(Channel{Version: version})
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"coreos/internal/payload"
 	"coreos/internal/release"
 	"coreos/internal/verity"
 )
@@ -30,7 +31,7 @@ func images(t *testing.T, version string, blocks int) Images {
 	if err != nil {
 		t.Fatal(err)
 	}
-	usr := bytes.Join([][]byte{data, make([]byte, verity.BlockSize), tree.Bytes()}, nil)
+	usr := bytes.Join([][]byte{data, tree.Superblock(), tree.Bytes()}, nil)
 	config := fmt.Sprintf("set slot_version=%q\nset slot_cmdline=\"usrhash=%x coreos.usrblocks=%d\"\n", version, tree.Hash, tree.Blocks)
 	var boot bytes.Buffer
 	w := tar.NewWriter(&boot)
@@ -193,18 +194,34 @@ func TestReleaseIsWhatTheImagesAre(t *testing.T) {
 		t.Errorf("manifest %+v", m)
 	}
 	dir := filepath.Join(f.dir, release.Directory(board, "1.1.0"))
-	for name, file := range map[string]release.File{release.BootFile: m.Boot, release.TreeFile: m.Usr.Tree, release.PayloadFile: m.Usr.Payload} {
-		text, err := os.ReadFile(filepath.Join(dir, name))
-		f.must(err)
-		if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != file.SHA256 || int64(len(text)) != file.Size {
-			t.Errorf("%s is not what the manifest says", name)
-		}
-	}
+	boot, err := os.ReadFile(i.Boot)
+	f.must(err)
 	usr, err := os.ReadFile(i.Usr)
 	f.must(err)
-	tree, err := os.ReadFile(filepath.Join(dir, release.TreeFile))
+	for name, want := range map[string]struct {
+		content release.Content
+		image   []byte
+	}{release.Boot: {m.Boot, boot}, release.Usr: {m.Usr, usr}} {
+		for name, file := range map[string]release.File{release.TreeFile(name): want.content.Tree, release.PayloadFile(name): want.content.Payload} {
+			text, err := os.ReadFile(filepath.Join(dir, name))
+			f.must(err)
+			if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != file.SHA256 || int64(len(text)) != file.Size {
+				t.Errorf("%s is not what the manifest says", name)
+			}
+		}
+		packed, err := os.ReadFile(filepath.Join(dir, release.PayloadFile(name)))
+		f.must(err)
+		f.must(payload.Stream(bytes.NewReader(packed), want.content.Blocks, func(block uint64, data []byte) error {
+			at := want.image[min(block*verity.BlockSize, uint64(len(want.image))):]
+			if part := at[:min(len(at), verity.BlockSize)]; !bytes.HasPrefix(data, part) {
+				t.Errorf("block %d of %s is not the image's", block, name)
+			}
+			return nil
+		}))
+	}
+	tree, err := os.ReadFile(filepath.Join(dir, release.TreeFile(release.Usr)))
 	f.must(err)
-	if !bytes.HasSuffix(usr, tree) || m.Usr.Size() != int64(len(usr)) {
+	if !bytes.HasSuffix(usr, tree) {
 		t.Error("the tree is not the end of the image")
 	}
 }
@@ -230,15 +247,25 @@ func TestAddReleaseRefuses(t *testing.T) {
 	text, err := os.ReadFile(good.Usr)
 	f.must(err)
 	f.must(os.WriteFile(cut, text[:len(text)-verity.BlockSize], 0o644))
-	published := filepath.Join(f.dir, release.Directory(board, "1.0.0"), release.PayloadFile)
+	changed := func(at int) string {
+		bad := bytes.Clone(text)
+		bad[at] ^= 1
+		path := filepath.Join(t.TempDir(), "usr.img")
+		f.must(os.WriteFile(path, bad, 0o644))
+		return path
+	}
+	published := filepath.Join(f.dir, release.Directory(board, "1.0.0"), release.PayloadFile(release.Usr))
 	before, err := os.ReadFile(published)
 	f.must(err)
 	for name, test := range map[string]struct {
 		images Images
 		want   string
 	}{
-		"another /usr":        {Images{good.Boot, other.Usr}, "does not match"},
-		"a cut /usr":          {Images{good.Boot, cut}, "does not match"},
+		"another /usr":        {Images{good.Boot, other.Usr}, "is of one with"},
+		"a cut /usr":          {Images{good.Boot, cut}, "is of one with"},
+		"changed data":        {Images{good.Boot, changed(0)}, "not what its hash tree says"},
+		"changed superblock":  {Images{good.Boot, changed(100 * verity.BlockSize)}, "superblock"},
+		"changed tree":        {Images{good.Boot, changed(101 * verity.BlockSize)}, "does not match"},
 		"no boot image":       {Images{good.Usr, good.Usr}, "boot image"},
 		"a version no one is": {images(t, "latest", 10), "can be compared"},
 		"the same again":      {images(t, "1.0.0", 299), "other content"},
@@ -248,6 +275,12 @@ func TestAddReleaseRefuses(t *testing.T) {
 		} else if !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %q", name, err, test.want)
 		}
+	}
+	if _, err := f.AddRelease(context.Background(), "../x", "", good); !errors.Is(err, ErrName) {
+		t.Errorf("a board that is a path: error %v", err)
+	}
+	if err := f.SetChannel(board, "../../x", "1.0.0"); !errors.Is(err, ErrName) {
+		t.Errorf("a channel that is a path: error %v", err)
 	}
 	if after, err := os.ReadFile(published); err != nil || !bytes.Equal(after, before) {
 		t.Errorf("a release that was refused changed a published one's files: %v", err)

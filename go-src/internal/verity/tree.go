@@ -3,6 +3,7 @@ package verity
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"io"
 )
@@ -134,6 +135,26 @@ func pad(level []byte) []byte {
 func (t *Tree) Leaf(block uint64) Hash {
 	return Hash(t.bytes[t.leaves+int(block)*sha256.Size:][:sha256.Size])
 }
+
+// Superblock returns the block that lies between the data and the tree: veritysetup's
+// (https://gitlab.com/cryptsetup/cryptsetup/-/wikis/DMVerity), for tools that look for
+// it. The system itself takes nothing from it.
+func (r Root) Superblock() []byte {
+	b := make([]byte, 0, BlockSize)
+	b = append(b, "verity\x00\x00"...)
+	b = binary.LittleEndian.AppendUint32(b, 1) // version
+	b = binary.LittleEndian.AppendUint32(b, 1) // hash type
+	b = append(b, superblockUUID[:]...)
+	b = append(b, "sha256"...)
+	b = append(b, make([]byte, 64-len(b))...)
+	b = binary.LittleEndian.AppendUint32(b, BlockSize) // of data
+	b = binary.LittleEndian.AppendUint32(b, BlockSize) // of hashes
+	b = binary.LittleEndian.AppendUint64(b, r.Blocks)
+	return b[:BlockSize] // no salt, zeros up to the end
+}
+
+// superblockUUID is what make-slot.sh gives to each tree.
+var superblockUUID = [16]byte{14: 0xc0, 15: 0x5e}
 
 // Bytes returns the tree as it lies on a disk behind the superblock.
 func (t *Tree) Bytes() []byte { return t.bytes }

@@ -6,6 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 )
@@ -61,6 +64,31 @@ func TestReadTreeRefuses(t *testing.T) {
 	other.Blocks -= 200
 	if _, err := other.ReadTree(bytes.NewReader(tree.Bytes())); !errors.Is(err, ErrMismatch) {
 		t.Errorf("another number of blocks: error %v", err)
+	}
+}
+
+// The superblock is the one that veritysetup writes as make-slot.sh calls it.
+func TestSuperblock(t *testing.T) {
+	tool, err := exec.LookPath("veritysetup")
+	if err != nil {
+		t.Skip("veritysetup is not installed")
+	}
+	path := filepath.Join(t.TempDir(), "usr.img")
+	if err := os.WriteFile(path, data(300), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(tool, "format", "--salt=-", "--uuid=00000000-0000-0000-0000-00000000c05e",
+		"--hash-offset=1228800", "--data-blocks=300", path, path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := Root{Blocks: 300}
+	if !bytes.Equal(got[300*BlockSize:][:BlockSize], root.Superblock()) {
+		t.Errorf("got %x\nwant %x", root.Superblock()[:160], got[300*BlockSize:][:160])
 	}
 }
 

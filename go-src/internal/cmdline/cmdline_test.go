@@ -1,4 +1,4 @@
-package bootengine
+package cmdline
 
 import (
 	"strings"
@@ -14,7 +14,7 @@ const (
 	goodOther = "BOOT_IMAGE=(hd0,gpt3)/vmlinuz console=tty0 console=ttyS0,115200n8 quiet gpt"
 )
 
-func TestParseArgs(t *testing.T) {
+func TestParse(t *testing.T) {
 	tests := []struct {
 		name, cmdline string
 		slot          slot.Name
@@ -27,7 +27,7 @@ func TestParseArgs(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			args, err := ParseArgs(test.cmdline)
+			args, err := Parse(test.cmdline)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -38,7 +38,7 @@ func TestParseArgs(t *testing.T) {
 	}
 }
 
-func TestParseArgsRejects(t *testing.T) {
+func TestParseRejects(t *testing.T) {
 	tests := []struct{ name, cmdline, want string }{
 		{"nothing", "", "coreos.slot"},
 		{"no slot", goodSlot, "coreos.slot"},
@@ -54,16 +54,16 @@ func TestParseArgsRejects(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if args, err := ParseArgs(test.cmdline); err == nil || !strings.Contains(err.Error(), test.want) {
+			if args, err := Parse(test.cmdline); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %+v and error %v, want one with %q", args, err, test.want)
 			}
 		})
 	}
 }
 
-// TestParseArgsTwice adds what decides over the boot once more, before and after,
+// TestParseTwice adds what decides over the boot once more, before and after,
 // even with the same value.
-func TestParseArgsTwice(t *testing.T) {
+func TestParseTwice(t *testing.T) {
 	const good = goodSlot + " coreos.slot=A"
 	for _, again := range []string{
 		"usrhash=" + hash, "usrhash=" + strings.Repeat("0", 64), "usrhash", "usrhash=",
@@ -71,19 +71,19 @@ func TestParseArgsTwice(t *testing.T) {
 	} {
 		for _, cmdline := range []string{good + " " + again, again + " " + good} {
 			name, _, _ := strings.Cut(again, "=")
-			if _, err := ParseArgs(cmdline); err == nil || err.Error() != name+" is given twice" {
+			if _, err := Parse(cmdline); err == nil || err.Error() != name+" is given twice" {
 				t.Errorf("%q: got error %v", cmdline, err)
 			}
 		}
 	}
 }
 
-func FuzzParseArgs(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add(goodOther + " " + goodSlot + " " + goodGRUB)
 	f.Add("usrhash=" + hash + hash + " coreos.usrblocks=1 coreos.slot=b")
 	f.Add("usrhash= = coreos.slot")
 	f.Fuzz(func(t *testing.T, cmdline string) {
-		args, err := ParseArgs(cmdline)
+		args, err := Parse(cmdline)
 		if err != nil {
 			return
 		}
