@@ -2,16 +2,19 @@ package repository
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net/http"
 	"os"
-	"path/filepath"
+	"path"
 	"strings"
 	"time"
 
+	"github.com/theupdateframework/go-tuf/v2/metadata"
 	"github.com/theupdateframework/go-tuf/v2/metadata/config"
-	"github.com/theupdateframework/go-tuf/v2/metadata/fetcher"
 	"github.com/theupdateframework/go-tuf/v2/metadata/updater"
 
 	"coreos/internal/release"
@@ -23,57 +26,108 @@ const (
 	maxTimestamp = 16 << 10
 	maxSnapshot  = 256 << 10
 	maxTargets   = 4 << 20
+	maxChannel   = 4 << 10
 	maxRotations = 256
 )
+
+// Errors of a repository that is not to be trusted, each of them an attack or the
+// neglect of whoever keeps it.
+var (
+	// ErrWrongKey: metadata is not signed by the keys that count.
+	ErrWrongKey = errors.New("not signed by the keys that this machine trusts")
+	// ErrExpired: metadata has expired; someone may hold back newer one.
+	ErrExpired = errors.New("its metadata has expired")
+	// ErrOlder: metadata is older than what this machine has seen.
+	ErrOlder = errors.New("it is in an older state than this machine has seen")
+	// ErrMixed: a file is not the one that the metadata names.
+	ErrMixed = errors.New("its files do not belong together")
+)
+
+// Files reads the files of a repository, by their paths below it.
+type Files interface {
+	// Get returns a file of at most most bytes. fs.ErrNotExist says that it is not
+	// there.
+	Get(ctx context.Context, name string, most int64) ([]byte, error)
+}
 
 // Client reads a repository as a machine does: only what is signed by the keys that the
 // machine was given counts, nothing older than it has seen, nothing that has expired.
 type Client struct {
-	tuf *updater.Updater
+	files Files
+	find  func(target string) (*metadata.TargetFiles, error)
 }
 
 // ClientConfig says where a repository is and what a machine knows of it.
 type ClientConfig struct {
-	// URL of the repository's directory.
-	URL string
+	Files Files
 	// Root is the root metadata that the machine trusts to begin with.
 	Root []byte
 	// StateDir keeps what the machine has seen of the repository's metadata.
 	StateDir string
-	// Fetcher gets files; its time limits count.
-	Fetcher fetcher.Fetcher
 	// Now is the time by which metadata expires.
 	Now time.Time
 }
 
 // NewClient reads and checks the repository's metadata.
-func NewClient(c ClientConfig) (*Client, error) {
-	base := strings.TrimSuffix(c.URL, "/")
+func NewClient(ctx context.Context, c ClientConfig) (*Client, error) {
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("repository: %w", err)
 	}
 	tuf, err := updater.New(&config.UpdaterConfig{
 		MaxRootRotations: maxRotations, MaxDelegations: 1,
 		RootMaxLength: maxRoot, TimestampMaxLength: maxTimestamp, SnapshotMaxLength: maxSnapshot, TargetsMaxLength: maxTargets,
-		Fetcher: c.Fetcher, LocalTrustedRoot: c.Root, LocalMetadataDir: c.StateDir, LocalTargetsDir: c.StateDir,
-		RemoteMetadataURL: base + "/metadata", RemoteTargetsURL: base, PrefixTargetsWithHash: true,
+		Fetcher: fetcher{ctx, c.Files}, LocalTrustedRoot: c.Root, LocalMetadataDir: c.StateDir, LocalTargetsDir: c.StateDir,
+		RemoteMetadataURL: baseURL + "metadata", RemoteTargetsURL: baseURL, PrefixTargetsWithHash: true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("repository %s: %w", c.URL, err)
+		return nil, fmt.Errorf("repository: %w", explain(err))
 	}
 	tuf.UnsafeSetRefTime(c.Now)
 	if err := tuf.Refresh(); err != nil {
-		return nil, fmt.Errorf("repository %s: %w", c.URL, err)
+		return nil, fmt.Errorf("repository: %w", explain(err))
 	}
-	return &Client{tuf}, nil
+	return &Client{c.Files, tuf.GetTargetInfo}, nil
+}
+
+// baseURL stands for the repository where the TUF library wants a URL.
+const baseURL = "repository:/"
+
+// fetcher reads metadata for the TUF library.
+type fetcher struct {
+	ctx   context.Context
+	files Files
+}
+
+// DownloadFile is for the library's fetcher.Fetcher.
+func (f fetcher) DownloadFile(url string, most int64, _ time.Duration) ([]byte, error) {
+	text, err := f.files.Get(f.ctx, strings.TrimPrefix(url, baseURL), most)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.Join(&metadata.ErrDownloadHTTP{StatusCode: http.StatusNotFound, URL: url}, err)
+	}
+	return text, err
+}
+
+// explain says in our words what the TUF library found wrong.
+func explain(err error) error {
+	for _, known := range []struct{ theirs, ours error }{
+		{&metadata.ErrUnsignedMetadata{}, ErrWrongKey},
+		{&metadata.ErrExpiredMetadata{}, ErrExpired},
+		{&metadata.ErrBadVersionNumber{}, ErrOlder},
+		{&metadata.ErrLengthOrHashMismatch{}, ErrMixed},
+	} {
+		if errors.Is(err, known.theirs) {
+			return fmt.Errorf("%w: %w", known.ours, err)
+		}
+	}
+	return err
 }
 
 // Manifest returns the manifest of a version.
-func (c *Client) Manifest(board, version string) (*release.Manifest, error) {
+func (c *Client) Manifest(ctx context.Context, board, version string) (*release.Manifest, error) {
 	if !release.ValidVersion(version) {
 		return nil, fmt.Errorf("version %.80q cannot be one of a release", version)
 	}
-	text, err := c.target(ManifestTarget(board, version), release.MaxManifest)
+	text, err := c.target(ctx, ManifestTarget(board, version), release.MaxManifest)
 	if err != nil {
 		return nil, err
 	}
@@ -88,11 +142,11 @@ func (c *Client) Manifest(board, version string) (*release.Manifest, error) {
 }
 
 // Channel returns the version that a channel has.
-func (c *Client) Channel(board, channel string) (string, error) {
+func (c *Client) Channel(ctx context.Context, board, channel string) (string, error) {
 	if !release.ValidName(channel) {
 		return "", fmt.Errorf("channel: %w %.40q", ErrName, channel)
 	}
-	text, err := c.target(ChannelTarget(board, channel), 4<<10)
+	text, err := c.target(ctx, ChannelTarget(board, channel), maxChannel)
 	if err != nil {
 		return "", err
 	}
@@ -109,23 +163,27 @@ func (c *Client) Channel(board, channel string) (string, error) {
 // ErrTooLarge says that a target is larger than any good one.
 var ErrTooLarge = errors.New("too large")
 
-// target downloads a target into memory.
-func (c *Client) target(name string, most int64) ([]byte, error) {
-	info, err := c.tuf.GetTargetInfo(name)
+// target reads a target and checks that it is the one that was signed.
+func (c *Client) target(ctx context.Context, name string, most int64) ([]byte, error) {
+	info, err := c.find(name)
 	if err != nil {
 		return nil, fmt.Errorf("repository: %s: %w", name, err)
 	}
 	if info.Length > most {
 		return nil, fmt.Errorf("repository: %s of %d bytes: %w", name, info.Length, ErrTooLarge)
 	}
-	temporary, err := os.MkdirTemp("", "target-")
+	text, err := c.files.Get(ctx, targetPath(name, info), info.Length)
 	if err != nil {
 		return nil, fmt.Errorf("repository: %w", err)
 	}
-	defer os.RemoveAll(temporary)
-	_, text, err := c.tuf.DownloadTarget(info, filepath.Join(temporary, "target"), "")
-	if err != nil {
-		return nil, fmt.Errorf("repository: %s: %w", name, err)
+	if err := info.VerifyLengthHashes(text); err != nil {
+		return nil, fmt.Errorf("repository: %s: %w", name, explain(err))
 	}
 	return text, nil
+}
+
+// targetPath is where a target's file lies: its hash is part of the name, so that an old
+// and a new one can be there together.
+func targetPath(name string, info *metadata.TargetFiles) string {
+	return path.Join(path.Dir(name), fmt.Sprintf("%s.%s", info.Hashes["sha256"], path.Base(name)))
 }

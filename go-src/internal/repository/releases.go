@@ -243,14 +243,13 @@ func (r *Repository) SetChannel(board, channel, version string) error {
 	})
 }
 
-// writeTarget writes a target's file under the name that has its hash in it, as
-// machines ask for it, so that an old and a new one can be there together.
+// writeTarget writes a target's file, unless it is there.
 func (r *Repository) writeTarget(name string, text []byte) (*metadata.TargetFiles, error) {
 	target, err := metadata.TargetFile().FromBytes(name, text, "sha256")
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", name, err)
 	}
-	file := filepath.Join(r.dir, filepath.FromSlash(path.Dir(name)), fmt.Sprintf("%s.%s", target.Hashes["sha256"], path.Base(name)))
+	file := filepath.Join(r.dir, filepath.FromSlash(targetPath(name, target)))
 	if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, text) {
 		return target, nil
 	}

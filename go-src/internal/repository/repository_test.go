@@ -89,20 +89,6 @@ func (k keyring) public(names ...string) RoleKeys {
 	return keys
 }
 
-// files is a fetcher of files on the disk, which counts as a server.
-type files struct{}
-
-func (files) DownloadFile(url string, most int64, _ time.Duration) ([]byte, error) {
-	text, err := os.ReadFile(strings.TrimPrefix(url, "file://"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, &metadata.ErrDownloadHTTP{StatusCode: 404, URL: url}
-	}
-	if int64(len(text)) > most {
-		return nil, &metadata.ErrDownloadLengthMismatch{Msg: url}
-	}
-	return text, err
-}
-
 // fixture is a repository with one release in the channel stable.
 type fixture struct {
 	*Repository
@@ -161,7 +147,7 @@ func (f *fixture) machine() machine {
 }
 
 func (f *fixture) client(m machine, dir string) (*Client, error) {
-	return NewClient(ClientConfig{URL: "file://" + dir, Root: []byte(m.root), StateDir: m.state, Fetcher: files{}, Now: f.now})
+	return NewClient(context.Background(), ClientConfig{Files: diskFiles(dir), Root: []byte(m.root), StateDir: m.state, Now: f.now})
 }
 
 func (f *fixture) version(m machine) (string, error) {
@@ -169,7 +155,7 @@ func (f *fixture) version(m machine) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return client.Channel(board, "stable")
+	return client.Channel(context.Background(), board, "stable")
 }
 
 func (f *fixture) wantVersion(m machine, want string) {
@@ -188,7 +174,7 @@ func TestReleaseIsWhatTheImagesAre(t *testing.T) {
 	f.must(f.Publish(f.keys.private("online")))
 	client, err := f.client(f.machine(), f.dir)
 	f.must(err)
-	m, err := client.Manifest(board, "1.1.0")
+	m, err := client.Manifest(context.Background(), board, "1.1.0")
 	f.must(err)
 	if *m != *added || m.MinimumVersion != "1.0.0" || m.Usr.Blocks != 20000 {
 		t.Errorf("manifest %+v", m)
@@ -336,22 +322,22 @@ func TestMachineRefuses(t *testing.T) {
 	wantError := func(what string, err, want error) {
 		t.Helper()
 		if !errors.Is(err, want) {
-			t.Errorf("%s: error %v, want %T", what, err, want)
+			t.Errorf("%s: error %v, want %v", what, err, want)
 		}
 	}
 	_, err := f.client(m, old)
-	wantError("an older state of the repository", err, &metadata.ErrBadVersionNumber{})
+	wantError("an older state of the repository", err, ErrOlder)
 
 	stranger := newFixture(t)
 	_, err = stranger.client(machine{m.root, t.TempDir()}, stranger.dir)
-	wantError("a repository with other keys", err, &metadata.ErrUnsignedMetadata{})
+	wantError("a repository with other keys", err, ErrWrongKey)
 
 	client, err := f.client(m, f.dir)
 	f.must(err)
-	if _, err := client.Manifest(board, "9.9.9"); err == nil {
+	if _, err := client.Manifest(context.Background(), board, "9.9.9"); err == nil {
 		t.Error("a version that is not there has a manifest")
 	}
-	if _, err := client.Manifest(board, "../../../etc"); err == nil {
+	if _, err := client.Manifest(context.Background(), board, "../../../etc"); err == nil {
 		t.Error("a path has a manifest")
 	}
 
@@ -362,13 +348,13 @@ func TestMachineRefuses(t *testing.T) {
 	f.must(err)
 	text[len(text)/2] ^= 1
 	f.must(os.WriteFile(changed[0], text, 0o644))
-	_, err = client.Manifest(board, "1.1.0")
-	wantError("a changed manifest", err, &metadata.ErrLengthOrHashMismatch{})
+	_, err = client.Manifest(context.Background(), board, "1.1.0")
+	wantError("a changed manifest", err, ErrMixed)
 
 	// Nobody signed a timestamp for long: the repository may be frozen by someone.
 	f.now = f.now.Add(lifetimes[metadata.TIMESTAMP] + time.Hour)
 	_, err = f.client(f.machine(), f.dir)
-	wantError("a frozen repository", err, &metadata.ErrExpiredMetadata{})
+	wantError("a frozen repository", err, ErrExpired)
 	f.must(f.Publish(f.keys.private("online")))
 	f.wantVersion(m, "1.1.0")
 }

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+
+	"coreos/internal/repository"
+)
+
+func boardFlag(command *cobra.Command) *string {
+	return command.Flags().String("board", "amd64-usr", "kind of machine that the release is for")
+}
+
+func addCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "add REPOSITORY BOOT-IMAGE USR-IMAGE",
+		Short: "Put a build into the repository and stage its release",
+		Args:  cobra.ExactArgs(3),
+	}
+	board := boardFlag(command)
+	minimum := command.Flags().String("minimum-version", "", "oldest version that can be updated to this one")
+	command.RunE = func(command *cobra.Command, args []string) error {
+		m, err := repository.Open(args[0]).AddRelease(command.Context(), *board, *minimum, repository.Images{Boot: args[1], Usr: args[2]})
+		if err != nil {
+			return err
+		}
+		fmt.Printf("staged %s for %s: boot %d bytes, usr %d bytes\n", m.Version, m.Board, m.Boot.Payload.Size, m.Usr.Payload.Size)
+		return nil
+	}
+	return command
+}
+
+func removeCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "remove REPOSITORY VERSION",
+		Short: "Stage that a version is no longer offered",
+		Long:  "Its files stay, for machines that are fetching them; verify names files that nothing needs.",
+		Args:  cobra.ExactArgs(2),
+	}
+	board := boardFlag(command)
+	command.RunE = func(_ *cobra.Command, args []string) error {
+		return repository.Open(args[0]).RemoveRelease(*board, args[1])
+	}
+	return command
+}
+
+func channelCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:     "channel REPOSITORY CHANNEL VERSION",
+		Short:   "Stage that a channel has a version",
+		Example: "  releasectl channel /srv/releases stable 4891.1.0",
+		Args:    cobra.ExactArgs(3),
+	}
+	board := boardFlag(command)
+	command.RunE = func(_ *cobra.Command, args []string) error {
+		return repository.Open(args[0]).SetChannel(*board, args[1], args[2])
+	}
+	return command
+}
+
+func renewCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "renew REPOSITORY",
+		Short: "Stage the releases and channels as they are, to be signed for another year",
+		Args:  cobra.ExactArgs(1),
+		RunE:  func(_ *cobra.Command, args []string) error { return repository.Open(args[0]).Renew() },
+	}
+}
+
+func showCommand() *cobra.Command {
+	var asJSON bool
+	command := &cobra.Command{
+		Use:   "show REPOSITORY",
+		Short: "Show roles, releases and channels",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			state, err := repository.Open(args[0]).Describe()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				encoder := json.NewEncoder(os.Stdout)
+				encoder.SetIndent("", "  ")
+				return encoder.Encode(state)
+			}
+			return writeState(os.Stdout, state)
+		},
+	}
+	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return command
+}
+
+func writeState(w io.Writer, state *repository.State) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ROLE\tVERSION\tEXPIRES\tKEYS\tMUST SIGN")
+	for _, r := range state.Roles {
+		fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\n", r.Name, r.Version, r.Expires.Format(time.DateOnly), len(r.Keys), r.Threshold)
+	}
+	fmt.Fprintln(table, "\nBOARD\tCHANNEL\tVERSION")
+	for _, c := range state.Channels {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", c.Board, c.Name, c.Version)
+	}
+	fmt.Fprintln(table, "\nBOARD\tRELEASE")
+	for _, r := range state.Releases {
+		fmt.Fprintf(table, "%s\t%s\n", r.Board, r.Version)
+	}
+	return table.Flush()
+}
+
+func verifyCommand() *cobra.Command {
+	var rootFile string
+	command := &cobra.Command{
+		Use:   "verify REPOSITORY",
+		Short: "Check every signature and every byte, as a machine would that has the root metadata",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			root, err := os.ReadFile(rootFile)
+			if err != nil {
+				return fmt.Errorf("read the root metadata: %w", err)
+			}
+			unused, err := repository.Open(args[0]).Verify(command.Context(), root, time.Now())
+			if err != nil {
+				return err
+			}
+			for _, name := range unused {
+				fmt.Println("unused:", name)
+			}
+			fmt.Println("good")
+			return nil
+		},
+	}
+	command.Flags().StringVar(&rootFile, "root-file", "", "root metadata, as images carry it")
+	_ = command.MarkFlagRequired("root-file")
+	return command
+}
+
+func bundleCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "bundle REPOSITORY VERSION FILE",
+		Short: "Write a published release as one file, for machines without a network",
+		Args:  cobra.ExactArgs(3),
+	}
+	board := boardFlag(command)
+	command.RunE = func(_ *cobra.Command, args []string) error {
+		file, err := renameio.NewPendingFile(args[2], renameio.WithPermissions(0o644))
+		if err != nil {
+			return fmt.Errorf("write the bundle: %w", err)
+		}
+		defer func() { _ = file.Cleanup() }()
+		if err := repository.Open(args[0]).WriteBundle(file, *board, args[1]); err != nil {
+			return err
+		}
+		return file.CloseAtomicallyReplace()
+	}
+	return command
+}
