@@ -47,7 +47,7 @@ func statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			reports, err := m.Inspect()
+			reports, err := m.Slots()
 			if err != nil {
 				return err
 			}

@@ -54,8 +54,8 @@ func (m *Machine) States() (states slot.States, err error) {
 	return states, err
 }
 
-// Inspect reports on both slots.
-func (m *Machine) Inspect() ([]slot.Report, error) {
+// Slots describes both slots.
+func (m *Machine) Slots() ([]slot.Report, error) {
 	states, err := m.States()
 	if err != nil {
 		return nil, err

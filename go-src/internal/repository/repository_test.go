@@ -1,13 +1,11 @@
 package repository
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"coreos/internal/bootimage/imagetest"
 	"coreos/internal/payload"
 	"coreos/internal/release"
 	"coreos/internal/verity"
@@ -27,28 +26,10 @@ const board = "amd64-usr"
 func images(t *testing.T, version string, blocks int) Images {
 	t.Helper()
 	data := bytes.Repeat([]byte(version), blocks*verity.BlockSize/len(version)+1)[:blocks*verity.BlockSize]
-	tree, err := verity.NewTree(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	usr := bytes.Join([][]byte{data, tree.Superblock(), tree.Bytes()}, nil)
-	config := fmt.Sprintf("set slot_version=%q\nset slot_cmdline=\"usrhash=%x coreos.usrblocks=%d\"\n", version, tree.Hash, tree.Blocks)
-	var boot bytes.Buffer
-	w := tar.NewWriter(&boot)
-	for _, member := range []struct{ name, text string }{{"slot.cfg", config}, {"vmlinuz", "kernel of " + version}} {
-		if err := w.WriteHeader(&tar.Header{Name: member.name, Size: int64(len(member.text)), Mode: 0o644, Format: tar.FormatUSTAR}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write([]byte(member.text)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	boot, usr := imagetest.Slot(t, version, data)
 	dir := t.TempDir()
 	i := Images{filepath.Join(dir, "boot.img"), filepath.Join(dir, "usr.img")}
-	if err := errors.Join(os.WriteFile(i.Boot, boot.Bytes(), 0o644), os.WriteFile(i.Usr, usr, 0o644)); err != nil {
+	if err := errors.Join(os.WriteFile(i.Boot, boot, 0o644), os.WriteFile(i.Usr, usr, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	return i
