@@ -46,7 +46,6 @@ type world struct {
 	mu     sync.Mutex
 	offer  string // version that the Omaha server offers
 	events []omaha.EventRequest
-	deaf   bool // the server does not take events
 
 	dir      string // of the machine
 	running  slot.Name
