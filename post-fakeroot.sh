@@ -75,7 +75,15 @@ cat >"$tree/usr/share/coreos/release" <<EOF
 COREOS_RELEASE_VERSION=$version
 COREOS_RELEASE_BOARD=amd64-usr
 EOF
-echo "GROUP=$group" >"$tree/usr/share/coreos/update.conf"
+cat >"$tree/usr/share/coreos/update.conf" <<EOF
+# What update-engine goes by; lines in /etc/coreos/update.conf go before these.
+GROUP=$group
+SERVER=
+REPOSITORY=
+REBOOT_STRATEGY=reboot
+START_SPREAD=7m
+INTERVAL=45m
+EOF
 
 # /etc becomes the lower layer of the machine's /etc.
 ln -sfn ../usr/lib/os-release "$tree/etc/os-release"

@@ -27,6 +27,7 @@ if [ ! -f "$SIGNING_KEY_DIR/boot.key" ]; then
 	echo "post-image: made a new signing key in $SIGNING_KEY_DIR"
 fi
 echo "post-image: signing with $SIGNING_KEY_DIR"
+releasectl keys "$SIGNING_KEY_DIR/update" --root-file "$SHAPED_DIR/usr/share/coreos/update-root.json"
 
 "$board/make-slot.sh" "$SHAPED_DIR" "$images/bzImage" "$images/bootengine" "$work"
 "$board/make-loader.sh" "$work"
@@ -65,6 +66,17 @@ EOF
 
 sbom --packages "$images/packages.tsv" --name "CoreOS $COREOS_VERSION" --go "$SHAPED_DIR/usr/bin" \
 	--go "$images/bootengine" >"$work/coreos_production_image.spdx.json"
+
+# The bundle, and the release in a repository if one is named. Without the targets key
+# that is left to those who keep it.
+if [ -f "$SIGNING_KEY_DIR/update/targets.key" ]; then
+	releasectl pack --keys "$SIGNING_KEY_DIR/update" --channel "${COREOS_GROUP:-developer}" "${COREOS_REPOSITORY:-$work/repository}" \
+		"$work"/coreos_production_{boot,usr}.img "$work/coreos_production_update.bundle"
+	mv "$work/coreos_production_update.bundle" "$images/"
+else
+	echo "post-image: no update bundle: $SIGNING_KEY_DIR/update has no targets.key"
+	rm -f "$images/coreos_production_update.bundle"
+fi
 
 install -m 755 "$board/coreos_production_qemu.sh" "$work/"
 mv "$disk" "$work"/coreos_production_{boot,usr}.img "$work"/coreos_production_qemu_image.img \

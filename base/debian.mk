@@ -16,7 +16,7 @@ debian-setting = $(shell sed -n 's/^$(1)="\(.*\)"/\1/p' $(O)/.config)
 debian-suite = $(call debian-setting,BR2_COREOS_DEBIAN_SUITE)
 
 # Commands of go-src that are not for the machine's /usr/bin.
-debian-host-commands := bootkey sbom
+debian-host-commands := bootkey releasectl sbom
 debian-initramfs-commands := bootengine
 
 .PHONY: debian-defconfig

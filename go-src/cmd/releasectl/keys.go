@@ -19,6 +19,44 @@ func keyCommand() *cobra.Command {
 	}
 }
 
+func keysCommand() *cobra.Command {
+	var rootFile string
+	command := &cobra.Command{
+		Use:   "keys DIRECTORY",
+		Short: "Make the keys of a build and the root metadata that names them, unless they are there",
+		Long: "A build signs its update bundle by these keys, and its images trust the root metadata.\n" +
+			"Those who keep keys elsewhere put only DIRECTORY/metadata/N.root.json there.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			made, err := repository.MakeKeys(args[0])
+			if err != nil {
+				return err
+			}
+			if made {
+				fmt.Println("releasectl: made new keys in", args[0])
+			}
+			return writeRoot(repository.Open(args[0]), rootFile)
+		},
+	}
+	command.Flags().StringVar(&rootFile, "root-file", "", "also write the root metadata, which images carry, to this file")
+	return command
+}
+
+// writeRoot writes the root metadata that counts to a file, if it has a name.
+func writeRoot(r *repository.Repository, path string) error {
+	if path == "" {
+		return nil
+	}
+	root, err := r.Root()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, root, 0o644); err != nil {
+		return fmt.Errorf("write the root metadata: %w", err)
+	}
+	return nil
+}
+
 // roleFlags are the public keys of a role and how many of them must sign.
 type roleFlags struct {
 	keys      []string
@@ -135,17 +173,10 @@ func publishCommand() *cobra.Command {
 				return err
 			}
 			r := repository.Open(args[0])
-			if err := r.Publish(keys...); err != nil || rootFile == "" {
+			if err := r.Publish(keys...); err != nil {
 				return err
 			}
-			root, err := r.Root()
-			if err != nil {
-				return err
-			}
-			if err := os.WriteFile(rootFile, root, 0o644); err != nil {
-				return fmt.Errorf("write the root metadata: %w", err)
-			}
-			return nil
+			return writeRoot(r, rootFile)
 		},
 	}
 	command.Flags().StringSliceVar(&paths, "key", nil, "private online keys")

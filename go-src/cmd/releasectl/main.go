@@ -26,8 +26,8 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(keyCommand(), rootCommand(), addCommand(), removeCommand(), channelCommand(), renewCommand(),
-		signCommand(), publishCommand(), showCommand(), verifyCommand(), bundleCommand())
+	root.AddCommand(keyCommand(), keysCommand(), rootCommand(), addCommand(), removeCommand(), channelCommand(), renewCommand(),
+		signCommand(), publishCommand(), showCommand(), verifyCommand(), bundleCommand(), packCommand())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := root.ExecuteContext(ctx); err != nil {

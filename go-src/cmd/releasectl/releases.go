@@ -149,15 +149,38 @@ func bundleCommand() *cobra.Command {
 	}
 	board := boardFlag(command)
 	command.RunE = func(_ *cobra.Command, args []string) error {
-		file, err := renameio.NewPendingFile(args[2], renameio.WithPermissions(0o644))
-		if err != nil {
-			return fmt.Errorf("write the bundle: %w", err)
-		}
-		defer func() { _ = file.Cleanup() }()
-		if err := repository.Open(args[0]).WriteBundle(file, *board, args[1]); err != nil {
-			return err
-		}
-		return file.CloseAtomicallyReplace()
+		return writeFile(args[2], func(w io.Writer) error { return repository.Open(args[0]).WriteBundle(w, *board, args[1]) })
+	}
+	return command
+}
+
+// writeFile writes a file whole or not at all.
+func writeFile(path string, write func(io.Writer) error) error {
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
+	if err != nil {
+		return fmt.Errorf("write the bundle: %w", err)
+	}
+	defer func() { _ = file.Cleanup() }()
+	if err := write(file); err != nil {
+		return err
+	}
+	return file.CloseAtomicallyReplace()
+}
+
+func packCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "pack REPOSITORY BOOT-IMAGE USR-IMAGE BUNDLE",
+		Short: "Publish a build at once, by the keys of a build, and write its bundle",
+		Args:  cobra.ExactArgs(4),
+	}
+	board := boardFlag(command)
+	keys := command.Flags().String("keys", "", "directory with the keys (releasectl keys)")
+	channel := command.Flags().String("channel", "stable", "channel that gets the version")
+	_ = command.MarkFlagRequired("keys")
+	command.RunE = func(command *cobra.Command, args []string) error {
+		return writeFile(args[3], func(w io.Writer) error {
+			return repository.Open(args[0]).Pack(command.Context(), *keys, *board, *channel, repository.Images{Boot: args[1], Usr: args[2]}, w)
+		})
 	}
 	return command
 }

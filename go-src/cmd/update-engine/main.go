@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
@@ -53,9 +52,6 @@ func run(ctx context.Context, stateDir string) error {
 	}
 	if err := updatebus.Export(ctx, bus, d); err != nil {
 		return err
-	}
-	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
-		return fmt.Errorf("tell systemd: %w", err)
 	}
 	return d.Run(ctx)
 }

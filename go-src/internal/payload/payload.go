@@ -34,7 +34,8 @@ var ErrFormat = errors.New("not a payload")
 // Write compresses a /usr, whole blocks up to its end, with as many processors as
 // concurrency says. The result does not depend on that.
 func Write(ctx context.Context, w io.Writer, usr io.Reader, concurrency int) error {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithWindowSize(frameSize),
+	// The best level takes seven times as long for 2 % of the size.
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(frameSize),
 		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
 		return fmt.Errorf("zstd: %w", err)

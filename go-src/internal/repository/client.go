@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"os"
 	"path"
 	"strings"
 	"time"
@@ -70,20 +69,23 @@ type ClientConfig struct {
 
 // NewClient reads and checks the repository's metadata.
 func NewClient(ctx context.Context, c ClientConfig) (*Client, error) {
-	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+	seen, err := openSeen(c.StateDir)
+	if err != nil {
 		return nil, fmt.Errorf("repository: %w", err)
 	}
+	defer seen.close()
 	tuf, err := updater.New(&config.UpdaterConfig{
 		MaxRootRotations: maxRotations, MaxDelegations: 1,
 		RootMaxLength: maxRoot, TimestampMaxLength: maxTimestamp, SnapshotMaxLength: maxSnapshot, TargetsMaxLength: maxTargets,
-		Fetcher: fetcher{ctx, c.Files}, LocalTrustedRoot: c.Root, LocalMetadataDir: c.StateDir, LocalTargetsDir: c.StateDir,
+		Fetcher: fetcher{ctx, c.Files}, LocalTrustedRoot: c.Root, LocalMetadataDir: seen.work, LocalTargetsDir: seen.work,
 		RemoteMetadataURL: baseURL + "metadata", RemoteTargetsURL: baseURL, PrefixTargetsWithHash: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("repository: %w", explain(err))
 	}
 	tuf.UnsafeSetRefTime(c.Now)
-	if err := tuf.Refresh(); err != nil {
+	// What was seen before an error counts as well: a new root above all.
+	if err := errors.Join(tuf.Refresh(), seen.keep()); err != nil {
 		return nil, fmt.Errorf("repository: %w", explain(err))
 	}
 	return &Client{c.Files, tuf.GetTargetInfo}, nil

@@ -340,6 +340,23 @@ func TestMachineRefuses(t *testing.T) {
 	f.wantVersion(m, "1.1.0")
 }
 
+// What a power cut left of the metadata that was seen keeps no machine from its updates.
+func TestDamagedState(t *testing.T) {
+	f := newFixture(t)
+	for _, role := range Roles {
+		for _, text := range []string{"", "{", "null", `{"signed": {}}`} {
+			m := f.machine()
+			f.wantVersion(m, "1.0.0")
+			path := filepath.Join(m.state, role+".json")
+			if _, err := os.Stat(path); err != nil {
+				t.Fatal(err)
+			}
+			f.must(os.WriteFile(path, []byte(text), 0o600))
+			f.wantVersion(m, "1.0.0")
+		}
+	}
+}
+
 func TestKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
 	if err := GenerateKey(path); err != nil {

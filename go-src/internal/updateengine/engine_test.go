@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +25,7 @@ import (
 	"coreos/internal/grubenv/grubenvtest"
 	"coreos/internal/install"
 	"coreos/internal/omaha"
+	"coreos/internal/omaha/omahatest"
 	"coreos/internal/release"
 	"coreos/internal/repository"
 	"coreos/internal/slot"
@@ -43,9 +43,7 @@ type world struct {
 	root string // root metadata
 	http *httptest.Server
 
-	mu     sync.Mutex
-	offer  string // version that the Omaha server offers
-	events []omaha.EventRequest
+	omaha omahatest.Server
 
 	dir      string // of the machine
 	running  slot.Name
@@ -74,9 +72,11 @@ func newWorld(t *testing.T) *world {
 
 	mux := http.NewServeMux()
 	mux.Handle("/repo/", http.StripPrefix("/repo/", http.FileServer(http.Dir(w.repo))))
-	mux.Handle("/v1/update/", omaha.Handler(w))
+	mux.Handle("/v1/update/", omaha.Handler(&w.omaha))
 	w.http = httptest.NewServer(mux)
 	t.Cleanup(w.http.Close)
+	w.omaha.Interval = 1234
+	w.offer("1.0.0")
 
 	boot, usr := imagetest.Slot(t, "1.0.0", data("1.0.0"))
 	w.must(os.WriteFile(filepath.Join(w.dir, "BOOT-A"), pad(boot, 64<<12), 0o644))
@@ -129,30 +129,16 @@ func (w *world) publish(version, least string) {
 	w.must(r.SetChannel(board, "stable", version))
 	w.must(repository.Sign(filepath.Join(w.repo, "staged/targets.json"), w.key()))
 	w.must(r.Publish(w.key()))
-	w.offer = version
-}
-
-// Check, Event and Ping are the Omaha server's.
-func (w *world) Check(_ *omaha.Request, app *omaha.AppRequest) (*omaha.UpdateCheckResponse, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if app.Version == w.offer || app.MachineID == "" {
-		return nil, nil
+	if w.http != nil {
+		w.offer(version)
 	}
-	return &omaha.UpdateCheckResponse{
-		Status: omaha.StatusOK, PollInterval: 1234, URLs: []omaha.URL{{CodeBase: w.http.URL + "/gone/"}, {CodeBase: w.http.URL + "/repo/"}},
-		Manifest: &omaha.Manifest{Version: w.offer},
-	}, nil
 }
 
-func (w *world) Event(_ *omaha.Request, _ *omaha.AppRequest, event *omaha.EventRequest) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.events = append(w.events, *event)
-	return nil
+// offer makes the Omaha server offer a version, from a repository that is gone and from
+// the right one.
+func (w *world) offer(version string) {
+	w.omaha.Offer(version, w.http.URL+"/gone/", w.http.URL+"/repo/")
 }
-
-func (w *world) Ping(*omaha.Request, *omaha.AppRequest) error { return nil }
 
 // Slots, Install, Keep and Restart are the machine's.
 func (w *world) Slots() ([]slot.Report, error) {
@@ -243,17 +229,10 @@ func (w *world) boot(healthy bool) *Daemon {
 
 func (w *world) wantEvents(want ...string) {
 	w.t.Helper()
-	var got []string
-	for _, e := range w.events {
-		got = append(got, strings.TrimSuffix(strings.Join([]string{
-			map[omaha.EventType]string{13: "started", 14: "finished", 3: "complete"}[e.Type],
-			map[omaha.EventResult]string{0: "error", 1: "success", 2: "rebooted"}[e.Result], e.NextVersion, e.Reason,
-		}, " "), " "))
-	}
+	got := omahatest.Words(w.omaha.Events())
 	if !slices.Equal(got, want) {
 		w.t.Errorf("the server got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 	}
-	w.events = nil
 }
 
 func (w *world) wantOperation(d *Daemon, want Operation, version string) {
@@ -267,7 +246,7 @@ func TestUpdate(t *testing.T) {
 	w := newWorld(t)
 	d := w.machine()
 	interval, err := d.Attempt(context.Background(), false)
-	if err != nil || interval != 0 {
+	if err != nil || interval != 1234*time.Second {
 		t.Errorf("no update: %v, %v", interval, err)
 	}
 	w.wantOperation(d, Idle, "")
@@ -311,7 +290,7 @@ func TestRollback(t *testing.T) {
 	d := w.machine()
 	_, err := d.Attempt(context.Background(), false)
 	w.must(err)
-	w.events = nil
+	w.omaha.Events()
 	d = w.boot(false)
 	w.must(d.Settle(context.Background()))
 	w.wantEvents("complete error 1.1.0 unhealthy:50-shop")
@@ -356,7 +335,7 @@ func TestPolicy(t *testing.T) {
 			w.must(w.change(func(s slot.Store) error { return slot.Fail(s, slot.A, "x") }))
 			w.unproven()
 		}, "1.1.0", ErrUnproven},
-		"not in the repository": {func(w *world) { w.offer = "9.0.0" }, "9.0.0", nil},
+		"not in the repository": {func(w *world) { w.offer("9.0.0") }, "9.0.0", nil},
 		"from a stranger":       {func(w *world) { w.root = newWorld(w.t).root }, "1.1.0", repository.ErrWrongKey},
 		"changed payload":       {func(w *world) { w.spoil("boot.zst") }, "1.1.0", install.ErrWrongBytes},
 		"changed tree":          {func(w *world) { w.spoil("boot.verity") }, "1.1.0", install.ErrWrongBytes},

@@ -64,18 +64,27 @@ func (v *variant) append(path, text string) {
 	v.t.Must(file.Close())
 }
 
-// install makes the variant's slot images and writes them to a slot of the disk.
-func (v *variant) install(disk *machine.Disk, name slot.Name, version string) {
+// build makes the variant's slot images, in the test's directory.
+func (v *variant) build(version string) {
 	v.t.Helper()
-	release := filepath.Join(v.tree, "usr/lib/os-release")
-	text, err := os.ReadFile(release)
-	v.t.Must(err)
-	v.t.Must(os.WriteFile(release, append(text, "VERSION_ID="+version+"\n"...), 0o644))
 	v.version = version
+	v.append("usr/lib/os-release", "VERSION_ID="+version+"\n")
+	v.append("usr/share/coreos/release", "COREOS_RELEASE_VERSION="+version+"\n")
 	v.command(filepath.Join(v.t.Env.Top, "board/coreos/make-slot.sh"), v.tree,
 		v.t.Env.ImageFile("bzImage"), v.t.Env.ImageFile("bootengine"), v.t.Dir)
-	write(v.t, disk, name.BootLabel(), filepath.Join(v.t.Dir, "coreos_production_boot.img"))
-	write(v.t, disk, name.UsrLabel(), filepath.Join(v.t.Dir, "coreos_production_usr.img"))
+}
+
+// install makes the variant and writes it to a slot of the disk.
+func (v *variant) install(disk *machine.Disk, name slot.Name, version string) {
+	v.t.Helper()
+	v.build(version)
+	write(v.t, disk, name.BootLabel(), v.image("boot"))
+	write(v.t, disk, name.UsrLabel(), v.image("usr"))
+}
+
+// image is the path of a slot image that was built.
+func (v *variant) image(content string) string {
+	return filepath.Join(v.t.Dir, "coreos_production_"+content+".img")
 }
 
 // write fills the start of a partition with a file.

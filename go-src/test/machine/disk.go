@@ -65,8 +65,12 @@ func (d *Disk) args(bus Bus) []string {
 
 // Read returns n bytes of the disk; the machine must be off.
 func (d *Disk) Read(offset, n int64) ([]byte, error) {
-	const sector = 512
-	first, last := offset/sector, (offset+n+sector-1)/sector
+	// The larger the blocks the faster, but an offset is a number of them.
+	block := int64(1 << 20)
+	for offset%block != 0 && block > 512 {
+		block /= 2
+	}
+	first, last := offset/block, (offset+n+block-1)/block
 	out, err := os.CreateTemp(filepath.Dir(d.Path), "read")
 	if err != nil {
 		return nil, err
@@ -76,14 +80,14 @@ func (d *Disk) Read(offset, n int64) ([]byte, error) {
 		return nil, err
 	}
 	if err := tool("qemu-img", "dd", "-f", "qcow2", "-O", "raw", "if="+d.Path, "of="+out.Name(),
-		"bs=512", fmt.Sprintf("skip=%d", first), fmt.Sprintf("count=%d", last)); err != nil {
+		fmt.Sprintf("bs=%d", block), fmt.Sprintf("skip=%d", first), fmt.Sprintf("count=%d", last)); err != nil {
 		return nil, err
 	}
 	data, err := os.ReadFile(out.Name())
 	if err != nil {
 		return nil, err
 	}
-	at := offset - first*sector
+	at := offset - first*block
 	if int64(len(data)) < at+n {
 		return nil, fmt.Errorf("read %d bytes at %d of %s: the disk ends before", n, offset, d.Path)
 	}

@@ -51,6 +51,17 @@ func (s *shared) path(name string, make func(path string) error) (string, error)
 	return path, nil
 }
 
+// Shared returns the path of something that several tests use, made by the first.
+func (t *T) Shared(name string, make func(path string)) string {
+	t.Helper()
+	path, err := t.Env.shared.path(name, func(path string) error {
+		make(path)
+		return nil
+	})
+	t.Must(err)
+	return path
+}
+
 // DiskFrom makes the throw-away disk as over the shared disk name, which prepare
 // alters once.
 func (t *T) DiskFrom(name string, prepare func(*machine.Disk), as string) *machine.Disk {

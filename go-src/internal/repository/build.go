@@ -1,0 +1,94 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// The keys of a build, in one directory with the root metadata that names them.
+const (
+	rootKeyFile    = "root.key"
+	targetsKeyFile = "targets.key"
+	onlineKeyFile  = "online.key"
+)
+
+// MakeKeys makes what a build needs to sign releases by itself, unless the directory has
+// root metadata: one key for each of root, targets and online roles, and the first root
+// metadata. Builders who keep keys elsewhere put only metadata/N.root.json there.
+func MakeKeys(dir string) (made bool, err error) {
+	r := Open(dir)
+	_, err = r.Root()
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return false, fmt.Errorf("make keys: %w", err)
+	}
+	roles := map[string]RoleKeys{}
+	for role, file := range map[string]string{
+		metadata.ROOT: rootKeyFile, metadata.TARGETS: targetsKeyFile, metadata.SNAPSHOT: onlineKeyFile, metadata.TIMESTAMP: onlineKeyFile,
+	} {
+		path := filepath.Join(dir, file)
+		// What an interrupted run made is taken.
+		if err := GenerateKey(path); err != nil && !errors.Is(err, fs.ErrExist) {
+			return false, err
+		}
+		key, err := ReadPublicKey(path + ".pub")
+		if err != nil {
+			return false, err
+		}
+		roles[role] = RoleKeys{[]*metadata.Key{key}, 1}
+	}
+	if err := r.StageRoot(roles); err != nil {
+		return false, err
+	}
+	key, err := ReadKey(filepath.Join(dir, rootKeyFile))
+	if err != nil {
+		return false, err
+	}
+	if err := Sign(r.stagedPath(metadata.ROOT), key); err != nil {
+		return false, err
+	}
+	_, err = r.publishRoot()
+	return true, err
+}
+
+// Pack puts a build into the repository, signed by the keys of a directory, as the
+// version of a channel, and writes its bundle. A repository that is empty gets the root
+// metadata beside the keys.
+func (r *Repository) Pack(ctx context.Context, keys, board, channel string, images Images, bundle io.Writer) error {
+	if _, err := r.Root(); errors.Is(err, fs.ErrNotExist) {
+		if err := os.CopyFS(filepath.Join(r.dir, "metadata"), os.DirFS(filepath.Join(keys, "metadata"))); err != nil {
+			return fmt.Errorf("root metadata: %w", err)
+		}
+	}
+	targets, err := ReadKey(filepath.Join(keys, targetsKeyFile))
+	if err != nil {
+		return err
+	}
+	online, err := ReadKey(filepath.Join(keys, onlineKeyFile))
+	if err != nil {
+		return err
+	}
+	m, err := r.AddRelease(ctx, board, "", images)
+	if err != nil {
+		return err
+	}
+	if err := r.SetChannel(board, channel, m.Version); err != nil {
+		return err
+	}
+	if err := Sign(r.stagedPath(metadata.TARGETS), targets); err != nil {
+		return err
+	}
+	if err := r.Publish(online); err != nil {
+		return err
+	}
+	return r.WriteBundle(bundle, board, m.Version)
+}

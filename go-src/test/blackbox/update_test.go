@@ -1,0 +1,262 @@
+package blackbox
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"coreos/internal/omaha"
+	"coreos/internal/omaha/omahatest"
+	"coreos/internal/repository"
+	"coreos/internal/slot"
+	"coreos/test/machine"
+	"coreos/test/suite"
+)
+
+// The versions of the tests: a good one, and one whose health check fails.
+const (
+	goodVersion = "9998.0.0"
+	badVersion  = "9999.0.0"
+	board       = "amd64-usr"
+)
+
+func init() {
+	suite.Register(suite.Test{
+		Name: "update", Machines: 1, Limit: 12 * time.Minute,
+		Does: "an update is fetched in part, installed, booted, proven; a bad one is rolled back; the server hears of both",
+		Run:  update,
+	})
+	suite.Register(suite.Test{
+		Name: "update-bundle", Machines: 1, Limit: 6 * time.Minute,
+		Does: "a bundle is applied without a server; a changed one is refused",
+		Run:  updateBundle,
+	})
+	const smoke, soak = 3, 200
+	for seed := range uint64(smoke + soak) {
+		in := suite.Soak
+		if seed < smoke {
+			in = suite.Smoke
+		}
+		suite.Register(suite.Test{
+			Suite: in, Name: fmt.Sprintf("update-cut-%d", seed), Machines: 1, Limit: 6 * time.Minute,
+			Does: "power cut at a random moment of an update: the machine comes up, and the update completes",
+			Run:  func(t *suite.T) { updateCut(t, seed) },
+		})
+	}
+}
+
+// releases returns a repository with the test's versions.
+func releases(t *suite.T) string {
+	t.Helper()
+	return t.Shared("repository", func(dir string) {
+		t.Must(os.MkdirAll(dir, 0o755))
+		v := newVariant(t)
+		v.append("usr/share/coreos/etc/issue", "of the good version\n")
+		v.publish(dir, goodVersion)
+		check := "usr/lib/coreos/health.d/90-shop"
+		v.append(check, "#!/bin/sh\nexit 1\n")
+		t.Must(os.Chmod(filepath.Join(v.tree, check), 0o755))
+		v.publish(dir, badVersion)
+		t.Must(os.RemoveAll(v.tree))
+	})
+}
+
+// publish builds the variant and puts it into a repository, with a bundle beside it.
+func (v *variant) publish(dir, version string) {
+	v.t.Helper()
+	v.build(version)
+	bundle, err := os.Create(filepath.Join(dir, version+".bundle"))
+	v.t.Must(err)
+	images := repository.Images{Boot: v.image("boot"), Usr: v.image("usr")}
+	v.t.Must(repository.Open(dir).Pack(v.t.Context, filepath.Join(keyDir(v.t), "update"), board, "stable", images, bundle))
+	v.t.Must(bundle.Close())
+	for _, content := range []string{"boot", "usr"} {
+		v.t.Must(os.Rename(v.image(content), filepath.Join(dir, version+"."+content)))
+	}
+}
+
+// updates is an update server with a repository.
+type updates struct {
+	omahatest.Server
+	t    *suite.T
+	http *httptest.Server
+	sent atomic.Int64 // bytes of the repository's files
+	asks atomic.Int64 // requests for them
+}
+
+func newUpdates(t *suite.T) *updates {
+	u := &updates{t: t}
+	files := http.FileServer(http.Dir(releases(t)))
+	mux := http.NewServeMux()
+	mux.Handle("/v1/update/", omaha.Handler(u))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		u.asks.Add(1)
+		files.ServeHTTP(counted{w, &u.sent}, r)
+	})
+	u.http = httptest.NewServer(mux)
+	t.Cleanup(u.http.Close)
+	return u
+}
+
+type counted struct {
+	http.ResponseWriter
+	sent *atomic.Int64
+}
+
+func (c counted) Write(b []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(b)
+	c.sent.Add(int64(n))
+	return n, err
+}
+
+// ReadFrom keeps the server from sending a file past the count.
+func (c counted) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{c}, r) }
+
+// url is the server's address as machines see it.
+func (u *updates) url() string {
+	return "http://10.0.2.2" + u.http.URL[strings.LastIndex(u.http.URL, ":"):]
+}
+
+func (u *updates) offer(version string) { u.Offer(version, u.url()) }
+
+// configure tells the machine about the server.
+func (u *updates) configure(m *machine.Machine) {
+	u.t.Helper()
+	u.t.Run(m, fmt.Sprintf("printf 'SERVER=%s/v1/update/\\nREBOOT_STRATEGY=off\\n' >/etc/coreos/update.conf && systemctl restart update-engine && sync", u.url()))
+}
+
+func (u *updates) wantEvents(want ...string) {
+	u.t.Helper()
+	if got := omahatest.Words(u.Events()); !slices.Equal(got, want) {
+		u.t.Errorf("the server got %q, want %q", got, want)
+	}
+}
+
+func operation(t *suite.T, m *machine.Machine) string {
+	t.Helper()
+	return t.Run(m, "update_engine_client -status | sed -n 's/^CURRENT_OP=//p'")
+}
+
+func update(t *suite.T) {
+	u := newUpdates(t)
+	m := running(t)
+	u.configure(m)
+	u.offer(goodVersion)
+	start := time.Now()
+	t.Run(m, "update_engine_client -update")
+	t.Logf("update: %d bytes in %d requests, %.1f s, CPU and memory of update-engine: %s", u.sent.Load(), u.asks.Load(), time.Since(start).Seconds(),
+		strings.ReplaceAll(t.Run(m, "systemctl show update-engine -p CPUUsageNSec; grep VmHWM /proc/$(systemctl show update-engine -p MainPID --value)/status"), "\n", " "))
+	t.Equal("operation", operation(t, m), "UPDATE_STATUS_UPDATED_NEED_REBOOT")
+	u.wantEvents("started success "+goodVersion, "finished success "+goodVersion, "complete success "+goodVersion)
+	if whole := payloadSize(t, goodVersion); u.sent.Load() > whole/4 {
+		t.Errorf("%d bytes were fetched, the whole release has %d", u.sent.Load(), whole)
+	}
+
+	reboot(t, m)
+	wantSlots(t, m, "B", slotState{Tries: 3, OK: true})
+	t.Equal("version", t.Run(m, ". /etc/os-release && echo $VERSION_ID"), goodVersion)
+	t.Run(m, "systemctl start update-engine") // waits for what became of the update
+	t.Equal("operation", operation(t, m), "UPDATE_STATUS_IDLE")
+	u.wantEvents("complete rebooted " + goodVersion)
+
+	u.offer(badVersion)
+	t.Run(m, "update_engine_client -update")
+	u.Events()
+	before := m.Console.Mark()
+	t.Run(m, "systemctl --no-block reboot")
+	m.Restarts()
+	_, err := m.Console.WaitAfter(t.Context, before, "CoreOS "+goodVersion+", slot B")
+	t.Must(err)
+	healthy(t, m)
+	wantSlots(t, m, "B", slotState{Tries: 3, OK: true})
+	t.Run(m, "systemctl start update-engine")
+	t.Equal("operation", operation(t, m), "UPDATE_STATUS_IDLE")
+	u.wantEvents("complete error " + badVersion + " unhealthy:90-shop")
+	if status := t.Run(m, "update_engine_client -status"); !strings.Contains(status, "REFUSED_VERSION="+badVersion+" unhealthy:90-shop") {
+		t.Errorf("the status does not name the refused version:\n%s", status)
+	}
+}
+
+// payloadSize is the size of a whole release.
+func payloadSize(t *suite.T, version string) int64 {
+	t.Helper()
+	info, err := os.Stat(filepath.Join(releases(t), version+".bundle"))
+	t.Must(err)
+	return info.Size()
+}
+
+func updateBundle(t *suite.T) {
+	u := newUpdates(t)
+	m := running(t)
+	t.Run(m, fmt.Sprintf("curl -sS -o /root/update.bundle %s/%s.bundle", u.url(), goodVersion))
+	u.http.Close()
+	// All of the payloads but for the end of the last one, which has an index.
+	t.Run(m, "cp /root/update.bundle /root/bad.bundle && dd if=/dev/zero of=/root/bad.bundle bs=1M seek=1 count=$(($(stat -c %s /root/bad.bundle) / 1048576 - 4)) conv=notrunc")
+	if message := t.Fails(m, "update_engine_client --apply /root/bad.bundle"); !strings.Contains(message, "not the bytes of the release") {
+		t.Errorf("a changed bundle: %s", message)
+	}
+	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
+	t.Run(m, "cd /root && update_engine_client --apply update.bundle")
+	t.Equal("operation", operation(t, m), "UPDATE_STATUS_UPDATED_NEED_REBOOT")
+	t.Run(m, "sync")
+	m.Cut()
+	wantInstalled(t, m.Config.Disk)
+}
+
+// wantInstalled checks that slot B of a machine that is off has the good version, whole,
+// and is next.
+func wantInstalled(t *suite.T, disk *machine.Disk) {
+	t.Helper()
+	states := decode(t, disk)
+	if b := states.Slots[slot.B]; states.Next() != slot.B || b != (slot.State{Tries: slot.MaxTries}) {
+		t.Errorf("slot B should be next, on trial: %+v", states)
+	}
+	for content, label := range map[string]string{"boot": slot.B.BootLabel(), "usr": slot.B.UsrLabel()} {
+		want, err := os.ReadFile(filepath.Join(releases(t), goodVersion+"."+content))
+		t.Must(err)
+		extent, err := disk.Partition(label)
+		t.Must(err)
+		got, err := disk.Read(extent.Offset, int64(len(want)))
+		t.Must(err)
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s is not the %s image of version %s", label, content, goodVersion)
+		}
+	}
+}
+
+func updateCut(t *suite.T, seed uint64) {
+	u := newUpdates(t)
+	u.offer(goodVersion)
+	m := running(t)
+	u.configure(m)
+	// An update takes about so long under emulation.
+	moment := time.Duration(rand.New(rand.NewPCG(seed, 7)).Int64N(int64(12 * time.Second)))
+	t.Run(m, "update_engine_client -check_for_update")
+	time.Sleep(moment) // the moment is the test's input, not a wait for something
+	m.Cut()
+	t.Logf("cut after %v, %d bytes sent, %+v", moment.Round(time.Millisecond), u.sent.Load(), decode(t, m.Config.Disk).Slots[slot.B])
+
+	m = t.Start(machine.Config{Name: "next", Disk: m.Config.Disk})
+	healthy(t, m)
+	t.Run(m, "systemctl start update-engine")
+	if slots(t, m)["B"].Running {
+		t.Equal("version", t.Run(m, ". /etc/os-release && echo $VERSION_ID"), goodVersion)
+		wantSlots(t, m, "B", slotState{Tries: 3, OK: true})
+		return
+	}
+	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
+	t.Run(m, "update_engine_client -update")
+	t.Equal("operation", operation(t, m), "UPDATE_STATUS_UPDATED_NEED_REBOOT")
+	t.Run(m, "sync")
+	m.Cut()
+	wantInstalled(t, m.Config.Disk)
+}
