@@ -199,8 +199,9 @@ func updateBundle(t *suite.T) {
 	m := running(t)
 	t.Run(m, fmt.Sprintf("curl -sS -o /root/update.bundle %s/%s.bundle", u.url(), goodVersion))
 	u.http.Close()
-	// All of the payloads but for the end of the last one, which has an index.
-	t.Run(m, "cp /root/update.bundle /root/bad.bundle && dd if=/dev/zero of=/root/bad.bundle bs=1M seek=1 count=$(($(stat -c %s /root/bad.bundle) / 1048576 - 4)) conv=notrunc")
+	t.Run(m, "echo REBOOT_STRATEGY=off >/etc/coreos/update.conf && systemctl restart update-engine")
+	// Most of the last member, the payload of /usr, but not its end, which is an index.
+	t.Run(m, "cp /root/update.bundle /root/bad.bundle && dd if=/dev/zero of=/root/bad.bundle bs=1M seek=20 count=$(($(stat -c %s /root/bad.bundle) / 1048576 - 24)) conv=notrunc")
 	if message := t.Fails(m, "update_engine_client --apply /root/bad.bundle"); !strings.Contains(message, "not the bytes of the release") {
 		t.Errorf("a changed bundle: %s", message)
 	}

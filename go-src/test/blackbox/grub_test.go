@@ -1,0 +1,87 @@
+package blackbox
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"time"
+
+	"coreos/internal/slot"
+	"coreos/internal/slot/grubtest"
+	"coreos/internal/verity"
+	"coreos/test/machine"
+	"coreos/test/suite"
+)
+
+func init() {
+	suite.Register(suite.Test{
+		Name: "grub-model", Machines: 1, Limit: 8 * time.Minute,
+		Does: "GRUB chooses the slot, and leaves the state, that the model of it says",
+		Run:  func(t *suite.T) { grubModel(t, grubCases(1, 8)) },
+	})
+	suite.Register(suite.Test{
+		Suite: suite.Soak, Name: "grub-model-more", Machines: 1, Limit: 4 * time.Hour,
+		Does: "the same for many states",
+		Run:  func(t *suite.T) { grubModel(t, grubCases(2, 200)) },
+	})
+}
+
+// grubCase is a state of the slots, and whether each can be loaded.
+type grubCase struct {
+	states slot.States
+	loads  map[slot.Name]bool
+}
+
+// grubCases are some at random, with the rare ones among them: a slot that cannot be
+// loaded, and no tries at all.
+func grubCases(seed uint64, n int) []grubCase {
+	random := rand.New(rand.NewPCG(seed, 3))
+	var cases []grubCase
+	for range n {
+		c := grubCase{slot.States{Order: [2]slot.Name{slot.A, slot.B}, Slots: map[slot.Name]slot.State{}}, map[slot.Name]bool{}}
+		if random.IntN(2) == 0 {
+			c.states.Order = [2]slot.Name{slot.B, slot.A}
+		}
+		for _, name := range c.states.Order {
+			c.states.Slots[name] = slot.State{Tries: max(0, random.IntN(6)-2), OK: random.IntN(2) == 0}
+			c.loads[name] = random.IntN(4) > 0
+		}
+		cases = append(cases, c)
+	}
+	return cases
+}
+
+func grubModel(t *suite.T, cases []grubCase) {
+	for i, c := range cases {
+		disk := t.DiskFrom("two-slots", bothSlots(t), fmt.Sprintf("disk%d", i))
+		env := map[string]string{"ORDER": fmt.Sprintf("%s %s", c.states.Order[0], c.states.Order[1])}
+		for name, state := range c.states.Slots {
+			env[string(name)+"_TRIES"] = fmt.Sprint(state.Tries)
+			env[string(name)+"_OK"] = map[bool]string{true: "1", false: "0"}[state.OK]
+			env[string(name)+"_WHY"] = ""
+			if !c.loads[name] {
+				extent, err := disk.Partition(name.BootLabel())
+				t.Must(err)
+				t.Must(disk.Zero(extent.Offset, verity.BlockSize)) // as install leaves it
+			}
+		}
+		setEnv(t, disk, env)
+		m := t.Start(machine.Config{Name: fmt.Sprintf("case%d", i), Disk: disk})
+		line, err := m.Console.Wait(t.Context, `CoreOS \S+, slot [AB]|NO SLOT CAN BE BOOTED`)
+		t.Must(err)
+		m.Cut()
+
+		want := grubtest.Boot(&c.states, func(name slot.Name) bool { return c.loads[name] })
+		got := slot.Name(strings.TrimPrefix(regexp.MustCompile(`slot [AB]`).FindString(line), "slot "))
+		if got != want {
+			t.Errorf("%v: GRUB boots slot %q, the model %q", env, got, want)
+		}
+		left := decode(t, disk)
+		for name, state := range left.Slots {
+			if model := c.states.Slots[name]; state.Tries != model.Tries || state.OK != model.OK || left.Order != c.states.Order {
+				t.Errorf("%v: GRUB leaves slot %s as %+v, the model as %+v", env, name, state, model)
+			}
+		}
+	}
+}
