@@ -99,6 +99,7 @@ smoke: host-tools
 soak: host-tools
 	$(call black-box,./test/blackbox,TestSoak)
 bench: export COREOS_IMAGES := $(or $(IMAGES),coreos=$(abspath $(IMAGE)))
+bench: export COREOS_OLD := $(and $(OLD),$(abspath $(OLD)))
 bench: host-tools
 	$(call black-box,./test/bench,TestBench)
 
@@ -123,7 +124,8 @@ help:
 	@echo '  smoke          boot machines in QEMU; RUN=name runs one test, IMAGE=file tests another image'
 	@echo '  soak           the long tests'
 	@echo '  bench          sizes and times, beside a stock Debian with Docker;'
-	@echo '                 IMAGES="NAME=FILE ..." measures several images in one run'
+	@echo '                 IMAGES="NAME=FILE ..." measures several images in one run;'
+	@echo '                 OLD=dir compares updates from the images in it with other tools'
 	@echo '  flash          write the image to a disk: make flash DISK=/dev/sdX [YES=1]'
 	@echo '  host-tools     install the tools that the build host lacks (Debian, as root)'
 	@echo '  menuconfig source show-info savedefconfig linux-menuconfig legal-info check-package'

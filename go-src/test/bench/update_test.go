@@ -1,0 +1,281 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"coreos/internal/bootimage"
+	"coreos/internal/cmdline"
+	"coreos/internal/disk"
+	"coreos/internal/download"
+	"coreos/internal/grubenv"
+	"coreos/internal/grubenv/grubenvtest"
+	"coreos/internal/install"
+	"coreos/internal/release"
+	"coreos/internal/repository"
+	"coreos/internal/slot"
+	"coreos/internal/verity"
+)
+
+// board is what the releases of the comparison are for.
+const board = "amd64-usr"
+
+// pair are the images of two versions and where the comparison works.
+type pair struct {
+	dir, older, newer string
+}
+
+func (p pair) images(of string) repository.Images {
+	return repository.Images{Boot: filepath.Join(of, "coreos_production_boot.img"), Usr: filepath.Join(of, "coreos_production_usr.img")}
+}
+
+// cost is what one way of updating costs a machine.
+type cost struct {
+	name           string
+	wire, requests int64
+	cpu, wall      time.Duration
+	memory         int64 // at most, resident, in bytes
+}
+
+// TestBenchUpdates compares ways of getting from one version to another.
+func TestBenchUpdates(t *testing.T) {
+	older, image := os.Getenv("COREOS_OLD"), os.Getenv("COREOS_IMAGE")
+	if older == "" {
+		t.Skip("OLD= names no directory with the images of an older version")
+	}
+	p := pair{t.TempDir(), older, filepath.Dir(image)}
+	costs := []cost{ours(t, p), hashing(t, p), whole(t, p), patchFrom(t, p)}
+	if _, err := exec.LookPath("casync"); err == nil {
+		costs = append(costs, casync(t, p))
+	}
+	for _, c := range costs {
+		fmt.Printf("%-34s  wire %7.2f MB  requests %5d  CPU %6.2f s  wall %6.2f s  memory %5.0f MB\n", c.name,
+			float64(c.wire)/1e6, c.requests, c.cpu.Seconds(), c.wall.Seconds(), float64(c.memory)/1e6)
+	}
+	fmt.Printf("ours / zstd --patch-from: wire %.2f; ours / hashing and unpacking: CPU %.2f\n",
+		float64(costs[0].wire)/float64(costs[3].wire), costs[0].cpu.Seconds()/costs[1].cpu.Seconds())
+}
+
+// measured runs a program and returns what it cost.
+func measured(t *testing.T, name string, command *exec.Cmd) cost {
+	t.Helper()
+	start := time.Now()
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", name, err, out)
+	}
+	usage := command.ProcessState.SysUsage().(*syscall.Rusage)
+	return cost{
+		name: name, cpu: command.ProcessState.UserTime() + command.ProcessState.SystemTime(), wall: time.Since(start),
+		memory: usage.Maxrss << 10,
+	}
+}
+
+// child makes the command that runs one of this file's tests in a process of its own.
+func child(t *testing.T, test string, env ...string) *exec.Cmd {
+	t.Helper()
+	command := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.v")
+	command.Env = append(os.Environ(), env...)
+	return command
+}
+
+// task is what the children are told.
+type task struct {
+	URL, Dir, Older string
+	Manifest        *release.Manifest
+}
+
+func writeTask(t *testing.T, dir string, of task) string {
+	t.Helper()
+	text, err := json.Marshal(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "task.json")
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func readTask(t *testing.T) task {
+	t.Helper()
+	path := os.Getenv("COREOS_TASK")
+	if path == "" {
+		t.Skip("a part of TestBenchUpdates")
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var of task
+	if err := json.Unmarshal(text, &of); err != nil {
+		t.Fatal(err)
+	}
+	return of
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ours installs the newer version from a web server into an empty slot.
+func ours(t *testing.T, p pair) cost {
+	repo := filepath.Join(p.dir, "repo")
+	must(t, os.MkdirAll(repo, 0o755))
+	manifest, err := repository.Open(repo).AddRelease(t.Context(), board, "", p.images(p.newer))
+	must(t, err)
+	var sent, asked atomic.Int64
+	files := http.FileServer(http.Dir(filepath.Join(repo, release.Directory(board, manifest.Version))))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		files.ServeHTTP(counted{w, &sent}, r)
+	}))
+	defer server.Close()
+	path := writeTask(t, p.dir, task{server.URL, p.dir, p.older, manifest})
+	c := measured(t, "ours", child(t, "TestInstallChild", "COREOS_TASK="+path))
+	c.wire, c.requests = sent.Load(), asked.Load()
+	return c
+}
+
+type counted struct {
+	http.ResponseWriter
+	sent *atomic.Int64
+}
+
+func (c counted) Write(b []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(b)
+	c.sent.Add(int64(n))
+	return n, err
+}
+
+// TestInstallChild is the installation alone, in a process whose cost is measured.
+func TestInstallChild(t *testing.T) {
+	of := readTask(t)
+	env, err := grubenv.Env{"ORDER": "A B", "A_TRIES": "3", "A_OK": "1"}.Format()
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(of.Dir, "esp"), grubenvtest.Image(env), 0o644))
+	open := func(path string, flag int, size int64) install.Device {
+		if size > 0 {
+			file, err := os.Create(path)
+			must(t, err)
+			must(t, errors.Join(file.Truncate(size), file.Close()))
+		}
+		partition, err := disk.OpenPartition(path, flag)
+		must(t, err)
+		return partition
+	}
+	images := pair{}.images(of.Older)
+	own := install.Pair{Boot: open(images.Boot, os.O_RDONLY, 0), Usr: open(images.Usr, os.O_RDONLY, 0)}
+	to := install.Pair{Boot: open(filepath.Join(of.Dir, "boot-b"), os.O_RDWR, 128<<20), Usr: open(filepath.Join(of.Dir, "usr-b"), os.O_RDWR, 2<<30)}
+	info, err := bootimage.ReadInfo(io.NewSectionReader(own.Boot, 0, own.Boot.Size()))
+	must(t, err)
+	root, err := cmdline.Usr(info.Cmdline)
+	must(t, err)
+	client, err := download.New(download.Options{})
+	must(t, err)
+	must(t, slot.OnPartition(filepath.Join(of.Dir, "esp"), func(store slot.Store) error {
+		job := install.Job{Manifest: of.Manifest, Files: download.Directory{Client: client, URL: of.URL}, Slot: slot.B, To: to, Store: store, Own: own, UsrRoot: root}
+		return job.Run(context.Background())
+	}))
+}
+
+// hashing is the least that an installation must do: each block of the new version is
+// hashed once, and what was fetched unpacked.
+func hashing(t *testing.T, p pair) cost {
+	path := writeTask(t, p.dir, task{Dir: p.newer, Older: p.older})
+	return measured(t, "hashing and unpacking alone", child(t, "TestHashChild", "COREOS_TASK="+path))
+}
+
+// TestHashChild hashes the blocks of a version.
+func TestHashChild(t *testing.T) {
+	of := readTask(t)
+	images := pair{}.images(of.Dir)
+	for _, path := range []string{images.Boot, images.Usr} {
+		file, err := os.Open(path)
+		must(t, err)
+		info, err := file.Stat()
+		must(t, err)
+		_, err = verity.NewTree(io.LimitReader(file, info.Size()/verity.BlockSize*verity.BlockSize))
+		must(t, errors.Join(err, file.Close()))
+	}
+}
+
+// joined makes one file of a version's images, for tools that know of one.
+func joined(t *testing.T, p pair, of, name string) string {
+	t.Helper()
+	path := filepath.Join(p.dir, name)
+	images := p.images(of)
+	run(t, "sh", "-c", "cat '"+images.Boot+"' '"+images.Usr+"' >'"+path+"'")
+	return path
+}
+
+func size(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	must(t, err)
+	return info.Size()
+}
+
+// whole fetches the whole version, compressed.
+func whole(t *testing.T, p pair) cost {
+	packed := filepath.Join(p.dir, "whole.zst")
+	run(t, "zstd", "-q", "-f", "-T0", "-19", joined(t, p, p.newer, "new"), "-o", packed)
+	c := measured(t, "whole image, zstd -19", exec.Command("zstd", "-q", "-f", "-d", packed, "-o", filepath.Join(p.dir, "out")))
+	c.wire, c.requests = size(t, packed), 1
+	return c
+}
+
+// patchFrom fetches what a server computed for this pair of versions.
+func patchFrom(t *testing.T, p pair) cost {
+	older, newer, patch := joined(t, p, p.older, "old"), joined(t, p, p.newer, "new"), filepath.Join(p.dir, "patch.zst")
+	run(t, "zstd", "-q", "-f", "-T0", "-19", "--long=31", "--patch-from="+older, newer, "-o", patch)
+	c := measured(t, "zstd -19 --patch-from", exec.Command("zstd", "-q", "-f", "-d", "--long=31", "--patch-from="+older, patch, "-o", filepath.Join(p.dir, "out")))
+	c.wire, c.requests = size(t, patch), 1
+	return c
+}
+
+// casync fetches the chunks that the older version does not have.
+func casync(t *testing.T, p pair) cost {
+	older, newer := joined(t, p, p.older, "old"), joined(t, p, p.newer, "new")
+	store, seed, index := filepath.Join(p.dir, "store.castr"), filepath.Join(p.dir, "seed.castr"), filepath.Join(p.dir, "new.caibx")
+	run(t, "casync", "make", "--store="+store, index, newer)
+	run(t, "casync", "make", "--store="+seed, filepath.Join(p.dir, "old.caibx"), older)
+	c := measured(t, "casync", exec.Command("casync", "extract", "--store="+store, "--seed="+older, index, filepath.Join(p.dir, "out")))
+	c.wire = size(t, index)
+	have := map[string]bool{}
+	for _, path := range chunks(t, seed) {
+		have[filepath.Base(path)] = true
+	}
+	for _, path := range chunks(t, store) {
+		if !have[filepath.Base(path)] {
+			c.wire += size(t, path)
+			c.requests++
+		}
+	}
+	return c
+}
+
+func chunks(t *testing.T, store string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(store, "*", "*.cacnk"))
+	must(t, err)
+	if len(paths) == 0 {
+		t.Fatalf("%s has no chunks", store)
+	}
+	return paths
+}
