@@ -28,6 +28,7 @@ if [ ! -f "$SIGNING_KEY_DIR/boot.key" ]; then
 fi
 echo "post-image: signing with $SIGNING_KEY_DIR"
 releasectl keys "$SIGNING_KEY_DIR/update" --root-file "$SHAPED_DIR/usr/share/coreos/update-root.json"
+install -m 644 "$SIGNING_KEY_DIR/boot.pub" "$SHAPED_DIR/usr/share/coreos/boot.pub"
 
 "$board/make-slot.sh" "$SHAPED_DIR" "$images/bzImage" "$images/bootengine" "$work"
 "$board/make-loader.sh" "$work"

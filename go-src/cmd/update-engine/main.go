@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -49,6 +50,10 @@ func run(ctx context.Context, stateDir string) error {
 	d, err := updateengine.NewDaemon("/", stateDir, m, func(s updateengine.Status) { updatebus.Tell(bus, s) })
 	if err != nil {
 		return err
+	}
+	// Before anybody can ask.
+	if err := d.Settle(); err != nil {
+		slog.Error("settle", "error", err)
 	}
 	if err := updatebus.Export(ctx, bus, d); err != nil {
 		return err

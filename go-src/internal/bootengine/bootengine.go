@@ -69,10 +69,15 @@ func (e *engine) boot() error {
 	if e.args, err = cmdline.Parse(string(arguments)); err != nil {
 		return fmt.Errorf("kernel command line: %w", err)
 	}
-	if err := e.findDisk(); err != nil {
+	modules, err := kmod.NewLoader("/usr/lib/modules", e.log.Warning)
+	if err != nil {
+		return fmt.Errorf("kernel modules: %w", err)
+	}
+	panicked := e.findPanic(modules)
+	if err := e.findDisk(modules); err != nil {
 		return err
 	}
-	e.reportFallback()
+	e.reportFallback(panicked)
 	if err := e.growRoot(); err != nil {
 		e.log.Warning("%v; going on with the size that it has", err)
 	}
@@ -85,16 +90,12 @@ func (e *engine) boot() error {
 
 // findDisk loads the drivers that the devices ask for until a disk shows up that
 // carries the chosen slot's /usr.
-func (e *engine) findDisk() error {
+func (e *engine) findDisk(modules *kmod.Loader) error {
 	events, err := disk.Listen()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = events.Close() }()
-	modules, err := kmod.NewLoader("/usr/lib/modules", e.log.Warning)
-	if err != nil {
-		return fmt.Errorf("kernel modules: %w", err)
-	}
 	modules.Load("dm_verity", "erofs", "overlay", "ext4")
 	ctx, cancel := context.WithTimeout(context.Background(), diskWait)
 	defer cancel()
@@ -194,9 +195,13 @@ func (e *engine) checkUsr() error {
 	return nil
 }
 
-// reportFallback says, for the journal too, why the other slot's turn is over.
-func (e *engine) reportFallback() {
+// reportFallback records what is known of why boots before this one failed, and says,
+// for the journal too, why the other slot's turn is over.
+func (e *engine) reportFallback(panicked string) {
 	err := e.store(func(s slot.Store) error {
+		if err := slot.Blame(s, e.args.Slot, panicked); err != nil {
+			return err
+		}
 		states, err := slot.Load(s)
 		if reason := states.OutOfTries(e.args.Slot.Other()); err == nil && reason != "" {
 			e.log.Warning("slot %s is out of tries: %s", e.args.Slot.Other(), reason)

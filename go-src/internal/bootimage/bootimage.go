@@ -44,9 +44,9 @@ func (i Info) UsrHash() string {
 	return ""
 }
 
-// ReadInfo finds slot.cfg in the archive and reads it. The signature is not
-// checked: that is GRUB's work, before it boots the slot.
-func ReadInfo(r io.Reader) (Info, error) {
+// Walk calls f for each member of the archive. It ends early, without an error, if f
+// returns io.EOF.
+func Walk(r io.Reader, f func(name string, size int64, content io.Reader) error) error {
 	archive := tar.NewReader(r)
 	for range maxMembers {
 		header, err := archive.Next()
@@ -54,21 +54,47 @@ func ReadInfo(r io.Reader) (Info, error) {
 			break
 		}
 		if err != nil {
-			return Info{}, fmt.Errorf("boot image: %w", err)
+			return fmt.Errorf("boot image: %w", err)
 		}
-		if header.Name != Config {
-			continue
+		if err := f(header.Name, header.Size, archive); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return fmt.Errorf("boot image: %s: %w", header.Name, err)
 		}
-		if header.Size > maxConfig {
-			return Info{}, fmt.Errorf("boot image: %s of %d bytes is too large", Config, header.Size)
-		}
-		text, err := io.ReadAll(archive)
-		if err != nil {
-			return Info{}, fmt.Errorf("boot image: %s: %w", Config, err)
-		}
-		return parseConfig(string(text))
 	}
-	return Info{}, ErrEmpty
+	return nil
+}
+
+// ReadInfo finds slot.cfg in the archive and reads it. The signature is not
+// checked: that is GRUB's work, before it boots the slot.
+func ReadInfo(r io.Reader) (info Info, err error) {
+	found := false
+	err = Walk(r, func(name string, size int64, content io.Reader) error {
+		if name != Config {
+			return nil
+		}
+		found = true
+		if info, err = ReadConfig(content, size); err != nil {
+			return err
+		}
+		return io.EOF
+	})
+	if err == nil && !found {
+		err = ErrEmpty
+	}
+	return info, err
+}
+
+// ReadConfig reads a slot.cfg of size bytes.
+func ReadConfig(r io.Reader, size int64) (Info, error) {
+	if size > maxConfig {
+		return Info{}, fmt.Errorf("%d bytes are too large", size)
+	}
+	text, err := io.ReadAll(io.LimitReader(r, size))
+	if err != nil {
+		return Info{}, err
+	}
+	return parseConfig(string(text))
 }
 
 // parseConfig reads the `set name="value"` lines of slot.cfg.
@@ -89,7 +115,7 @@ func parseConfig(text string) (Info, error) {
 		}
 	}
 	if info.Version == "" || info.Cmdline == "" {
-		return Info{}, fmt.Errorf("boot image: %s lacks slot_version or slot_cmdline", Config)
+		return Info{}, errors.New("it lacks slot_version or slot_cmdline")
 	}
 	return info, nil
 }

@@ -128,15 +128,6 @@ func Sign(key *openpgp.Entity, path string, when time.Time) error {
 
 // Verify checks path.sig against the public key at public.
 func Verify(public, path string) error {
-	keyFile, err := os.Open(public)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = keyFile.Close() }()
-	publicKey, err := readPublic(keyFile)
-	if err != nil {
-		return fmt.Errorf("public key %s: %w", public, err)
-	}
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -147,10 +138,24 @@ func Verify(public, path string) error {
 		return err
 	}
 	defer func() { _ = signature.Close() }()
-	if err := checkSignature(publicKey, file, signature); err != nil {
+	if err := VerifyReader(public, file, signature); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// VerifyReader checks the detached signature of a file against the public key at public.
+func VerifyReader(public string, file, signature io.Reader) error {
+	keyFile, err := os.Open(public)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = keyFile.Close() }()
+	publicKey, err := readPublic(keyFile)
+	if err != nil {
+		return fmt.Errorf("public key %s: %w", public, err)
+	}
+	return checkSignature(publicKey, file, signature)
 }
 
 func readPublic(r io.Reader) (*packet.PublicKey, error) {

@@ -69,13 +69,18 @@ func parseAliases(r io.Reader) ([]alias, error) {
 // not shipped is passed over: the step that needs it says what is missing.
 func (l *Loader) Load(names ...string) {
 	for _, name := range names {
-		if l.prober == nil || l.asked[name] {
-			continue
-		}
-		l.asked[name] = true
-		if err := l.prober.Probe(name, ""); err != nil {
-			l.Log("module %s: %v", name, err)
-		}
+		l.LoadWith(name, "")
+	}
+}
+
+// LoadWith loads a module as Load does, with parameters such as "a=1 b=2".
+func (l *Loader) LoadWith(name, parameters string) {
+	if l.prober == nil || l.asked[name] {
+		return
+	}
+	l.asked[name] = true
+	if err := l.prober.Probe(name, parameters); err != nil {
+		l.Log("module %s: %v", name, err)
 	}
 }
 

@@ -78,13 +78,12 @@ const maxWhy = 40
 const Empty = "empty"
 
 // OutOfTries says why a slot with a system has no tries left, "" if it has some.
-// Only who finds the trouble can name it: a kernel that panics or hangs cannot.
 func (s States) OutOfTries(n Name) string {
 	switch state := s.Slots[n]; {
 	case state.Tries > 0 || state.Why == Empty:
 		return ""
 	case state.Why == "":
-		return "it panicked, hung or lost power while starting"
+		return NoTrace
 	default:
 		return state.Why
 	}
@@ -238,6 +237,22 @@ func SetNext(store Store, n Name) error {
 	return update(store, func(s *States) error {
 		s.Order = [2]Name{n, n.Other()}
 		s.Slots[n] = State{Tries: MaxTries, OK: s.Slots[n].OK}
+		return nil
+	})
+}
+
+// ErrNoTries says that a slot has none left.
+var ErrNoTries = errors.New("the slot has no tries left")
+
+// Take takes one try from a slot, as GRUB does before it boots it.
+func Take(store Store, n Name) error {
+	return update(store, func(s *States) error {
+		state := s.Slots[n]
+		if state.Tries == 0 {
+			return ErrNoTries
+		}
+		state.Tries--
+		s.Slots[n] = state
 		return nil
 	})
 }

@@ -290,7 +290,7 @@ func TestOutOfTries(t *testing.T) {
 		{"all tries", State{Tries: MaxTries, OK: true}, ""},
 		{"never written", State{Why: Empty}, ""},
 		{"somebody saw why", State{OK: true, Why: "usr-mount"}, "usr-mount"},
-		{"nobody saw why", State{}, "it panicked, hung or lost power while starting"},
+		{"nobody saw why", State{}, NoTrace},
 	}
 	for _, test := range tests {
 		states := States{[2]Name{A, B}, map[Name]State{A: {}, B: test.state}}
@@ -425,4 +425,16 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("ended as %v, %v", after, err)
 		}
 	})
+}
+
+func TestTake(t *testing.T) {
+	store := newMemory(t, env("B A", "3 1", "1 0"))
+	for _, want := range []error{nil, ErrNoTries} {
+		if err := Take(store, B); !errors.Is(err, want) {
+			t.Errorf("error %v, want %v", err, want)
+		}
+	}
+	if got := mustRead(t, store); got["B_TRIES"] != "0" || got["A_TRIES"] != "3" || got["ORDER"] != "B A" {
+		t.Errorf("got %q", got)
+	}
 }

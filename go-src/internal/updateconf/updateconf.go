@@ -36,6 +36,8 @@ type Config struct {
 	// Repository is the URL of a repository that is asked without a server.
 	Repository     string
 	RebootStrategy string
+	// Kexec restarts the machine by kexec (ACTIVATION=kexec) rather than by its firmware.
+	Kexec bool
 	// Pin is a version, or the beginning of one, that alone is installed.
 	Pin string
 	// AllowDowngrade takes older versions, too.
@@ -52,19 +54,36 @@ type Config struct {
 	Version, Board string
 }
 
-// Read reads the files below a root directory.
+// ErrLocal says that the machine's own file is wrong.
+var ErrLocal = errors.New("nobody is asked for updates until /etc/coreos/update.conf is right and update-engine restarted")
+
+// Read reads the files below a root directory. If it is the machine's own file that is
+// wrong, the error is ErrLocal, and the configuration that of a machine without it, that
+// asks nobody and does not restart by itself.
 func Read(root string) (*Config, error) {
 	values := map[string]string{}
-	for _, file := range []string{"usr/share/coreos/release", "usr/share/coreos/update.conf", "etc/coreos/update.conf"} {
-		err := readFile(filepath.Join(root, file), values)
-		if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(file, "etc") {
-			continue
-		}
-		if err != nil {
+	for _, file := range []string{"usr/share/coreos/release", "usr/share/coreos/update.conf"} {
+		if err := readFile(filepath.Join(root, file), values); err != nil {
 			return nil, err
 		}
 	}
-	return parse(values)
+	shipped, err := parse(values)
+	if err != nil {
+		return nil, err
+	}
+	err = readFile(filepath.Join(root, "etc/coreos/update.conf"), values)
+	if errors.Is(err, fs.ErrNotExist) {
+		return shipped, nil
+	}
+	var c *Config
+	if err == nil {
+		c, err = parse(values)
+	}
+	if err != nil {
+		shipped.Server, shipped.Repository, shipped.RebootStrategy = "", "", Off
+		return shipped, fmt.Errorf("%w: %w", err, ErrLocal)
+	}
+	return c, nil
 }
 
 // maxFile bounds a file in bytes.
@@ -127,6 +146,13 @@ func parse(values map[string]string) (*Config, error) {
 	}
 	if c.Repository != "" && c.Server == "" && !release.ValidName(c.Group) {
 		fail("GROUP", errors.New("want the name of a channel, such as stable"))
+	}
+	switch values["ACTIVATION"] {
+	case "", "reboot":
+	case "kexec":
+		c.Kexec = true
+	default:
+		fail("ACTIVATION", errors.New("want reboot or kexec"))
 	}
 	if value := values["ALLOW_DOWNGRADE"]; value != "" {
 		var problem error

@@ -1,6 +1,7 @@
 package updateconf
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,9 +43,10 @@ func TestRead(t *testing.T) {
 	if err != nil || *got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
-	got, err = read(t, "GROUP=\"beta\"\nSERVER=disabled\nREPOSITORY='http://10.0.2.2:8000/'\nPIN=4891.\nALLOW_DOWNGRADE=true\nBANDWIDTH_LIMIT=1000000\nREBOOT_STRATEGY=off\n")
+	got, err = read(t, "GROUP=\"beta\"\nSERVER=disabled\nREPOSITORY='http://10.0.2.2:8000/'\nPIN=4891.\nALLOW_DOWNGRADE=true\nBANDWIDTH_LIMIT=1000000\nREBOOT_STRATEGY=off\nACTIVATION=kexec\n")
 	want.Group, want.Server, want.Repository, want.Pin = "beta", "", "http://10.0.2.2:8000/", "4891."
 	want.AllowDowngrade, want.Bandwidth, want.RebootStrategy = true, 1000000, "off"
+	want.Kexec = true
 	if err != nil || *got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -60,15 +62,20 @@ func TestReadRefuses(t *testing.T) {
 		"SERVER=\nREPOSITORY=http://x\nGROUP=../x": "GROUP",
 		"ALLOW_DOWNGRADE=perhaps":                  "ALLOW_DOWNGRADE",
 		"BANDWIDTH_LIMIT=-1":                       "BANDWIDTH_LIMIT",
+		"ACTIVATION=magic":                         "ACTIVATION",
 		"INTERVAL=45":                              "INTERVAL",
 		"COREOS_RELEASE_BOARD=../x":                "release file",
 		strings.Repeat("x=y\n", 20000):             "larger",
 	} {
-		if _, err := read(t, etc); err == nil || !strings.Contains(err.Error(), want) {
+		c, err := read(t, etc)
+		if !errors.Is(err, ErrLocal) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: error %v", etc, err)
 		}
+		if c == nil || c.Version != "4891.0.0" || c.Server != "" || c.Repository != "" || c.RebootStrategy != Off {
+			t.Errorf("%.40q: configuration %+v", etc, c)
+		}
 	}
-	if _, err := Read(t.TempDir()); err == nil {
-		t.Error("no files at all are a configuration")
+	if _, err := Read(t.TempDir()); err == nil || errors.Is(err, ErrLocal) {
+		t.Errorf("no files at all: error %v", err)
 	}
 }

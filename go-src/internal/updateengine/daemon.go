@@ -26,9 +26,9 @@ const RootFile = "/usr/share/coreos/update-root.json"
 
 // NewDaemon makes the daemon of a machine whose file system is at root.
 func NewDaemon(root, stateDir string, machine Machine, notify func(Status)) (*Daemon, error) {
-	config, err := updateconf.Read(root)
-	if err != nil {
-		return nil, err
+	config, misconfigured := updateconf.Read(root)
+	if config == nil {
+		return nil, misconfigured
 	}
 	client, err := download.New(download.Options{Proxy: config.Proxy, Limit: config.Bandwidth})
 	if err != nil {
@@ -38,6 +38,8 @@ func NewDaemon(root, stateDir string, machine Machine, notify func(Status)) (*Da
 	source := Source{client, trust, config.Board}
 	var server Server
 	switch {
+	case misconfigured != nil:
+		server = wrong{misconfigured}
 	case config.Server != "":
 		server = Omaha{Source: source, Config: config, Machine: MachineID(root, config), OS: osOf(config)}
 	case config.Repository != "":
@@ -81,3 +83,10 @@ func (d *Daemon) ApplyBundle(ctx context.Context, path string) error {
 	defer func(file *os.File) { _ = file.Close() }(file)
 	return d.Apply(ctx, offer)
 }
+
+// wrong is the server of a machine whose configuration is wrong: the daemon lives, so
+// that its status says so, and bundles can be applied.
+type wrong struct{ err error }
+
+func (w wrong) Check(context.Context, bool) (Answer, error)        { return Answer{}, w.err }
+func (w wrong) Report(context.Context, []omaha.EventRequest) error { return w.err }

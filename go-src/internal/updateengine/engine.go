@@ -66,6 +66,8 @@ type Machine interface {
 	Keep() error
 	// Restart asks for a restart of the machine.
 	Restart() error
+	// Activate asks for one into the next slot by kexec.
+	Activate() error
 }
 
 // Engine is the daemon's work. Its methods may be called at the same time.
@@ -117,9 +119,7 @@ func (e *Engine) change(f func(*Status)) {
 
 // Run asks again and again, until the context ends.
 func (e *Engine) Run(ctx context.Context) error {
-	if err := e.Settle(ctx); err != nil {
-		slog.Error("what became of the last update is not known", "error", err)
-	}
+	e.flush(ctx)
 	if e.server == nil {
 		slog.Info("neither SERVER nor REPOSITORY is set in update.conf: nobody is asked for updates")
 		<-ctx.Done()
@@ -169,9 +169,10 @@ func (e *Engine) Attempt(ctx context.Context, explicit bool) (time.Duration, err
 	if e.server == nil {
 		return 0, errors.New("neither SERVER nor REPOSITORY is set in update.conf")
 	}
-	if err := e.settle(ctx); err != nil {
+	if err := e.settle(); err != nil {
 		return 0, err
 	}
+	e.report(ctx)
 	e.change(func(s *Status) { s.Operation = Checking })
 	answer, err := e.server.Check(ctx, explicit)
 	if err != nil {
@@ -278,9 +279,21 @@ func (e *Engine) installed(ctx context.Context, pending *Pending) error {
 		return err
 	}
 	if e.config.RebootStrategy == updateconf.Reboot {
-		return e.machine.Restart()
+		return e.restart()
 	}
 	return nil
+}
+
+// restart restarts the machine, by kexec if that is wished and possible.
+func (e *Engine) restart() error {
+	if e.config.Kexec {
+		err := e.machine.Activate()
+		if err == nil {
+			return nil
+		}
+		slog.Warn("no kexec; the machine restarts by its firmware", "error", err)
+	}
+	return e.machine.Restart()
 }
 
 // end ends an attempt: with success, or with an error that the server hears of if it is
@@ -293,6 +306,12 @@ func (e *Engine) end(ctx context.Context, offer *Offer, err error) error {
 			NextVersion: offer.Version, Reason: err.Error(),
 		})
 	}
+	e.rest(err)
+	return err
+}
+
+// rest changes the status to that of an engine without work; err is what ended the work.
+func (e *Engine) rest(err error) {
 	e.change(func(s *Status) {
 		s.Operation, s.NewVersion, s.LastError, s.Refused = Idle, "", "", maps.Clone(e.state.Failed)
 		if e.state.Pending != nil {
@@ -304,7 +323,6 @@ func (e *Engine) end(ctx context.Context, offer *Offer, err error) error {
 			s.LastError = err.Error()
 		}
 	})
-	return err
 }
 
 // report sends events, with those that did not reach the server before. What does not
@@ -321,6 +339,13 @@ func (e *Engine) report(ctx context.Context, events ...omaha.EventRequest) {
 	if err := e.state.write(e.dir); err != nil {
 		slog.Error("the state of updates could not be written", "error", err)
 	}
+}
+
+// flush sends what did not reach the server before.
+func (e *Engine) flush(ctx context.Context) {
+	e.working.Lock()
+	defer e.working.Unlock()
+	e.report(ctx)
 }
 
 // Reset forgets an installed update: the running slot stays the next.

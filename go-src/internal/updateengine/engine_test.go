@@ -45,10 +45,13 @@ type world struct {
 
 	omaha omahatest.Server
 
-	dir      string // of the machine
-	running  slot.Name
-	restarts int
-	config   updateconf.Config
+	dir     string // of the machine
+	running slot.Name
+	config  updateconf.Config
+	extra   string // lines of the machine's own update.conf
+	locked  bool   // kexec is
+
+	restarts, activations int
 }
 
 func newWorld(t *testing.T) *world {
@@ -185,6 +188,14 @@ func (w *world) Restart() error {
 	return nil
 }
 
+func (w *world) Activate() error {
+	if w.locked {
+		return errors.New("kexec is locked")
+	}
+	w.activations++
+	return nil
+}
+
 // machine starts the daemon of the machine anew.
 func (w *world) machine() *Daemon {
 	w.t.Helper()
@@ -205,6 +216,11 @@ func (w *world) machine() *Daemon {
 	text, err := os.ReadFile(w.root)
 	w.must(err)
 	write(RootFile, string(text))
+	if c.Kexec {
+		write("etc/coreos/update.conf", "ACTIVATION=kexec\n")
+	} else {
+		write("etc/coreos/update.conf", w.extra)
+	}
 	write("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
 	d, err := NewDaemon(root, filepath.Join(w.dir, "state"), w, func(Status) {})
 	w.must(err)
@@ -258,7 +274,8 @@ func TestUpdate(t *testing.T) {
 	w.wantEvents("started success 1.1.0", "finished success 1.1.0", "complete success 1.1.0")
 	// Nothing more happens before the restart, but the daemon may be restarted.
 	d = w.machine()
-	w.must(d.Settle(context.Background()))
+	w.must(d.Settle())
+	d.flush(context.Background())
 	w.wantOperation(d, NeedReboot, "1.1.0")
 	if _, err := d.Attempt(context.Background(), false); err != nil {
 		t.Error(err)
@@ -269,7 +286,8 @@ func TestUpdate(t *testing.T) {
 	if w.running != slot.B || w.config.Version != "1.1.0" {
 		t.Fatalf("slot %s with %s runs", w.running, w.config.Version)
 	}
-	w.must(d.Settle(context.Background()))
+	w.must(d.Settle())
+	d.flush(context.Background())
 	w.wantOperation(d, Idle, "")
 	w.wantEvents("complete rebooted 1.1.0")
 
@@ -278,7 +296,8 @@ func TestUpdate(t *testing.T) {
 	_, err = d.Attempt(context.Background(), false)
 	w.must(err)
 	d = w.boot(true)
-	w.must(d.Settle(context.Background()))
+	w.must(d.Settle())
+	d.flush(context.Background())
 	if w.running != slot.A || w.config.Version != "1.2.0" {
 		t.Errorf("slot %s with %s runs", w.running, w.config.Version)
 	}
@@ -292,7 +311,8 @@ func TestRollback(t *testing.T) {
 	w.must(err)
 	w.omaha.Events()
 	d = w.boot(false)
-	w.must(d.Settle(context.Background()))
+	w.must(d.Settle())
+	d.flush(context.Background())
 	w.wantEvents("complete error 1.1.0 unhealthy:50-shop")
 	w.wantOperation(d, Idle, "")
 	if got := d.Status().Refused["1.1.0"]; got != "unhealthy:50-shop" {
@@ -396,7 +416,8 @@ func TestEventsAreKept(t *testing.T) {
 	w.wantEvents()
 	w.config.Server = w.http.URL + "/v1/update/"
 	d = w.boot(true)
-	w.must(d.Settle(context.Background()))
+	w.must(d.Settle())
+	d.flush(context.Background())
 	w.wantEvents("started success 1.1.0", "finished success 1.1.0", "complete success 1.1.0", "complete rebooted 1.1.0")
 }
 
@@ -419,11 +440,12 @@ func TestBundle(t *testing.T) {
 	d := w.machine()
 	w.must(d.ApplyBundle(context.Background(), path))
 	w.wantOperation(d, NeedReboot, "1.1.0")
-	if w.restarts != 1 {
-		t.Errorf("%d restarts", w.restarts)
+	if w.restarts != 1 || w.activations != 0 {
+		t.Errorf("%d restarts, %d activations", w.restarts, w.activations)
 	}
 	d = w.boot(true)
-	w.must(d.Settle(context.Background()))
+	w.must(d.Settle())
+	d.flush(context.Background())
 	if w.config.Version != "1.1.0" {
 		t.Errorf("version %s runs", w.config.Version)
 	}
@@ -497,4 +519,40 @@ func TestOutcome(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}
+}
+
+func TestActivation(t *testing.T) {
+	for _, locked := range []bool{false, true} {
+		w := newWorld(t)
+		w.locked = locked
+		w.publish("1.1.0", "")
+		w.config.RebootStrategy, w.config.Kexec = updateconf.Reboot, true
+		_, err := w.machine().Attempt(context.Background(), false)
+		w.must(err)
+		if locked && (w.restarts != 1 || w.activations != 0) || !locked && (w.restarts != 0 || w.activations != 1) {
+			t.Errorf("locked %v: %d restarts, %d activations", locked, w.restarts, w.activations)
+		}
+	}
+}
+
+// A file that makes no sense is a state that can be looked at, not a daemon that dies.
+func TestWrongConfiguration(t *testing.T) {
+	w := newWorld(t)
+	w.publish("1.1.0", "")
+	w.extra = "INTERVAL=never\n"
+	d := w.machine()
+	for range 2 {
+		if _, err := d.Attempt(context.Background(), false); !errors.Is(err, updateconf.ErrLocal) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if got := d.Status().LastError; !strings.Contains(got, "INTERVAL") {
+		t.Errorf("the status says %q", got)
+	}
+	w.wantOperation(d, Idle, "")
+	w.extra = ""
+	d = w.machine()
+	_, err := d.Attempt(context.Background(), false)
+	w.must(err)
+	w.wantOperation(d, NeedReboot, "1.1.0")
 }

@@ -1,8 +1,8 @@
 package updateengine
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"coreos/internal/download"
@@ -12,40 +12,40 @@ import (
 	"coreos/internal/slot"
 )
 
-// Settle finds out what became of an update that was installed before the restart, and
-// tells the server.
-func (e *Engine) Settle(ctx context.Context) error {
+// Settle finds out what became of an update that was installed before the restart. The
+// server hears of it later, from Run.
+func (e *Engine) Settle() error {
 	e.working.Lock()
 	defer e.working.Unlock()
-	return e.settle(ctx)
+	return e.settle()
 }
 
-func (e *Engine) settle(ctx context.Context) error {
+func (e *Engine) settle() error {
 	pending := e.state.Pending
 	if pending == nil {
-		e.report(ctx)
 		return nil
 	}
 	running, other, err := e.slots()
 	if err != nil {
-		return err
+		return fmt.Errorf("what became of the update to %s is not known: %w", pending.Version, err)
 	}
+	event := omaha.EventRequest{Type: omaha.EventUpdateComplete, PreviousVersion: pending.From, NextVersion: pending.Version}
 	switch outcomeOf(pending, running, other) {
+	case open:
+		e.rest(nil)
+		return nil
 	case succeeded:
 		slog.Info("update succeeded", "version", pending.Version, "from", pending.From)
-		e.state.Pending = nil
-		e.report(ctx, omaha.EventRequest{Type: omaha.EventUpdateComplete, Result: omaha.EventSuccessReboot, PreviousVersion: pending.From, NextVersion: pending.Version})
+		event.Result = omaha.EventSuccessReboot
 	case rolledBack:
-		reason := rollbackReason(other)
-		slog.Error("update was rolled back", "version", pending.Version, "reason", reason)
-		e.state.Pending = nil
-		e.state.fail(pending.Version, reason)
-		e.report(ctx, omaha.EventRequest{
-			Type: omaha.EventUpdateComplete, Result: omaha.EventError, ErrorCode: codeRolledBack,
-			PreviousVersion: pending.From, NextVersion: pending.Version, Reason: reason,
-		})
+		event.Result, event.ErrorCode, event.Reason = omaha.EventError, codeRolledBack, rollbackReason(other)
+		slog.Error("update was rolled back", "version", pending.Version, "reason", event.Reason)
+		e.state.fail(pending.Version, event.Reason)
 	}
-	return e.end(ctx, nil, nil)
+	e.state.Pending = nil
+	e.state.Events = append(e.state.Events, event)
+	e.rest(nil)
+	return e.state.write(e.dir)
 }
 
 type outcome int
@@ -71,7 +71,7 @@ func outcomeOf(pending *Pending, running, other slot.Report) outcome {
 
 func rollbackReason(other slot.Report) string {
 	if other.Why == "" {
-		return "it panicked, hung or lost power while starting"
+		return slot.NoTrace
 	}
 	return other.Why
 }

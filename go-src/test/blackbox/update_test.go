@@ -2,6 +2,7 @@ package blackbox
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -39,6 +40,11 @@ func init() {
 		Name: "update-bundle", Machines: 1, Limit: 6 * time.Minute,
 		Does: "a bundle is applied without a server; a changed one is refused",
 		Run:  updateBundle,
+	})
+	suite.Register(suite.Test{
+		Name: "update-kexec", Machines: 1, Limit: 8 * time.Minute,
+		Does: "an update is activated by kexec, without firmware and boot loader",
+		Run:  updateKexec,
 	})
 	const smoke, soak = 3, 200
 	for seed := range uint64(smoke + soak) {
@@ -136,7 +142,9 @@ func (u *updates) configure(m *machine.Machine) {
 
 func (u *updates) wantEvents(want ...string) {
 	u.t.Helper()
-	if got := omahatest.Words(u.Events()); !slices.Equal(got, want) {
+	ctx, cancel := context.WithTimeout(u.t.Context, time.Minute)
+	defer cancel()
+	if got := omahatest.Words(u.Wait(ctx, len(want))); !slices.Equal(got, want) {
 		u.t.Errorf("the server got %q, want %q", got, want)
 	}
 }
@@ -211,6 +219,27 @@ func updateBundle(t *suite.T) {
 	t.Run(m, "sync")
 	m.Cut()
 	wantInstalled(t, m.Config.Disk)
+}
+
+func updateKexec(t *suite.T) {
+	u := newUpdates(t)
+	m := running(t)
+	t.Run(m, "ln -s /dev/null /etc/sysctl.d/50-kexec.conf && sync")
+	reboot(t, m)
+	t.Run(m, fmt.Sprintf("printf 'SERVER=%s/v1/update/\\nACTIVATION=kexec\\n' >/etc/coreos/update.conf && systemctl restart update-engine", u.url()))
+	u.offer(goodVersion)
+	before := m.Console.Mark()
+	t.Run(m, "update_engine_client -check_for_update")
+	m.Restarts()
+	_, err := m.Console.WaitAfter(t.Context, before, `kexec_core: Starting new kernel(?s:.*)bootengine: slot B on disk`)
+	t.Must(err)
+	healthy(t, m)
+	if text := m.Console.Text(before); strings.Contains(text, "CoreOS "+goodVersion+", slot B") {
+		t.Errorf("GRUB booted the machine:\n%s", text)
+	}
+	wantSlots(t, m, "B", slotState{Tries: 3, OK: true})
+	t.Equal("version", t.Run(m, ". /etc/os-release && echo $VERSION_ID"), goodVersion)
+	u.wantEvents("started success "+goodVersion, "finished success "+goodVersion, "complete success "+goodVersion, "complete rebooted "+goodVersion)
 }
 
 // wantInstalled checks that slot B of a machine that is off has the good version, whole,

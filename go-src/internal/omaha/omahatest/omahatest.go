@@ -3,6 +3,7 @@
 package omahatest
 
 import (
+	"context"
 	"slices"
 	"sync"
 
@@ -18,6 +19,7 @@ type Server struct {
 	version string
 	urls    []string
 	events  []omaha.EventRequest
+	told    chan struct{} // closed at the next event
 }
 
 // Offer makes it offer a version from repositories; "" is none.
@@ -34,6 +36,26 @@ func (s *Server) Events() []omaha.EventRequest {
 	events := s.events
 	s.events = nil
 	return events
+}
+
+// Wait waits until machines have told n events, or the context ends, and returns what
+// they told as Events does.
+func (s *Server) Wait(ctx context.Context, n int) []omaha.EventRequest {
+	for {
+		s.mu.Lock()
+		if s.told == nil {
+			s.told = make(chan struct{})
+		}
+		enough, told := len(s.events) >= n, s.told
+		s.mu.Unlock()
+		if enough || ctx.Err() != nil {
+			return s.Events()
+		}
+		select {
+		case <-told:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // Check is for omaha.Updater.
@@ -58,6 +80,10 @@ func (s *Server) Event(_ *omaha.Request, _ *omaha.AppRequest, event *omaha.Event
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.events = slices.Concat(s.events, []omaha.EventRequest{*event})
+	if s.told != nil {
+		close(s.told)
+		s.told = nil
+	}
 	return nil
 }
 

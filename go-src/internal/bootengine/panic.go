@@ -1,0 +1,42 @@
+package bootengine
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"coreos/internal/kmod"
+	"coreos/internal/pstore"
+)
+
+// ramoops uses the memory that the kernel command line reserves as "crash": four
+// records of a panic, nothing else.
+const ramoops = "mem_name=crash record_size=65536 console_size=0 ftrace_size=0 pmsg_size=0"
+
+// findPanic makes sure that a panic of this boot leaves a record, in the firmware's
+// variables or else in memory that a restart leaves alone, and returns what the kernel
+// said that panicked before this boot, "" if none did. systemd-pstore keeps the rest.
+func (e *engine) findPanic(modules *kmod.Loader) string {
+	if _, err := os.Stat(sysfs + "/firmware/efi/efivars"); err == nil {
+		modules.Load("efi_pstore")
+	} else {
+		modules.LoadWith("ramoops", ramoops)
+	}
+	store := mount{"pstore", pstore.Dir, "pstore", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, ""}
+	if err := store.do(); err != nil {
+		if !errors.Is(err, unix.ENODEV) && !errors.Is(err, fs.ErrPermission) {
+			e.log.Warning("%v", err)
+		}
+		return ""
+	}
+	message, err := pstore.Panic(pstore.Dir)
+	if err != nil {
+		e.log.Warning("what the last kernel left behind: %v", err)
+	}
+	if message != "" {
+		e.log.Warning("the kernel panicked before this boot: %s", message)
+	}
+	return message
+}
