@@ -65,7 +65,7 @@ find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 cp "$kernel" "$work/boot/vmlinuz"
 cat >"$work/boot/slot.cfg" <<EOF
 set slot_version="$COREOS_VERSION"
-set slot_cmdline="$(tr '\n' ' ' <"$board/cmdline")usrhash=$usrhash coreos.usrblocks=$blocks"
+set slot_cmdline="$(tr '\n' ' ' <"$board/cmdline" | sed 's/[$]/\\&/g')usrhash=$usrhash coreos.usrblocks=$blocks"
 EOF
 bootkey sign --key "$SIGNING_KEY_DIR" "$work"/boot/{vmlinuz,initramfs,slot.cfg}
 tar --create --file="$work/boot.img" --directory="$work/boot" --format=ustar --mtime="@$SOURCE_DATE_EPOCH" \

@@ -73,7 +73,7 @@ func (e *engine) boot() error {
 	if err != nil {
 		return fmt.Errorf("kernel modules: %w", err)
 	}
-	panicked := e.findPanic(modules)
+	panicked := e.findPanic(modules, string(arguments))
 	if err := e.findDisk(modules); err != nil {
 		return err
 	}

@@ -97,7 +97,8 @@ func ReadConfig(r io.Reader, size int64) (Info, error) {
 	return parseConfig(string(text))
 }
 
-// parseConfig reads the `set name="value"` lines of slot.cfg.
+// parseConfig reads the `set name="value"` lines of slot.cfg, in which a dollar sign has
+// a backslash before it.
 func parseConfig(text string) (Info, error) {
 	var info Info
 	for line := range strings.Lines(text) {
@@ -106,7 +107,7 @@ func parseConfig(text string) (Info, error) {
 			continue
 		}
 		name, value, _ := strings.Cut(assignment, "=")
-		value = strings.Trim(value, `"`)
+		value = strings.ReplaceAll(strings.Trim(value, `"`), `\$`, "$")
 		switch name {
 		case "slot_version":
 			info.Version = value

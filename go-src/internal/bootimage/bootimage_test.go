@@ -44,6 +44,7 @@ func TestReadInfo(t *testing.T) {
 		"partition goes on":     append(bytes.Clone(image), bytes.Repeat([]byte{0xff}, 4096)...),
 		"rest of it is damaged": append(bytes.Clone(image[:4*512]), bytes.Repeat([]byte{0xff}, 4096)...),
 		"other lines around":    archive(t, member{Config, "# comment\n\nset other=1\n  " + goodConfig + "export slot_version\n"}),
+		"a dollar sign":         archive(t, member{Config, "set slot_version=\"1.2.3\"\nset slot_cmdline=\"quiet memmap=256K\\$256M\"\n"}),
 		"later line wins":       archive(t, member{Config, "set slot_version=old\n" + goodConfig}),
 	}
 	for name, b := range tests {
@@ -51,6 +52,10 @@ func TestReadInfo(t *testing.T) {
 			got, err := ReadInfo(bytes.NewReader(b))
 			if err != nil {
 				t.Fatal(err)
+			}
+			want := want
+			if name == "a dollar sign" {
+				want.Cmdline = "quiet memmap=256K$256M"
 			}
 			if got != want {
 				t.Errorf("got %+v, want %+v", got, want)
