@@ -83,7 +83,7 @@ func registerFault(name, does string, limit time.Duration, f fault) {
 			setEnv(t, disk, map[string]string{"A_TRIES": strconv.Itoa(f.tries)})
 		}
 		f.damage(t, disk)
-		m := t.Start(machine.Config{Disk: disk})
+		m := t.Start(machine.Config{Disk: disk, KeepsMemory: true})
 		for _, line := range []string{
 			f.console,
 			"CoreOS [^,]*, slot B",

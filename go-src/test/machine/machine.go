@@ -46,11 +46,14 @@ type Config struct {
 	Firmware Firmware // BIOS
 	Bus      Bus      // Virtio
 	MemoryMB int      // 1024
-	CPUs     int      // 1: several machines share the host's processors
-	Cmdline  string   // added to the kernel command line
-	LoadVM   string   // name of the saved state to start from
-	Network  string   // from NewNetwork, shared by the machines of a test; none
-	Args     []string // more arguments for QEMU
+	// KeepsMemory has a restart leave the memory as it was, which a new QEMU, the faster
+	// way to restart, otherwise does not.
+	KeepsMemory bool
+	CPUs        int      // 1: several machines share the host's processors
+	Cmdline     string   // added to the kernel command line
+	LoadVM      string   // name of the saved state to start from
+	Network     string   // from NewNetwork, shared by the machines of a test; none
+	Args        []string // more arguments for QEMU
 }
 
 // Machine is a running machine.
@@ -156,13 +159,20 @@ func (m *Machine) args() []string {
 	if cpus == 0 {
 		cpus = 1
 	}
+	board := "q35"
+	if c.KeepsMemory {
+		board += ",memory-backend=memory"
+	}
 	args := []string{
-		"-name", c.Name, "-machine", "q35", "-nodefaults", "-m", strconv.Itoa(memory), "-smp", strconv.Itoa(cpus),
+		"-name", c.Name, "-machine", board, "-nodefaults", "-m", strconv.Itoa(memory), "-smp", strconv.Itoa(cpus),
 		"-display", "none", "-serial", "stdio", "-qmp", "unix:" + m.monitor + ",server=on,wait=off",
 		"-no-reboot", "-chardev", fmt.Sprintf("socket,id=events,fd=%d", eventsFD), "-mon", "chardev=events,mode=control",
 		"-device", "virtio-rng-pci",
 		"-nic", fmt.Sprintf("user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:%d-:22", m.port),
 		"-smbios", "type=11,value=io.systemd.credential.binary:ssh.authorized_keys.root=" + m.key.authorizedBase64(),
+	}
+	if c.KeepsMemory {
+		args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=memory,size=%dM,share=on,mem-path=%s", memory, filepath.Join(m.dir, "memory")))
 	}
 	if c.Cmdline != "" { // the last string is the one that GRUB looks at
 		args = append(args, "-smbios", "type=11,value=coreos.cmdline="+c.Cmdline)
