@@ -1,0 +1,128 @@
+package updateengine
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"coreos/internal/download"
+	"coreos/internal/install"
+	"coreos/internal/omaha"
+	"coreos/internal/repository"
+	"coreos/internal/slot"
+)
+
+// answers replaces what the world's server sends for paths that contain a word.
+func (w *world) answers(word string, handler http.HandlerFunc) {
+	next := w.http.Config.Handler
+	w.http.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, word) {
+			handler(rw, r)
+			return
+		}
+		next.ServeHTTP(rw, r)
+	})
+}
+
+func endless(w http.ResponseWriter, _ *http.Request) {
+	b := make([]byte, 64<<10)
+	for {
+		if _, err := w.Write(b); err != nil {
+			return
+		}
+	}
+}
+
+// packed is small on the wire and large unpacked.
+var packed = sync.OnceValue(func() []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write(make([]byte, 16<<20))
+	_ = w.Close()
+	return b.Bytes()
+})
+
+func bomb(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Encoding", "gzip")
+	_, _ = w.Write(packed())
+}
+
+// breakOff promises a part and closes in its middle.
+func breakOff(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Range", strings.Replace(r.Header.Get("Range"), "=", " ", 1)+"/999999")
+	w.WriteHeader(http.StatusPartialContent)
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// TestAttacks has a server, or somebody between it and the machine, do what it must not.
+// Whatever that is, the reason shows, and the running slot stays the next.
+func TestAttacks(t *testing.T) {
+	loop := func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }
+	text := func(s string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(s)) }
+	}
+	for name, test := range map[string]struct {
+		attack func(*world)
+		want   error
+	}{
+		"the server says nonsense":        {func(w *world) { w.answers("/v1/update/", text("<html>")) }, omaha.ErrProtocol},
+		"the server says other XML":       {func(w *world) { w.answers("/v1/update/", text("<x/>")) }, omaha.ErrProtocol},
+		"the server never ends":           {func(w *world) { w.answers("/v1/update/", endless) }, omaha.ErrProtocol},
+		"the server sends a bomb":         {func(w *world) { w.answers("/v1/update/", bomb) }, omaha.ErrProtocol},
+		"the server redirects in circles": {func(w *world) { w.answers("/v1/update/", loop) }, download.ErrRedirect},
+		"the server is gone":              {func(w *world) { w.answers("/v1/update/", http.NotFound) }, nil},
+		"metadata without end":            {func(w *world) { w.answers("metadata/timestamp.json", endless) }, download.ErrTooLong},
+		"metadata is a bomb":              {func(w *world) { w.answers("metadata/timestamp.json", bomb) }, nil},
+		"metadata in circles":             {func(w *world) { w.answers("metadata/timestamp.json", loop) }, download.ErrRedirect},
+		"metadata of somebody else":       {func(w *world) { w.root = newWorld(w.t).root }, repository.ErrWrongKey},
+		"an old state":                    {(*world).replay, repository.ErrOlder},
+		"the manifest of another release": {func(w *world) { w.answers("1.1.0/", text("{}")) }, repository.ErrMixed},
+		"a payload without end":           {func(w *world) { w.answers("usr.zst", endless) }, nil},
+		"a payload that breaks off":       {func(w *world) { w.answers("usr.zst", breakOff) }, io.ErrUnexpectedEOF},
+		"a payload in circles":            {func(w *world) { w.answers("usr.zst", loop) }, download.ErrRedirect},
+		"a payload that is not there":     {func(w *world) { w.answers("usr.zst", http.NotFound) }, nil},
+		"a changed hash tree":             {func(w *world) { w.spoil("usr.verity") }, install.ErrWrongBytes},
+		"of another board":                {func(w *world) { w.config.Board = "arm64-usr" }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.publish("1.1.0", "")
+			test.attack(w)
+			d := w.machine()
+			_, err := d.Attempt(context.Background(), true)
+			if err == nil || test.want != nil && !errors.Is(err, test.want) {
+				t.Fatalf("error %v, want %v", err, test.want)
+			}
+			t.Log(err)
+			w.wantOperation(d, Idle, "")
+			if got := d.Status().LastError; got != err.Error() {
+				t.Errorf("the status says %q", got)
+			}
+			if reports, err := w.Slots(); err != nil || !reports[0].Next || reports[1].Tries != 0 || w.running != slot.A {
+				t.Errorf("slot A alone should be bootable: %+v, %v", reports, err)
+			}
+		})
+	}
+}
+
+// replay serves an older state of the repository than the machine has seen.
+func (w *world) replay() {
+	old := filepath.Join(w.t.TempDir(), "old")
+	w.must(os.CopyFS(old, os.DirFS(w.repo)))
+	w.publish("1.2.0", "1.1.0")
+	if _, err := w.machine().Attempt(context.Background(), true); !errors.Is(err, ErrTooOld) {
+		w.t.Fatal(err)
+	}
+	w.offer("1.1.0")
+	w.answers("/repo/", http.StripPrefix("/repo/", http.FileServer(http.Dir(old))).ServeHTTP)
+}
