@@ -44,7 +44,7 @@ $(flavours):
 	$(submake) $$new-defconfig DEFCONFIG=$@
 
 # One build at a time in an output directory.
-all: $(filter %_defconfig,$(MAKECMDGOALS))
+all: $(filter %_defconfig %-dirclean %-rebuild %-reconfigure,$(MAKECMDGOALS))
 	$(need-config)
 	@[ "$(base)" = buildroot ] || $(TOP)/base/host-tools.sh check
 	@flock $(O)/.lock $(submake) $(base)-build

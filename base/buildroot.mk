@@ -146,12 +146,13 @@ buildroot-legal-info: buildroot-config | $(TOOLCHAIN)
 
 # savedefconfig writes to the output directory: our defconfig has comments,
 # which Buildroot would lose
-BUILDROOT_TARGETS := menuconfig nconfig show-info \
+package-targets := $(filter-out linux-reconfigure,$(filter %-dirclean %-rebuild %-reconfigure,$(MAKECMDGOALS:buildroot-%=%)))
+BUILDROOT_TARGETS := menuconfig nconfig show-info $(package-targets) \
 	linux-menuconfig linux-savedefconfig linux-reconfigure graph-depends graph-size graph-build
 .PHONY: $(addprefix buildroot-,$(BUILDROOT_TARGETS) savedefconfig)
 $(addprefix buildroot-,$(BUILDROOT_TARGETS)): buildroot-%: buildroot-config
 	@$(BUILDROOT_MAKE) $*
-$(addprefix buildroot-,$(filter linux-%,$(BUILDROOT_TARGETS))): | $(TOOLCHAIN)
+$(addprefix buildroot-,$(filter linux-%,$(BUILDROOT_TARGETS)) $(package-targets)): | $(TOOLCHAIN)
 buildroot-savedefconfig: buildroot-config
 	@$(BUILDROOT_MAKE) DEFCONFIG=$(O)/defconfig savedefconfig
 	@echo "$(O)/defconfig: carry what changed over to configs/$(DEFCONFIG)"
