@@ -144,9 +144,11 @@ buildroot-legal-info: buildroot-config | $(TOOLCHAIN)
 	@$(BUILDROOT_MAKE) --silent show-info | BR2_DL_DIR=$(BR2_DL_DIR) $(abspath $(BUILDROOT_DIR))/utils/generate-cyclonedx \
 		> $(O)/images/coreos_production_image.cdx.json
 
+# Buildroot has these for every package; those that were asked for become targets
+package-targets := $(filter-out linux-reconfigure,$(filter %-dirclean %-rebuild %-reconfigure,$(MAKECMDGOALS:buildroot-%=%)))
+
 # savedefconfig writes to the output directory: our defconfig has comments,
 # which Buildroot would lose
-package-targets := $(filter-out linux-reconfigure,$(filter %-dirclean %-rebuild %-reconfigure,$(MAKECMDGOALS:buildroot-%=%)))
 BUILDROOT_TARGETS := menuconfig nconfig show-info $(package-targets) \
 	linux-menuconfig linux-savedefconfig linux-reconfigure graph-depends graph-size graph-build
 .PHONY: $(addprefix buildroot-,$(BUILDROOT_TARGETS) savedefconfig)

@@ -51,9 +51,15 @@ func mountKernelFilesystems() error {
 	})
 }
 
+// mountIfKnown mounts an interface of the kernel. A kernel without it is fine.
+func (e *engine) mountIfKnown(m mount) {
+	if err := m.do(); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, fs.ErrPermission) {
+		e.log.Warning("%v", err)
+	}
+}
+
 // mountInterfaces mounts further interfaces of the kernel, as systemd's units of the
-// same name would: a process and a unit for each one cost more than the mounts. A
-// kernel without one of them is fine.
+// same name would: a process and a unit for each one cost more than the mounts.
 func (e *engine) mountInterfaces() {
 	const data, strict = unix.MS_NOSUID | unix.MS_NODEV, unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	for _, m := range []mount{
@@ -62,9 +68,7 @@ func (e *engine) mountInterfaces() {
 		{"debugfs", sysfs + "/kernel/debug", "debugfs", strict, ""},
 		{"tracefs", sysfs + "/kernel/tracing", "tracefs", strict, ""},
 	} {
-		if err := m.do(); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, fs.ErrPermission) {
-			e.log.Warning("%v", err)
-		}
+		e.mountIfKnown(m)
 	}
 }
 

@@ -1,8 +1,6 @@
 package bootengine
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -14,8 +12,8 @@ import (
 )
 
 // Without firmware that keeps variables, ramoops keeps four records of a panic in the
-// memory that crashMemory, on the kernel command line, sets aside: where
-// GRUB, which fills memory from its top, and a kernel at a random address put nothing.
+// memory that crashMemory, on the kernel command line, sets aside: where GRUB, which
+// fills memory from its top, and a kernel at a random address put nothing.
 const (
 	crashMemory = "memmap=256K$256M"
 	ramoops     = "mem_address=0x10000000 mem_size=0x40000 record_size=65536 console_size=0 ftrace_size=0 pmsg_size=0"
@@ -30,13 +28,7 @@ func (e *engine) findPanic(modules *kmod.Loader, cmdline string) string {
 	} else if slices.Contains(strings.Fields(cmdline), crashMemory) {
 		modules.LoadWith("ramoops", ramoops)
 	}
-	store := mount{"pstore", pstore.Dir, "pstore", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, ""}
-	if err := store.do(); err != nil {
-		if !errors.Is(err, unix.ENODEV) && !errors.Is(err, fs.ErrPermission) {
-			e.log.Warning("%v", err)
-		}
-		return ""
-	}
+	e.mountIfKnown(mount{"pstore", pstore.Dir, "pstore", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, ""})
 	message, err := pstore.Panic(pstore.Dir)
 	if err != nil {
 		e.log.Warning("what the last kernel left behind: %v", err)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 )
 
@@ -45,7 +46,7 @@ func (i Info) UsrHash() string {
 }
 
 // Walk calls f for each member of the archive. It ends early, without an error, if f
-// returns io.EOF.
+// returns fs.SkipAll.
 func Walk(r io.Reader, f func(name string, size int64, content io.Reader) error) error {
 	archive := tar.NewReader(r)
 	for range maxMembers {
@@ -56,7 +57,7 @@ func Walk(r io.Reader, f func(name string, size int64, content io.Reader) error)
 		if err != nil {
 			return fmt.Errorf("boot image: %w", err)
 		}
-		if err := f(header.Name, header.Size, archive); errors.Is(err, io.EOF) {
+		if err := f(header.Name, header.Size, archive); errors.Is(err, fs.SkipAll) {
 			break
 		} else if err != nil {
 			return fmt.Errorf("boot image: %s: %w", header.Name, err)
@@ -77,7 +78,7 @@ func ReadInfo(r io.Reader) (info Info, err error) {
 		if info, err = ReadConfig(content, size); err != nil {
 			return err
 		}
-		return io.EOF
+		return fs.SkipAll
 	})
 	if err == nil && !found {
 		err = ErrEmpty

@@ -103,6 +103,18 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
+// A signature that is not there is the end of a file to who reads it, not of the image.
+func TestReadNamesWhatIsNotSigned(t *testing.T) {
+	members := image(t, "slot.cfg", config, "vmlinuz", "k", "initramfs", "i")
+	_, err := Read(bytes.NewReader(members), func(_, signature io.Reader) error {
+		_, err := signature.Read(make([]byte, 1))
+		return err
+	})
+	if !errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "slot.cfg") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestCmdline(t *testing.T) {
 	info := bootimage.Info{Cmdline: "quiet usrhash=abc"}
 	for running, want := range map[string]string{

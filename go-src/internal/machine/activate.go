@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 
 	"coreos/internal/bootkey"
 	"coreos/internal/kexec"
@@ -31,10 +30,7 @@ func (m *Machine) Activate() error {
 	if err := m.Change(func(s slot.Store) error { return slot.Take(s, next) }); err != nil {
 		return err
 	}
-	if out, err := exec.Command("systemctl", "--no-block", "kexec").CombinedOutput(); err != nil {
-		return fmt.Errorf("systemctl kexec: %w: %s", err, out)
-	}
-	return nil
+	return systemctl("kexec")
 }
 
 func (m *Machine) loadKernel(n slot.Name) (err error) {

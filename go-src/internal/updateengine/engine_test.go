@@ -243,6 +243,13 @@ func (w *world) boot(healthy bool) *Daemon {
 	return w.machine()
 }
 
+// settle is how a daemon begins.
+func (w *world) settle(d *Daemon) {
+	w.t.Helper()
+	w.must(d.Settle())
+	d.flush(context.Background())
+}
+
 func (w *world) wantEvents(want ...string) {
 	w.t.Helper()
 	got := omahatest.Words(w.omaha.Events())
@@ -274,8 +281,7 @@ func TestUpdate(t *testing.T) {
 	w.wantEvents("started success 1.1.0", "finished success 1.1.0", "complete success 1.1.0")
 	// Nothing more happens before the restart, but the daemon may be restarted.
 	d = w.machine()
-	w.must(d.Settle())
-	d.flush(context.Background())
+	w.settle(d)
 	w.wantOperation(d, NeedReboot, "1.1.0")
 	if _, err := d.Attempt(context.Background(), false); err != nil {
 		t.Error(err)
@@ -286,8 +292,7 @@ func TestUpdate(t *testing.T) {
 	if w.running != slot.B || w.config.Version != "1.1.0" {
 		t.Fatalf("slot %s with %s runs", w.running, w.config.Version)
 	}
-	w.must(d.Settle())
-	d.flush(context.Background())
+	w.settle(d)
 	w.wantOperation(d, Idle, "")
 	w.wantEvents("complete rebooted 1.1.0")
 
@@ -296,8 +301,7 @@ func TestUpdate(t *testing.T) {
 	_, err = d.Attempt(context.Background(), false)
 	w.must(err)
 	d = w.boot(true)
-	w.must(d.Settle())
-	d.flush(context.Background())
+	w.settle(d)
 	if w.running != slot.A || w.config.Version != "1.2.0" {
 		t.Errorf("slot %s with %s runs", w.running, w.config.Version)
 	}
@@ -311,8 +315,7 @@ func TestRollback(t *testing.T) {
 	w.must(err)
 	w.omaha.Events()
 	d = w.boot(false)
-	w.must(d.Settle())
-	d.flush(context.Background())
+	w.settle(d)
 	w.wantEvents("complete error 1.1.0 unhealthy:50-shop")
 	w.wantOperation(d, Idle, "")
 	if got := d.Status().Refused["1.1.0"]; got != "unhealthy:50-shop" {
@@ -416,8 +419,7 @@ func TestEventsAreKept(t *testing.T) {
 	w.wantEvents()
 	w.config.Server = w.http.URL + "/v1/update/"
 	d = w.boot(true)
-	w.must(d.Settle())
-	d.flush(context.Background())
+	w.settle(d)
 	w.wantEvents("started success 1.1.0", "finished success 1.1.0", "complete success 1.1.0", "complete rebooted 1.1.0")
 }
 
@@ -444,8 +446,7 @@ func TestBundle(t *testing.T) {
 		t.Errorf("%d restarts, %d activations", w.restarts, w.activations)
 	}
 	d = w.boot(true)
-	w.must(d.Settle())
-	d.flush(context.Background())
+	w.settle(d)
 	if w.config.Version != "1.1.0" {
 		t.Errorf("version %s runs", w.config.Version)
 	}
