@@ -101,7 +101,7 @@ soak: host-tools
 bench: export COREOS_IMAGES := $(or $(IMAGES),coreos=$(abspath $(IMAGE)))
 bench: export COREOS_OLD := $(and $(OLD),$(abspath $(OLD)))
 bench: host-tools
-	$(call black-box,./test/bench,TestBench)
+	$(call black-box,./test/bench,$(if $(OLD),TestBenchUpdates,TestBench)$$$$)
 
 flash:
 	@$(TOP)/board/coreos/flash.sh "$(O)/images/coreos_production_image.bin" "$(DISK)"

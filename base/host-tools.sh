@@ -34,6 +34,7 @@ ssh openssh-client
 veritysetup cryptsetup-bin
 wget wget
 xz xz-utils
+time time
 zstd zstd
 '
 

@@ -26,12 +26,16 @@ func addCommand() *cobra.Command {
 	}
 	board := boardFlag(command)
 	minimum := command.Flags().String("minimum-version", "", "oldest version that can be updated to this one")
+	patches := command.Flags().Int("patches", repository.Patches, "make patches from so many older versions, the newest published ones")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		m, err := repository.Open(args[0]).AddRelease(command.Context(), *board, *minimum, repository.Images{Boot: args[1], Usr: args[2]})
+		m, err := repository.Open(args[0]).AddRelease(command.Context(), *board, *minimum, repository.Images{Boot: args[1], Usr: args[2]}, *patches)
 		if err != nil {
 			return err
 		}
 		fmt.Printf("staged %s for %s: boot %d bytes, usr %d bytes\n", m.Version, m.Board, m.Boot.Payload.Size, m.Usr.Payload.Size)
+		for _, p := range m.Usr.Patches {
+			fmt.Printf("patch from /usr %.16s…: %d bytes\n", p.From, p.Size)
+		}
 		return nil
 	}
 	return command

@@ -35,6 +35,7 @@ type content struct {
 	places  *delta.Plan
 	sources []io.ReaderAt
 	index   *payload.Index
+	patch   *patching // nil if there is none, or it is the longer way
 	written int
 }
 
@@ -78,6 +79,7 @@ func (c *content) plan(ctx context.Context, own Device, tree *verity.Tree) error
 	var ownSource delta.Source
 	if tree != nil {
 		ownSource = delta.Source{Leaves: tree, Blocks: tree.Blocks}
+		c.usePatch(own, tree)
 	} else if ownSource, err = survey(ctx, own, min(c.want.Blocks, uint64(own.Size()/verity.BlockSize))); err != nil {
 		return err
 	}
@@ -94,6 +96,9 @@ func (c *content) fill(ctx context.Context) error {
 		if err := c.copyFrom(ctx, source); err != nil {
 			return err
 		}
+	}
+	if err := c.fetchPatch(ctx); err != nil {
+		return err
 	}
 	for range 1 + repairs {
 		if err := c.fetch(ctx); err != nil {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"slices"
 
 	"coreos/internal/delta"
@@ -19,18 +21,35 @@ const (
 	spanGap = 2 << 10
 	// spanLimit bounds the bytes of a request, and thereby memory.
 	spanLimit = 512 << 10
-	// ahead is how many requests are under way at a time.
-	ahead = 4
 )
 
 // missing tells whether blocks have to be fetched.
 func (c *content) missing() bool { return c.places.Count(delta.Missing) > 0 }
 
-// missingSize returns how many bytes the missing blocks are on the wire.
+// missingSize returns how many bytes are still to be fetched for the missing blocks, and
+// chooses the shorter way by that.
 func (c *content) missingSize(ctx context.Context) (int64, error) {
 	if !c.missing() {
 		return 0, nil
 	}
+	size, err := c.payloadSize(ctx)
+	if err != nil || c.patch == nil {
+		return size, err
+	}
+	patched, err := c.patchSize(ctx)
+	// Bundles have none.
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		slog.Warn("the patch is of no use: blocks are fetched", "patch", c.patch.file, "error", err)
+	}
+	if err != nil || patched >= size {
+		c.patch = nil
+		return size, ctx.Err()
+	}
+	return patched, nil
+}
+
+// payloadSize returns how many bytes of the payload the missing blocks take.
+func (c *content) payloadSize(ctx context.Context) (int64, error) {
 	err := c.readIndex(ctx)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return c.want.Payload.Size, nil
@@ -38,7 +57,7 @@ func (c *content) missingSize(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	size := payload.IndexSize(c.want.Blocks)
+	var size int64
 	for span := range c.index.Spans(c.places.Missing(), spanGap, spanLimit) {
 		size += span.Length
 	}
@@ -54,6 +73,7 @@ func (c *content) readIndex(ctx context.Context) error {
 	if err := c.job.Files.ReadRange(ctx, name, c.want.Payload.Size-int64(len(b)), b); err != nil {
 		return err
 	}
+	c.job.progress.Total += int64(len(b))
 	c.job.fetched(len(b))
 	index, err := payload.ReadIndex(b, c.want.Blocks, c.want.Payload.Size)
 	if err != nil {
@@ -76,7 +96,7 @@ func (c *content) fetch(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	return c.fetchSpans(ctx, slices.Collect(c.index.Spans(c.places.Missing(), spanGap, spanLimit)))
+	return c.fetchSpans(ctx)
 }
 
 // take checks a block and hands it on if it is a missing one.
@@ -139,57 +159,21 @@ func (c *counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// answer is what came of asking for a span.
-type answer struct {
-	packed []byte
-	err    error
-}
-
-// fetchSpans asks for some spans ahead, and unpacks them in their order.
-func (c *content) fetchSpans(ctx context.Context, spans []payload.Span) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	answers := make(chan chan answer, ahead)
-	go c.ask(ctx, spans, answers)
-
+// fetchSpans gets the missing blocks as parts of the payload.
+func (c *content) fetchSpans(ctx context.Context) error {
 	decoder, err := payload.NewDecoder()
 	if err != nil {
 		return err
 	}
 	defer decoder.Close()
+	spans := slices.Collect(c.index.Spans(c.places.Missing(), spanGap, spanLimit))
+	parts := make([]part, len(spans))
+	for i, span := range spans {
+		parts[i] = part{span.Offset, span.Length}
+	}
 	out := &batch{content: c}
-	for _, span := range spans {
-		place, ok := <-answers
-		if !ok {
-			return ctx.Err()
-		}
-		got := <-place
-		if got.err != nil {
-			return got.err
-		}
-		c.job.fetched(len(got.packed))
-		if err := decoder.Decode(c.index, span, got.packed, c.take(out)); err != nil {
-			return wrongBytes(err)
-		}
-	}
-	return out.flush()
-}
-
-// ask sends the requests, as many at a time as answers has room for, and gives the place
-// of each answer to answers, which it closes. It ends with the context.
-func (c *content) ask(ctx context.Context, spans []payload.Span, answers chan<- chan answer) {
-	defer close(answers)
-	for _, span := range spans {
-		place := make(chan answer, 1)
-		select {
-		case answers <- place:
-		case <-ctx.Done():
-			return
-		}
-		go func() {
-			packed := make([]byte, span.Length)
-			err := c.job.Files.ReadRange(ctx, release.PayloadFile(c.name), span.Offset, packed)
-			place <- answer{packed, err}
-		}()
-	}
+	err = c.job.fetchParts(ctx, release.PayloadFile(c.name), parts, func(i int, packed []byte) error {
+		return wrongBytes(decoder.Decode(c.index, spans[i], packed, c.take(out)))
+	})
+	return errors.Join(err, out.flush())
 }

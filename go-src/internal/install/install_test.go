@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"testing"
 
 	"coreos/internal/grubenv"
+	"coreos/internal/patch"
 	"coreos/internal/payload"
 	"coreos/internal/release"
 	"coreos/internal/slot"
@@ -60,6 +63,28 @@ func newVersion(name string, boot, usr []byte) *version {
 		}
 	}
 	return v
+}
+
+// patchedFrom returns the release with a patch from an older one.
+func (v *version) patchedFrom(older *version) *version {
+	with := *v
+	with.manifest, with.files = new(release.Manifest), maps.Clone(v.files)
+	*with.manifest = *v.manifest
+	tree := func(v *version) patch.Version {
+		tree, err := v.root.ReadTree(bytes.NewReader(v.usr[v.root.TreeOffset():]))
+		if err != nil {
+			panic(err)
+		}
+		return patch.Version{Tree: tree, Data: bytes.NewReader(v.usr)}
+	}
+	var file bytes.Buffer
+	if err := patch.Write(context.Background(), &file, tree(v), tree(older), math.MaxInt64); err != nil {
+		panic(err)
+	}
+	from := older.manifest.Usr.RootHash
+	with.files[release.PatchFile(release.Usr, from)] = file.Bytes()
+	with.manifest.Usr.Patches = []release.Patch{{From: from, File: release.File{Size: int64(file.Len())}}}
+	return &with
 }
 
 func (v *version) Open(_ context.Context, name string) (io.ReadCloser, error) {
@@ -206,6 +231,8 @@ func scenarios() []scenario {
 		{"first update", nil, running, next, false},
 		{"later update", oldest, running, next, false},
 		{"no ranges", oldest, running, next, true},
+		{"patch", oldest, running, next.patchedFrom(running), false},
+		{"patch, no ranges", nil, running, next.patchedFrom(running), true},
 		{"nothing in common", oldest, running, unlike, false},
 		{"same version again", running, running, running, false},
 	}
@@ -359,6 +386,98 @@ func TestResume(t *testing.T) {
 	if rest.Fetched-overhead > (all.Fetched-overhead)/4 {
 		t.Errorf("%d bytes were fetched again, of %d at first", rest.Fetched-overhead, all.Fetched-overhead)
 	}
+}
+
+// rebuilt is an update to a version nearly all blocks of which are a little different.
+func rebuilt(whole bool) scenario {
+	running := newVersion("2.0.0", blocks(sequence(0, 3)), random(64))
+	later := newVersion("3.0.0", blocks(sequence(10, 13)), edited(random(64)))
+	return scenario{running: running, new: later.patchedFrom(running), whole: whole}
+}
+
+// A patch is taken where it is shorter, and nothing else is fetched then.
+func TestPatch(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		s := rebuilt(whole)
+		m := s.machine(1)
+		j := s.job(m)
+		var last Progress
+		j.Report = func(p Progress) { last = p }
+		if err := j.Run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		usr, boot := s.new.manifest.Usr, s.new.manifest.Boot
+		most := usr.Patches[0].Size + usr.Tree.Size + payload.IndexSize(usr.Blocks) + boot.Tree.Size + boot.Payload.Size
+		if last.Fetched > most || last.Fetched != last.Total {
+			t.Errorf("%+v, want at most %d bytes", last, most)
+		}
+		m.restart()
+		m.wantBoot(t, s.new, s.versions()...)
+	}
+}
+
+// random returns blocks that cannot be compressed.
+func random(blocks int) []byte {
+	b := make([]byte, blocks*verity.BlockSize)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+// edited changes a byte in every third block.
+func edited(b []byte) []byte {
+	for i := 100; i < len(b); i += 3 * verity.BlockSize {
+		b[i] ^= 1
+	}
+	return b
+}
+
+// A patch that is of no use costs bytes, not the update.
+func TestBadPatch(t *testing.T) {
+	lost := errors.New("connection lost")
+	for name, spoil := range map[string]func(size, offset int64, b []byte) error{
+		"index":    func(_, offset int64, b []byte) error { return flip(b, 5-offset) },
+		"segment":  func(size, offset int64, b []byte) error { return flip(b, size-20-offset) },
+		"all":      func(_, _ int64, b []byte) error { clear(b); return nil },
+		"lost":     func(int64, int64, []byte) error { return lost },
+		"cut":      func(_, offset int64, _ []byte) error { return map[bool]error{true: lost}[offset > 0] },
+		"its dict": func(_, offset int64, b []byte) error { return flip(b, 3-offset) },
+	} {
+		for _, whole := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, %v", name, whole), func(t *testing.T) {
+				s := rebuilt(whole)
+				m := s.machine(1)
+				j := s.job(m)
+				asked := false
+				j.Files = badFiles{s.new, func(name string, offset int64, b []byte) error {
+					if !strings.HasSuffix(name, ".patch") {
+						return nil
+					}
+					asked = true
+					return spoil(s.new.manifest.Usr.Patches[0].Size, offset, b)
+				}}
+				if whole {
+					j.Files = wholeFiles{j.Files}
+				}
+				var last Progress
+				j.Report = func(p Progress) { last = p }
+				if err := j.Run(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				if !asked || last.Fetched != last.Total && name != "cut" {
+					t.Errorf("asked for the patch: %v; %+v", asked, last)
+				}
+				m.restart()
+				m.wantBoot(t, s.new, s.versions()...)
+			})
+		}
+	}
+}
+
+func flip(b []byte, at int64) error {
+	if at >= 0 && at < int64(len(b)) {
+		b[at] ^= 0x55
+	}
+	return nil
 }
 
 // badFiles changes what a server sends.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/semver"
@@ -29,6 +30,8 @@ const MaxManifest = 64 << 10
 const (
 	maxBoot = 1 << 30 / verity.BlockSize
 	maxUsr  = 16 << 30 / verity.BlockSize
+
+	maxPatches = 16
 )
 
 // ManifestFile is the manifest's name in the directory of a release. Beside it lie, for
@@ -46,6 +49,10 @@ func TreeFile(content string) string { return content + ".verity" }
 
 // PayloadFile is where the data of a content lies, in package payload's format.
 func PayloadFile(content string) string { return content + ".zst" }
+
+// PatchFile is where the patch of a content lies from the one with another root hash, in
+// package patch's format.
+func PatchFile(content, from string) string { return content + ".from-" + from[:16] + ".patch" }
 
 // Manifest describes a version. It is signed; what it says of the files is therefore
 // true, once it was read by ReadManifest.
@@ -68,6 +75,23 @@ type Content struct {
 	Blocks   uint64 `json:"blocks"`    // of data, 4,096 bytes each
 	Tree     File   `json:"tree"`
 	Payload  File   `json:"payload"`
+	// Patches are shorter ways from some older contents.
+	Patches []Patch `json:"patches,omitempty"`
+}
+
+// Patch makes a content from an older one.
+type Patch struct {
+	From string `json:"from"` // root hash of the older content, in hexadecimal
+	File
+}
+
+// Patch returns the patch from an older content, if there is one.
+func (c Content) Patch(from verity.Root) (Patch, bool) {
+	i := slices.IndexFunc(c.Patches, func(p Patch) bool { return p.From == hex.EncodeToString(from.Hash[:]) })
+	if i < 0 {
+		return Patch{}, false
+	}
+	return c.Patches[i], true
 }
 
 // File is a file of the release.
@@ -127,6 +151,17 @@ func (c Content) check(name string, most uint64) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrManifest, name, err)
 	}
+	if len(c.Patches) > maxPatches {
+		return fmt.Errorf("%w: %s has %d patches", ErrManifest, name, len(c.Patches))
+	}
+	for _, p := range c.Patches {
+		if _, err := verity.ParseRoot(p.From, 1); err != nil {
+			return fmt.Errorf("%w: patch of %s: %w", ErrManifest, name, err)
+		}
+		if err := p.check(PatchFile(name, p.From), 0, c.Payload.Size); err != nil {
+			return err
+		}
+	}
 	index := payload.IndexSize(c.Blocks)
 	return errors.Join(
 		c.Tree.check(TreeFile(name), root.TreeSize(), root.TreeSize()),
@@ -150,6 +185,15 @@ func (c Content) Root() (verity.Root, error) { return verity.ParseRoot(c.RootHas
 
 // Size is the size of the data in bytes.
 func (c Content) Size() int64 { return int64(c.Blocks) * verity.BlockSize }
+
+// Files returns the files of the content and where they lie in the release.
+func (c Content) Files(name string) map[string]File {
+	files := map[string]File{TreeFile(name): c.Tree, PayloadFile(name): c.Payload}
+	for _, p := range c.Patches {
+		files[PatchFile(name, p.From)] = p.File
+	}
+	return files
+}
 
 // Directory is where a release lies below the repository.
 func Directory(board, version string) string { return path.Join(board, version) }

@@ -3,6 +3,7 @@ package release
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func TestReadManifest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *got != *manifest() {
+	if !reflect.DeepEqual(got, manifest()) {
 		t.Errorf("got %+v", got)
 	}
 	if want := int64(1000) * 4096; got.Usr.Size() != want {

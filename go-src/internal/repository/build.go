@@ -77,7 +77,7 @@ func (r *Repository) Pack(ctx context.Context, keys, board, channel string, imag
 	if err != nil {
 		return err
 	}
-	m, err := r.AddRelease(ctx, board, "", images)
+	m, err := r.AddRelease(ctx, board, "", images, Patches)
 	if err != nil {
 		return err
 	}

@@ -47,8 +47,9 @@ type Images struct {
 var ErrName = errors.New("bad name")
 
 // AddRelease puts a build's images into the repository and stages its manifest. What
-// the version is the images say themselves.
-func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion string, images Images) (*release.Manifest, error) {
+// the version is the images say themselves. Patches are made from so many older versions
+// as patches says.
+func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion string, images Images, patches int) (*release.Manifest, error) {
 	if !release.ValidName(board) {
 		return nil, fmt.Errorf("add a release: %w %q: want lower-case letters, digits and \"-\", as in amd64-usr", ErrName, board)
 	}
@@ -94,6 +95,9 @@ func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion strin
 	}
 	if m.Usr.RootHash != info.UsrHash() {
 		return nil, fmt.Errorf("/usr image %s: its data is not what its hash tree says", images.Usr)
+	}
+	if err := r.addPatches(ctx, m, usr, made, patches); err != nil {
+		return nil, err
 	}
 	if err := m.Check(); err != nil {
 		return nil, err

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,7 +110,7 @@ func (f *fixture) sign(role string, keys ...string) {
 // add publishes a release.
 func (f *fixture) add(version string) {
 	f.t.Helper()
-	_, err := f.AddRelease(context.Background(), board, "", images(f.t, version, 300))
+	_, err := f.AddRelease(context.Background(), board, "", images(f.t, version, 300), Patches)
 	f.must(err)
 	f.must(f.SetChannel(board, "stable", version))
 	f.sign(metadata.TARGETS, "targets")
@@ -149,7 +151,7 @@ func (f *fixture) wantVersion(m machine, want string) {
 func TestReleaseIsWhatTheImagesAre(t *testing.T) {
 	f := newFixture(t)
 	i := images(t, "1.1.0", 20000)
-	added, err := f.AddRelease(context.Background(), board, "1.0.0", i)
+	added, err := f.AddRelease(context.Background(), board, "1.0.0", i, Patches)
 	f.must(err)
 	f.sign(metadata.TARGETS, "targets")
 	f.must(f.Publish(f.keys.private("online")))
@@ -157,7 +159,7 @@ func TestReleaseIsWhatTheImagesAre(t *testing.T) {
 	f.must(err)
 	m, err := client.Manifest(context.Background(), board, "1.1.0")
 	f.must(err)
-	if *m != *added || m.MinimumVersion != "1.0.0" || m.Usr.Blocks != 20000 {
+	if !reflect.DeepEqual(m, added) || m.MinimumVersion != "1.0.0" || m.Usr.Blocks != 20000 {
 		t.Errorf("manifest %+v", m)
 	}
 	dir := filepath.Join(f.dir, release.Directory(board, "1.1.0"))
@@ -169,7 +171,7 @@ func TestReleaseIsWhatTheImagesAre(t *testing.T) {
 		content release.Content
 		image   []byte
 	}{release.Boot: {m.Boot, boot}, release.Usr: {m.Usr, usr}} {
-		for name, file := range map[string]release.File{release.TreeFile(name): want.content.Tree, release.PayloadFile(name): want.content.Payload} {
+		for name, file := range want.content.Files(name) {
 			text, err := os.ReadFile(filepath.Join(dir, name))
 			f.must(err)
 			if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != file.SHA256 || int64(len(text)) != file.Size {
@@ -191,6 +193,39 @@ func TestReleaseIsWhatTheImagesAre(t *testing.T) {
 	if !bytes.HasSuffix(usr, tree) {
 		t.Error("the tree is not the end of the image")
 	}
+}
+
+// A release has patches from the newest of the older published versions.
+func TestPatches(t *testing.T) {
+	f := newFixture(t)
+	for _, version := range []string{"1.3.0", "1.1.0", "1.2.0", "2.0.0"} {
+		f.add(version)
+	}
+	gone := filepath.Join(f.dir, release.Directory(board, "1.2.0"), release.PayloadFile(release.Usr))
+	f.must(os.Truncate(gone, 100))
+	m, err := f.AddRelease(context.Background(), board, "", images(t, "1.4.0", 300), 3)
+	f.must(err)
+	var from []string
+	for _, p := range m.Usr.Patches {
+		for _, version := range []string{"1.0.0", "1.1.0", "1.2.0", "1.3.0", "2.0.0"} {
+			older, err := f.publishedManifest(version)
+			f.must(err)
+			if older.Usr.RootHash == p.From {
+				from = append(from, version)
+			}
+		}
+	}
+	if want := []string{"1.3.0", "1.1.0"}; !slices.Equal(from, want) {
+		t.Errorf("patches from %q, want %q (1.2.0 is damaged, 1.0.0 the fourth)", from, want)
+	}
+}
+
+func (f *fixture) publishedManifest(version string) (*release.Manifest, error) {
+	client, err := f.client(f.machine(), f.dir)
+	if err != nil {
+		return nil, err
+	}
+	return client.Manifest(context.Background(), board, version)
 }
 
 func TestChannelFollows(t *testing.T) {
@@ -237,13 +272,13 @@ func TestAddReleaseRefuses(t *testing.T) {
 		"a version no one is": {images(t, "latest", 10), "can be compared"},
 		"the same again":      {images(t, "1.0.0", 299), "other content"},
 	} {
-		if _, err := f.AddRelease(context.Background(), board, "", test.images); err == nil {
+		if _, err := f.AddRelease(context.Background(), board, "", test.images, Patches); err == nil {
 			t.Errorf("%s was added", name)
 		} else if !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %q", name, err, test.want)
 		}
 	}
-	if _, err := f.AddRelease(context.Background(), "../x", "", good); !errors.Is(err, ErrName) {
+	if _, err := f.AddRelease(context.Background(), "../x", "", good, Patches); !errors.Is(err, ErrName) {
 		t.Errorf("a board that is a path: error %v", err)
 	}
 	if err := f.SetChannel(board, "../../x", "1.0.0"); !errors.Is(err, ErrName) {

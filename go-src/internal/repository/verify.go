@@ -164,7 +164,7 @@ func (r *Repository) Verify(ctx context.Context, root []byte, now time.Time) (un
 			return nil, err
 		}
 		for name, content := range map[string]release.Content{release.Boot: m.Boot, release.Usr: m.Usr} {
-			for name, file := range map[string]release.File{release.TreeFile(name): content.Tree, release.PayloadFile(name): content.Payload} {
+			for name, file := range content.Files(name) {
 				name = path.Join(release.Directory(m.Board, m.Version), name)
 				used[name] = true
 				if err := r.verifyFile(ctx, name, file); err != nil {
@@ -197,8 +197,7 @@ func (r *Repository) verifyFile(ctx context.Context, name string, want release.F
 func (r *Repository) unused(used map[string]bool) ([]string, error) {
 	var unused []string
 	err := fs.WalkDir(os.DirFS(r.dir), ".", func(name string, entry fs.DirEntry, err error) error {
-		isRelease := strings.HasSuffix(name, ".verity") || strings.HasSuffix(name, ".zst")
-		if err == nil && isRelease && !used[name] {
+		if err == nil && slices.Contains([]string{".verity", ".zst", ".patch"}, path.Ext(name)) && !used[name] {
 			unused = append(unused, name)
 		}
 		return err

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"coreos/internal/download"
 	"coreos/internal/install"
@@ -96,6 +97,7 @@ func TestAttacks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
+			w.patches = 0
 			w.publish("1.1.0", "")
 			test.attack(w)
 			d := w.machine()
@@ -110,6 +112,38 @@ func TestAttacks(t *testing.T) {
 			}
 			if reports, err := w.Slots(); err != nil || !reports[0].Next || reports[1].Tries != 0 || w.running != slot.A {
 				t.Errorf("slot A alone should be bootable: %+v, %v", reports, err)
+			}
+		})
+	}
+}
+
+// TestPatchAttacks spoils the shorter way: the longer one is taken.
+func TestPatchAttacks(t *testing.T) {
+	for name, attack := range map[string]http.HandlerFunc{
+		"without end": endless,
+		"breaks off":  breakOff,
+		"not there":   http.NotFound,
+		"in circles":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) },
+		"other bytes": func(w http.ResponseWriter, r *http.Request) {
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(make([]byte, 1<<20)))
+		},
+		"a whole bomb": bomb,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.publish("1.1.0", "")
+			asked := false
+			w.answers(".patch", func(rw http.ResponseWriter, r *http.Request) {
+				asked = true
+				attack(rw, r)
+			})
+			d := w.machine()
+			_, err := d.Attempt(context.Background(), true)
+			w.must(err)
+			w.wantOperation(d, NeedReboot, "1.1.0")
+			if !asked {
+				t.Error("nobody asked for the patch")
 			}
 		})
 	}

@@ -50,12 +50,13 @@ type world struct {
 	config  updateconf.Config
 	extra   string // lines of the machine's own update.conf
 	locked  bool   // kexec is
+	patches int    // from how many versions a published one has patches
 
 	restarts, activations int
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, repo: filepath.Join(t.TempDir(), "repo"), keys: t.TempDir(), dir: t.TempDir(), running: slot.A}
+	w := &world{t: t, repo: filepath.Join(t.TempDir(), "repo"), keys: t.TempDir(), dir: t.TempDir(), running: slot.A, patches: repository.Patches}
 	w.root = filepath.Join(w.dir, "root.json")
 	key := filepath.Join(w.keys, "key")
 	w.must(repository.GenerateKey(key))
@@ -127,7 +128,7 @@ func (w *world) publish(version, least string) {
 	dir := w.t.TempDir()
 	images := repository.Images{Boot: filepath.Join(dir, "boot"), Usr: filepath.Join(dir, "usr")}
 	w.must(errors.Join(os.WriteFile(images.Boot, boot, 0o644), os.WriteFile(images.Usr, usr, 0o644)))
-	_, err := r.AddRelease(context.Background(), board, least, images)
+	_, err := r.AddRelease(context.Background(), board, least, images, w.patches)
 	w.must(err)
 	w.must(r.SetChannel(board, "stable", version))
 	w.must(repository.Sign(filepath.Join(w.repo, "staged/targets.json"), w.key()))

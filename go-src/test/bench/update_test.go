@@ -11,10 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"coreos/internal/bootimage"
 	"coreos/internal/cmdline"
@@ -56,7 +59,8 @@ func TestBenchUpdates(t *testing.T) {
 		t.Skip("OLD= names no directory with the images of an older version")
 	}
 	p := pair{t.TempDir(), older, filepath.Dir(image)}
-	costs := []cost{ours(t, p), hashing(t, p), whole(t, p), patchFrom(t, p)}
+	install := ours(t, p, "ours, from a version with a patch", true)
+	costs := []cost{install, hashing(t, p, install.wire), whole(t, p), patchFrom(t, p), ours(t, p, "ours, from any other version", false)}
 	if _, err := exec.LookPath("casync"); err == nil {
 		costs = append(costs, casync(t, p))
 	}
@@ -68,18 +72,24 @@ func TestBenchUpdates(t *testing.T) {
 		float64(costs[0].wire)/float64(costs[3].wire), costs[0].cpu.Seconds()/costs[1].cpu.Seconds())
 }
 
-// measured runs a program and returns what it cost.
+// measured runs a program and returns what it cost. The memory is told by time(1): what
+// wait(2) says is no less than this process has.
 func measured(t *testing.T, name string, command *exec.Cmd) cost {
 	t.Helper()
+	memory := filepath.Join(t.TempDir(), "memory")
+	timed := exec.Command("time", append([]string{"-f", "%M", "-o", memory}, command.Args...)...)
+	timed.Env = command.Env
 	start := time.Now()
-	if out, err := command.CombinedOutput(); err != nil {
+	if out, err := timed.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", name, err, out)
 	}
-	usage := command.ProcessState.SysUsage().(*syscall.Rusage)
-	return cost{
-		name: name, cpu: command.ProcessState.UserTime() + command.ProcessState.SystemTime(), wall: time.Since(start),
-		memory: usage.Maxrss << 10,
-	}
+	c := cost{name: name, cpu: timed.ProcessState.UserTime() + timed.ProcessState.SystemTime(), wall: time.Since(start)}
+	text, err := os.ReadFile(memory)
+	must(t, err)
+	kilobytes, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	must(t, err)
+	c.memory = kilobytes << 10
+	return c
 }
 
 // child makes the command that runs one of this file's tests in a process of its own.
@@ -94,6 +104,8 @@ func child(t *testing.T, test string, env ...string) *exec.Cmd {
 type task struct {
 	URL, Dir, Older string
 	Manifest        *release.Manifest
+	Payload         string
+	Fetched         int64 // bytes
 }
 
 func writeTask(t *testing.T, dir string, of task) string {
@@ -133,12 +145,28 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// ours installs the newer version from a web server into an empty slot.
-func ours(t *testing.T, p pair) cost {
-	repo := filepath.Join(p.dir, "repo")
+// publish makes a repository with both versions and returns the newer one's manifest,
+// with a patch from the older one or without.
+func publish(t *testing.T, p pair, patches bool) *release.Manifest {
+	keys, repo := filepath.Join(p.dir, "keys"), filepath.Join(p.dir, "repo")
 	must(t, os.MkdirAll(repo, 0o755))
-	manifest, err := repository.Open(repo).AddRelease(t.Context(), board, "", p.images(p.newer))
+	_, err := repository.MakeKeys(keys)
 	must(t, err)
+	must(t, repository.Open(repo).Pack(t.Context(), keys, board, "stable", p.images(p.older), io.Discard))
+	start := time.Now()
+	manifest, err := repository.Open(repo).AddRelease(t.Context(), board, "", p.images(p.newer), repository.Patches)
+	must(t, err)
+	fmt.Printf("release added, with the patch, in %.1f s\n", time.Since(start).Seconds())
+	if !patches {
+		manifest.Usr.Patches = nil
+	}
+	return manifest
+}
+
+// ours installs the newer version from a web server into an empty slot.
+func ours(t *testing.T, p pair, name string, patches bool) cost {
+	manifest := publish(t, p, patches)
+	repo := filepath.Join(p.dir, "repo")
 	var sent, asked atomic.Int64
 	files := http.FileServer(http.Dir(filepath.Join(repo, release.Directory(board, manifest.Version))))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -146,8 +174,8 @@ func ours(t *testing.T, p pair) cost {
 		files.ServeHTTP(counted{w, &sent}, r)
 	}))
 	defer server.Close()
-	path := writeTask(t, p.dir, task{server.URL, p.dir, p.older, manifest})
-	c := measured(t, "ours", child(t, "TestInstallChild", "COREOS_TASK="+path))
+	path := writeTask(t, p.dir, task{URL: server.URL, Dir: p.dir, Older: p.older, Manifest: manifest})
+	c := measured(t, name, child(t, "TestInstallChild", "COREOS_TASK="+path))
 	c.wire, c.requests = sent.Load(), asked.Load()
 	return c
 }
@@ -195,15 +223,26 @@ func TestInstallChild(t *testing.T) {
 }
 
 // hashing is the least that an installation must do: each block of the new version is
-// hashed once, and what was fetched unpacked.
-func hashing(t *testing.T, p pair) cost {
-	path := writeTask(t, p.dir, task{Dir: p.newer, Older: p.older})
+// hashed once, and as many bytes as were fetched are unpacked.
+func hashing(t *testing.T, p pair, fetched int64) cost {
+	payloads, err := filepath.Glob(filepath.Join(p.dir, "repo", board, "*", release.PayloadFile(release.Usr)))
+	must(t, err)
+	path := writeTask(t, p.dir, task{Dir: p.newer, Payload: payloads[0], Fetched: fetched})
 	return measured(t, "hashing and unpacking alone", child(t, "TestHashChild", "COREOS_TASK="+path))
 }
 
-// TestHashChild hashes the blocks of a version.
+// TestHashChild hashes the blocks of a version, and unpacks the first bytes of a payload.
 func TestHashChild(t *testing.T) {
 	of := readTask(t)
+	payload, err := os.Open(of.Payload)
+	must(t, err)
+	defer payload.Close()
+	unpacked, err := zstd.NewReader(io.LimitReader(payload, of.Fetched), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	must(t, err)
+	defer unpacked.Close()
+	if _, err := io.Copy(io.Discard, unpacked); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatalf("the first %d bytes of %s: %v", of.Fetched, of.Payload, err)
+	}
 	images := pair{}.images(of.Dir)
 	for _, path := range []string{images.Boot, images.Usr} {
 		file, err := os.Open(path)
@@ -255,7 +294,7 @@ func casync(t *testing.T, p pair) cost {
 	store, seed, index := filepath.Join(p.dir, "store.castr"), filepath.Join(p.dir, "seed.castr"), filepath.Join(p.dir, "new.caibx")
 	run(t, "casync", "make", "--store="+store, index, newer)
 	run(t, "casync", "make", "--store="+seed, filepath.Join(p.dir, "old.caibx"), older)
-	c := measured(t, "casync", exec.Command("casync", "extract", "--store="+store, "--seed="+older, index, filepath.Join(p.dir, "out")))
+	c := measured(t, "casync", exec.Command("casync", "extract", "--store="+store, "--seed="+older, index, filepath.Join(p.dir, "extracted")))
 	c.wire = size(t, index)
 	have := map[string]bool{}
 	for _, path := range chunks(t, seed) {
