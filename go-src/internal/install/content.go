@@ -69,23 +69,31 @@ func (c *content) prepare(ctx context.Context) error {
 	return nil
 }
 
-// plan finds out where the blocks come from. own is the running slot's partition, and
-// tree its hash tree, if it has one.
-func (c *content) plan(ctx context.Context, own Device, tree *verity.Tree) error {
-	destination, err := survey(ctx, c.to, c.want.Blocks)
+// plan finds out where the blocks come from. own is the running slot's partition, tree
+// its hash tree and before that of what is replaced, if they are known.
+func (c *content) plan(ctx context.Context, own Device, tree, before *verity.Tree) error {
+	destination, err := c.holds(ctx, c.to, before)
 	if err != nil {
 		return err
 	}
-	var ownSource delta.Source
-	if tree != nil {
-		ownSource = delta.Source{Leaves: tree, Blocks: tree.Blocks}
-		c.usePatch(own, tree)
-	} else if ownSource, err = survey(ctx, own, min(c.want.Blocks, uint64(own.Size()/verity.BlockSize))); err != nil {
+	ownSource, err := c.holds(ctx, own, tree)
+	if err != nil {
 		return err
+	}
+	if tree != nil {
+		c.usePatch(own, tree)
 	}
 	c.sources = []io.ReaderAt{own, c.to}
 	c.places = delta.New(delta.Source{Leaves: c.tree, Blocks: c.want.Blocks}, destination, ownSource, destination)
 	return nil
+}
+
+// holds returns what a partition holds, by its hash tree if that is known.
+func (c *content) holds(ctx context.Context, partition Device, tree *verity.Tree) (delta.Source, error) {
+	if tree != nil {
+		return delta.Source{Leaves: tree, Blocks: tree.Blocks}, nil
+	}
+	return survey(ctx, partition, min(c.want.Blocks, uint64(partition.Size()/verity.BlockSize)))
 }
 
 // fill brings all blocks to their places and reads them back.
@@ -127,31 +135,47 @@ func (c *content) fill(ctx context.Context) error {
 // are read back: the destination itself, as a source, changes while it is written.
 func (c *content) copyFrom(ctx context.Context, source int) error {
 	out := batch{content: c}
-	data := make([]byte, verity.BlockSize)
-	for block := range c.want.Blocks {
-		place := c.places.Place(block)
-		if place.Source != source {
+	buffer := make([]byte, chunkBlocks*verity.BlockSize)
+	for block := uint64(0); block < c.want.Blocks; {
+		n := c.together(block, source)
+		if n == 0 {
+			block++
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		_, err := c.sources[source].ReadAt(data, int64(place.Block*verity.BlockSize))
+		from := c.places.Place(block).Block
+		err := readBlocks(c.sources[source], from, buffer[:n*verity.BlockSize], func(i uint64, data []byte) error {
+			if data == nil {
+				c.places.Miss(block + i)
+				return nil
+			}
+			return out.put(block+i, data)
+		})
 		if err != nil {
-			c.places.Miss(block)
-			continue
-		}
-		if err := out.put(block, data); err != nil {
 			return err
 		}
+		block += n
 	}
 	return out.flush()
+}
+
+// together returns how many blocks from one on a source has side by side, at most
+// chunkBlocks.
+func (c *content) together(block uint64, source int) uint64 {
+	first := c.places.Place(block)
+	var n uint64
+	for n < chunkBlocks && block+n < c.want.Blocks && first.Source == source && c.places.Place(block+n) == (delta.Place{Source: source, Block: first.Block + n}) {
+		n++
+	}
+	return n
 }
 
 // verify reads everything back and returns how many blocks are wrong, which then count
 // as missing.
 func (c *content) verify(ctx context.Context) (bad int, err error) {
-	err = eachBlock(ctx, c.to, c.want.Blocks, func(block uint64, data []byte) {
+	err = eachBlock(ctx, c.to, c.want.Blocks, func(block uint64, data []byte) error {
 		if block == 0 && c.sealed {
 			data = c.first
 		}
@@ -159,6 +183,7 @@ func (c *content) verify(ctx context.Context) (bad int, err error) {
 			c.places.Miss(block)
 			bad++
 		}
+		return nil
 	})
 	return bad, err
 }

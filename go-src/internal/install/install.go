@@ -14,6 +14,8 @@ import (
 	"io"
 	"log/slog"
 
+	"coreos/internal/bootimage"
+	"coreos/internal/cmdline"
 	"coreos/internal/release"
 	"coreos/internal/slot"
 	"coreos/internal/verity"
@@ -102,10 +104,11 @@ func (j *Job) Run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
+	before := j.replaced()
 	if err := j.spoil(); err != nil {
 		return fmt.Errorf("slot %s: %w", j.Slot, err)
 	}
-	if err := j.compare(ctx, usr, boot); err != nil {
+	if err := j.compare(ctx, usr, boot, before); err != nil {
 		return err
 	}
 	for _, c := range []*content{usr, boot} {
@@ -123,6 +126,24 @@ func (j *Job) Run(ctx context.Context) error {
 	return nil
 }
 
+// replaced returns the hash tree of the version that the slot holds, nil if it holds none
+// that is whole. What the tree says is not relied on: all blocks are read back later.
+func (j *Job) replaced() *verity.Tree {
+	info, err := bootimage.ReadInfo(io.NewSectionReader(j.To.Boot, 0, j.To.Boot.Size()))
+	if err != nil {
+		return nil
+	}
+	root, err := cmdline.Usr(info.Cmdline)
+	if err != nil || root.TreeOffset()+root.TreeSize() > j.To.Usr.Size() {
+		return nil
+	}
+	tree, err := root.ReadTree(io.NewSectionReader(j.To.Usr, root.TreeOffset(), root.TreeSize()))
+	if err != nil {
+		return nil
+	}
+	return tree
+}
+
 // spoil makes sure that the slot does not boot while it is half-written, not even as
 // GRUB's last resort: its boot partition holds no archive any more.
 func (j *Job) spoil() error {
@@ -135,8 +156,8 @@ func (j *Job) spoil() error {
 	return j.To.Boot.Sync()
 }
 
-// compare plans both contents.
-func (j *Job) compare(ctx context.Context, usr, boot *content) error {
+// compare plans both contents. before is the tree of the /usr that is replaced, if known.
+func (j *Job) compare(ctx context.Context, usr, boot *content, before *verity.Tree) error {
 	tree, err := j.UsrRoot.ReadTree(io.NewSectionReader(j.Own.Usr, j.UsrRoot.TreeOffset(), j.UsrRoot.TreeSize()))
 	if err != nil {
 		// The machine runs from it, so this is a disk about to fail. All the
@@ -144,10 +165,10 @@ func (j *Job) compare(ctx context.Context, usr, boot *content) error {
 		slog.Warn("the hash tree of the running slot cannot be used: everything is fetched", "error", err)
 		tree = nil
 	}
-	if err := usr.plan(ctx, j.Own.Usr, tree); err != nil {
+	if err := usr.plan(ctx, j.Own.Usr, tree, before); err != nil {
 		return err
 	}
-	if err := boot.plan(ctx, j.Own.Boot, nil); err != nil {
+	if err := boot.plan(ctx, j.Own.Boot, nil, nil); err != nil {
 		return err
 	}
 	for _, c := range []*content{usr, boot} {

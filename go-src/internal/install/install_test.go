@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"coreos/internal/bootimage/imagetest"
 	"coreos/internal/grubenv"
 	"coreos/internal/patch"
 	"coreos/internal/payload"
@@ -478,6 +479,39 @@ func flip(b []byte, at int64) error {
 		b[at] ^= 0x55
 	}
 	return nil
+}
+
+// What the slot holds is known by the hash tree there, unless the slot was spoiled; where
+// the tree is wrong, the update finds out.
+func TestReplaced(t *testing.T) {
+	bootable := func(name string, data []byte) *version {
+		boot, _ := imagetest.Slot(t, name, data)
+		return newVersion(name, append(boot, make([]byte, -len(boot)&(verity.BlockSize-1))...), data)
+	}
+	s := scenario{older: bootable("1.0.0", random(40)), running: bootable("2.0.0", random(50)), new: bootable("3.0.0", edited(random(50)))}
+	for name, test := range map[string]struct {
+		spoil func(m *simMachine, usr []byte)
+		known bool
+	}{
+		"whole":      {func(*simMachine, []byte) {}, true},
+		"updating":   {func(m *simMachine, _ []byte) { clear(m.slots[slot.B].Boot.(*simPartition).cache[:512]) }, false},
+		"wrong tree": {func(_ *simMachine, usr []byte) { usr[s.older.root.TreeOffset()+50] ^= 1 }, false},
+		"wrong data": {func(_ *simMachine, usr []byte) { clear(usr[:20*verity.BlockSize]) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := s.machine(1)
+			test.spoil(m, m.slots[slot.B].Usr.(*simPartition).cache)
+			j := s.job(m)
+			if tree := j.replaced(); (tree != nil) != test.known {
+				t.Errorf("the tree of what is replaced is known: %v", tree != nil)
+			}
+			if err := j.Run(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			m.restart()
+			m.wantBoot(t, s.new, s.versions()...)
+		})
+	}
 }
 
 // badFiles changes what a server sends.

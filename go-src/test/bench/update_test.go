@@ -17,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-
 	"coreos/internal/bootimage"
 	"coreos/internal/cmdline"
 	"coreos/internal/disk"
@@ -26,6 +24,7 @@ import (
 	"coreos/internal/grubenv"
 	"coreos/internal/grubenv/grubenvtest"
 	"coreos/internal/install"
+	"coreos/internal/patch"
 	"coreos/internal/release"
 	"coreos/internal/repository"
 	"coreos/internal/slot"
@@ -60,7 +59,7 @@ func TestBenchUpdates(t *testing.T) {
 	}
 	p := pair{t.TempDir(), older, filepath.Dir(image)}
 	install := ours(t, p, "ours, from a version with a patch", true)
-	costs := []cost{install, hashing(t, p, install.wire), whole(t, p), patchFrom(t, p), ours(t, p, "ours, from any other version", false)}
+	costs := []cost{install, hashing(t, p), whole(t, p), patchFrom(t, p), ours(t, p, "ours, from any other version", false)}
 	if _, err := exec.LookPath("casync"); err == nil {
 		costs = append(costs, casync(t, p))
 	}
@@ -104,8 +103,6 @@ func child(t *testing.T, test string, env ...string) *exec.Cmd {
 type task struct {
 	URL, Dir, Older string
 	Manifest        *release.Manifest
-	Payload         string
-	Fetched         int64 // bytes
 }
 
 func writeTask(t *testing.T, dir string, of task) string {
@@ -210,9 +207,7 @@ func TestInstallChild(t *testing.T) {
 	images := pair{}.images(of.Older)
 	own := install.Pair{Boot: open(images.Boot, os.O_RDONLY, 0), Usr: open(images.Usr, os.O_RDONLY, 0)}
 	to := install.Pair{Boot: open(filepath.Join(of.Dir, "boot-b"), os.O_RDWR, 128<<20), Usr: open(filepath.Join(of.Dir, "usr-b"), os.O_RDWR, 2<<30)}
-	info, err := bootimage.ReadInfo(io.NewSectionReader(own.Boot, 0, own.Boot.Size()))
-	must(t, err)
-	root, err := cmdline.Usr(info.Cmdline)
+	root, err := runningRoot(images.Boot)
 	must(t, err)
 	client, err := download.New(download.Options{})
 	must(t, err)
@@ -222,35 +217,58 @@ func TestInstallChild(t *testing.T) {
 	}))
 }
 
+// runningRoot returns the root of the /usr that a boot image starts.
+func runningRoot(boot string) (verity.Root, error) {
+	file, err := os.Open(boot)
+	if err != nil {
+		return verity.Root{}, err
+	}
+	defer file.Close()
+	info, err := bootimage.ReadInfo(file)
+	if err != nil {
+		return verity.Root{}, err
+	}
+	return cmdline.Usr(info.Cmdline)
+}
+
 // hashing is the least that an installation must do: each block of the new version is
-// hashed once, and as many bytes as were fetched are unpacked.
-func hashing(t *testing.T, p pair, fetched int64) cost {
-	payloads, err := filepath.Glob(filepath.Join(p.dir, "repo", board, "*", release.PayloadFile(release.Usr)))
-	must(t, err)
-	path := writeTask(t, p.dir, task{Dir: p.newer, Payload: payloads[0], Fetched: fetched})
+// hashed once, and the patch unpacked.
+func hashing(t *testing.T, p pair) cost {
+	path := filepath.Join(p.dir, "task.json") // as ours has left it
 	return measured(t, "hashing and unpacking alone", child(t, "TestHashChild", "COREOS_TASK="+path))
 }
 
-// TestHashChild hashes the blocks of a version, and unpacks the first bytes of a payload.
+// TestHashChild hashes the blocks of a version, and unpacks a patch.
 func TestHashChild(t *testing.T) {
 	of := readTask(t)
-	payload, err := os.Open(of.Payload)
-	must(t, err)
-	defer payload.Close()
-	unpacked, err := zstd.NewReader(io.LimitReader(payload, of.Fetched), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
-	must(t, err)
-	defer unpacked.Close()
-	if _, err := io.Copy(io.Discard, unpacked); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Fatalf("the first %d bytes of %s: %v", of.Fetched, of.Payload, err)
-	}
-	images := pair{}.images(of.Dir)
-	for _, path := range []string{images.Boot, images.Usr} {
-		file, err := os.Open(path)
+	repo := filepath.Join(of.Dir, "repo", release.Directory(board, of.Manifest.Version))
+	for _, name := range []string{"boot-b", "usr-b"} {
+		file, err := os.Open(filepath.Join(of.Dir, name))
 		must(t, err)
-		info, err := file.Stat()
-		must(t, err)
-		_, err = verity.NewTree(io.LimitReader(file, info.Size()/verity.BlockSize*verity.BlockSize))
+		content := map[string]release.Content{"boot-b": of.Manifest.Boot, "usr-b": of.Manifest.Usr}[name]
+		_, err = verity.NewTree(io.LimitReader(file, content.Size()))
 		must(t, errors.Join(err, file.Close()))
+	}
+	older, err := os.Open(pair{}.images(of.Older).Usr)
+	must(t, err)
+	defer older.Close()
+	own, err := runningRoot(pair{}.images(of.Older).Boot)
+	must(t, err)
+	ownTree, err := own.ReadTree(io.NewSectionReader(older, own.TreeOffset(), own.TreeSize()))
+	must(t, err)
+	root, err := of.Manifest.Usr.Root()
+	must(t, err)
+	leaves, err := os.Open(filepath.Join(repo, release.TreeFile(release.Usr)))
+	must(t, err)
+	defer leaves.Close()
+	tree, err := root.ReadTree(leaves)
+	must(t, err)
+	packed, err := os.ReadFile(filepath.Join(repo, release.PatchFile(release.Usr, of.Manifest.Usr.Patches[0].From)))
+	must(t, err)
+	index := patch.NewIndex(tree, ownTree)
+	must(t, index.Read(packed[:index.Size()], int64(len(packed))))
+	for _, s := range index.Segments {
+		must(t, index.Decode(s, packed[s.Offset:s.Offset+s.Length], older, func(uint64, []byte) error { return nil }))
 	}
 }
 
