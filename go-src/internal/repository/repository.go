@@ -46,7 +46,8 @@ var lifetimes = map[string]time.Duration{
 // Repository is such a directory.
 type Repository struct {
 	dir string
-	now func() time.Time
+	// Now is the time at which signatures are made.
+	Now func() time.Time
 }
 
 // Open returns the repository in a directory, which may be empty.
@@ -59,7 +60,7 @@ func (r *Repository) stagedPath(role string) string {
 }
 
 func (r *Repository) expiry(role string) time.Time {
-	return r.now().UTC().Add(lifetimes[role]).Truncate(time.Second)
+	return r.Now().UTC().Add(lifetimes[role]).Truncate(time.Second)
 }
 
 // RoleKeys says who signs a role: any Threshold of the keys.

@@ -83,7 +83,7 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{Open(t.TempDir()), t, keyring{t, t.TempDir()}, time.Now()}
-	f.Repository.now = func() time.Time { return f.now }
+	f.Repository.Now = func() time.Time { return f.now }
 	f.must(f.StageRoot(map[string]RoleKeys{
 		metadata.ROOT: f.keys.public("root1", "root2"), metadata.TARGETS: f.keys.public("targets"),
 		metadata.SNAPSHOT: f.keys.public("online"), metadata.TIMESTAMP: f.keys.public("online"),

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"coreos/internal/download"
 	"coreos/internal/install"
 	"coreos/internal/omaha"
@@ -86,6 +88,9 @@ func TestAttacks(t *testing.T) {
 		"metadata in circles":             {func(w *world) { w.answers("metadata/timestamp.json", loop) }, download.ErrRedirect},
 		"metadata of somebody else":       {func(w *world) { w.root = newWorld(w.t).root }, repository.ErrWrongKey},
 		"an old state":                    {(*world).replay, repository.ErrOlder},
+		"a repository that is frozen":     {func(w *world) { w.publishAgo(15 * 24 * time.Hour) }, repository.ErrExpired},
+		"releases nobody signs again":     {(*world).unsigned, repository.ErrExpired},
+		"no room for what was seen":       {(*world).fillDisk, unix.ENOSPC},
 		"the manifest of another release": {func(w *world) { w.answers("1.1.0/", text("{}")) }, repository.ErrMixed},
 		"a payload without end":           {func(w *world) { w.answers("usr.zst", endless) }, nil},
 		"a payload that breaks off":       {func(w *world) { w.answers("usr.zst", breakOff) }, io.ErrUnexpectedEOF},
@@ -147,6 +152,29 @@ func TestPatchAttacks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// publishAgo publishes a version with signatures of that age.
+func (w *world) publishAgo(age time.Duration) {
+	w.signed = time.Now().Add(-age)
+	w.publish("1.2.0", "")
+}
+
+// unsigned has releases whose signatures have expired in a repository that is kept.
+func (w *world) unsigned() {
+	w.publishAgo(400 * 24 * time.Hour)
+	w.must(repository.Open(w.repo).Publish(w.key()))
+}
+
+// fillDisk leaves the engine's directory without room.
+func (w *world) fillDisk() {
+	state := filepath.Join(w.dir, "state")
+	w.must(os.MkdirAll(state, 0o700))
+	if err := unix.Mount("tmpfs", state, "tmpfs", 0, "size=4k"); err != nil {
+		w.t.Skipf("a full disk needs root: %v", err)
+	}
+	w.t.Cleanup(func() { w.must(unix.Unmount(state, 0)) })
+	w.must(os.WriteFile(filepath.Join(state, "full"), make([]byte, 4096), 0o600))
 }
 
 // replay serves an older state of the repository than the machine has seen.

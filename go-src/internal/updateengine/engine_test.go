@@ -48,9 +48,10 @@ type world struct {
 	dir     string // of the machine
 	running slot.Name
 	config  updateconf.Config
-	extra   string // lines of the machine's own update.conf
-	locked  bool   // kexec is
-	patches int    // from how many versions a published one has patches
+	extra   string    // lines of the machine's own update.conf
+	locked  bool      // kexec is
+	patches int       // from how many versions a published one has patches
+	signed  time.Time // when what is published was signed; zero for now
 
 	restarts, activations int
 }
@@ -124,6 +125,9 @@ func data(version string) []byte {
 func (w *world) publish(version, least string) {
 	w.t.Helper()
 	r := repository.Open(w.repo)
+	if !w.signed.IsZero() {
+		r.Now = func() time.Time { return w.signed }
+	}
 	boot, usr := imagetest.Slot(w.t, version, data(version))
 	dir := w.t.TempDir()
 	images := repository.Images{Boot: filepath.Join(dir, "boot"), Usr: filepath.Join(dir, "usr")}
