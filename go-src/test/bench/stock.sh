@@ -1,19 +1,20 @@
 #!/bin/bash
-# Makes the disk to compare with: stock Debian with Docker, as an administrator
-# would set it up, by the same tool and with the same kernel package as the dev
-# flavour.
+# Makes the disk to compare with: stock Debian with Docker, or with other packages in
+# its place, as an administrator would set it up, by the same tool and with the same
+# kernel package as the dev flavour.
 #
-#   stock.sh IMAGE
+#   stock.sh IMAGE [PACKAGE,...]
 set -euo pipefail
 
 image=$1
+packages=${2:-docker.io,docker-cli,iptables}
 work=$(mktemp -d "$image.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 root=$work/root
 
 # shellcheck disable=SC2016 # mmdebstrap sets $1
 mmdebstrap --mode=root --variant=important \
-	--include=linux-image-cloud-amd64,initramfs-tools,systemd-sysv,systemd-resolved,dbus,openssh-server,docker.io,docker-cli,iptables,ca-certificates \
+	--include=linux-image-cloud-amd64,initramfs-tools,systemd-sysv,systemd-resolved,dbus,openssh-server,ca-certificates,"$packages" \
 	--customize-hook='systemctl --root="$1" enable systemd-networkd' \
 	trixie "$root" >"$work/log" 2>&1 || { tail -n 5 "$work/log" >&2; exit 1; }
 printf '[Match]\nType=ether\nKind=!*\n[Network]\nDHCP=yes\n' >"$root/etc/systemd/network/80-dhcp.network"

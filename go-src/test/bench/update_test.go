@@ -63,6 +63,7 @@ func TestBenchUpdates(t *testing.T) {
 	if _, err := exec.LookPath("casync"); err == nil {
 		costs = append(costs, casync(t, p))
 	}
+	costs = append(costs, rauc(t, p)...)
 	for _, c := range costs {
 		fmt.Printf("%-34s  wire %7.2f MB  requests %5d  CPU %6.2f s  wall %6.2f s  memory %5.0f MB\n", c.name,
 			float64(c.wire)/1e6, c.requests, c.cpu.Seconds(), c.wall.Seconds(), float64(c.memory)/1e6)
@@ -272,12 +273,13 @@ func TestHashChild(t *testing.T) {
 	}
 }
 
-// joined makes one file of a version's images, for tools that know of one.
+// joined makes one file of a version's images, for tools that know of one. Blocks of
+// /usr stay blocks in it, for tools that compare such.
 func joined(t *testing.T, p pair, of, name string) string {
 	t.Helper()
 	path := filepath.Join(p.dir, name)
 	images := p.images(of)
-	run(t, "sh", "-c", "cat '"+images.Boot+"' '"+images.Usr+"' >'"+path+"'")
+	run(t, "sh", "-c", `cat "$1" >"$3" && truncate --size=%4096 "$3" && cat "$2" >>"$3"`, "sh", images.Boot, images.Usr, path)
 	return path
 }
 
