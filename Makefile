@@ -94,6 +94,7 @@ unit:
 black-box = @[ -f $(IMAGE) ] || { echo "error: there is no $(IMAGE): run make first" >&2; exit 1; }; \
 	cd $(TOP)/go-src && COREOS_TOP=$(TOP) COREOS_OUTPUT=$(O) COREOS_IMAGE=$(abspath $(IMAGE)) \
 		$(GO) test -v -count=1 -timeout=8h $(1) -run '$(2)$(if $(RUN),/($(RUN)))'
+smoke: export COREOS_NEWER := $(and $(NEWER),$(abspath $(NEWER)))
 smoke: host-tools
 	$(call black-box,./test/blackbox,TestSmoke)
 soak: host-tools
@@ -121,7 +122,8 @@ help:
 	@echo '  all (default)  build the images into output/images'
 	@echo '  run            build (the dev flavour, if none was chosen) and boot it in QEMU'
 	@echo '  test           lint, unit tests, and the smoke tests on a fresh image'
-	@echo '  smoke          boot machines in QEMU; RUN=name runs one test, IMAGE=file tests another image'
+	@echo '  smoke          boot machines in QEMU; RUN=name runs one test, IMAGE=file tests another'
+	@echo '                 image, NEWER=dir updates it to the images there'
 	@echo '  soak           the long tests'
 	@echo '  bench          sizes and times, beside a stock Debian with Docker;'
 	@echo '                 IMAGES="NAME=FILE ..." measures several images in one run;'

@@ -65,7 +65,10 @@ func releases(t *suite.T) string {
 	t.Helper()
 	return t.Shared("repository", func(dir string) {
 		t.Must(os.MkdirAll(dir, 0o755))
-		v := newVariant(t)
+		// From the version that runs a patch leads to the good one, from that to the bad one.
+		running := repository.Images{Boot: t.Env.ImageFile("coreos_production_boot.img"), Usr: t.Env.ImageFile("coreos_production_usr.img")}
+		t.Must(repository.Open(dir).Pack(t.Context, filepath.Join(keyDir(t), "update"), board, "stable", running, io.Discard))
+		v := newNewerVariant(t)
 		v.append("usr/share/coreos/etc/issue", "of the good version\n")
 		v.publish(dir, goodVersion)
 		check := "usr/lib/coreos/health.d/90-shop"

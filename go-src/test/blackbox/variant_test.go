@@ -14,16 +14,31 @@ import (
 // a slot by the build's own script, signed with the build's key.
 type variant struct {
 	t       *suite.T
+	images  string // directory of the images that it is made of
 	tree    string
 	version string
 }
 
+// newVariant unpacks the image that is tested, newNewerVariant the one that NEWER= names,
+// if it does: another build, so that an update is a real one.
 func newVariant(t *suite.T) *variant {
 	t.Helper()
-	v := &variant{t: t, tree: filepath.Join(t.Dir, "tree")}
+	return variantOf(t, filepath.Dir(t.Env.Image))
+}
+
+func newNewerVariant(t *suite.T) *variant {
+	t.Helper()
+	if newer := os.Getenv("COREOS_NEWER"); newer != "" {
+		return variantOf(t, newer)
+	}
+	return newVariant(t)
+}
+
+func variantOf(t *suite.T, images string) *variant {
+	t.Helper()
+	v := &variant{t: t, images: images, tree: filepath.Join(t.Dir, "tree")}
 	t.Must(os.MkdirAll(v.tree, 0o755))
-	v.command("fsck.erofs", "--extract="+filepath.Join(v.tree, "usr"), "--overwrite",
-		t.Env.ImageFile("coreos_production_usr.img"))
+	v.command("fsck.erofs", "--extract="+filepath.Join(v.tree, "usr"), "--overwrite", filepath.Join(images, "coreos_production_usr.img"))
 	return v
 }
 
@@ -71,7 +86,7 @@ func (v *variant) build(version string) {
 	v.append("usr/lib/os-release", "VERSION_ID="+version+"\n")
 	v.append("usr/share/coreos/release", "COREOS_RELEASE_VERSION="+version+"\n")
 	v.command(filepath.Join(v.t.Env.Top, "board/coreos/make-slot.sh"), v.tree,
-		v.t.Env.ImageFile("bzImage"), v.t.Env.ImageFile("bootengine"), v.t.Dir)
+		filepath.Join(v.images, "bzImage"), filepath.Join(v.images, "bootengine"), v.t.Dir)
 }
 
 // install makes the variant and writes it to a slot of the disk.
