@@ -29,7 +29,7 @@ include $(TOP)/base/buildroot.mk
 include $(TOP)/base/debian.mk
 
 flavours := $(patsubst $(TOP)/configs/%,%,$(wildcard $(TOP)/configs/*_defconfig))
-.PHONY: all run test lint unit smoke soak bench flash host-tools clean distclean help $(flavours)
+.PHONY: all run test lint unit smoke soak fuzz bench flash host-tools clean distclean help $(flavours)
 
 # base prints which base the output directory is configured for.
 base = $$(if grep -qs '^BR2_COREOS_BASE_DEBIAN=y' $(O)/.config; then echo debian; else echo buildroot; fi)
@@ -99,6 +99,12 @@ smoke: host-tools
 	$(call black-box,./test/blackbox,TestSmoke)
 soak: host-tools
 	$(call black-box,./test/blackbox,TestSoak)
+# Each parser of outside bytes for FUZZTIME; RUN= names some, by package and function.
+FUZZTIME ?= 1m
+fuzz:
+	@cd $(TOP)/go-src && grep -ro '^func Fuzz[A-Za-z]*' --include=*_test.go internal | sed 's|/[^/]*_test.go:func | |' | grep -E '$(RUN)' | \
+	while read -r package name; do echo "$$package $$name"; \
+		$(GO) test ./$$package -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) || exit 1; done
 bench: export COREOS_IMAGES := $(or $(IMAGES),coreos=$(abspath $(IMAGE)))
 bench: export COREOS_OLD := $(and $(OLD),$(abspath $(OLD)))
 bench: host-tools
@@ -125,6 +131,7 @@ help:
 	@echo '  smoke          boot machines in QEMU; RUN=name runs one test, IMAGE=file tests another'
 	@echo '                 image, NEWER=dir updates it to the images there'
 	@echo '  soak           the long tests'
+	@echo '  fuzz           every parser of outside bytes for FUZZTIME (1m); RUN=name some'
 	@echo '  bench          sizes and times, beside a stock Debian with Docker;'
 	@echo '                 IMAGES="NAME=FILE ..." measures several images in one run;'
 	@echo '                 OLD=dir compares updates from the images in it with other tools'

@@ -1,0 +1,93 @@
+package cloudconfig
+
+import (
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The checks of single texts. Each returns what it wants, or "" if it is content.
+
+func matching(pattern, want string) func(string) string {
+	expression := regexp.MustCompile(`^(?:` + pattern + `)$`)
+	return func(s string) string {
+		if expression.MatchString(s) {
+			return ""
+		}
+		return want
+	}
+}
+
+func oneOf(words ...string) func(string) string {
+	return func(s string) string {
+		if slices.Contains(words, s) {
+			return ""
+		}
+		return "one of " + strings.Join(words, ", ")
+	}
+}
+
+var (
+	isHostname = matching(`[A-Za-z0-9]([A-Za-z0-9-]{0,62}\.?)*`, "letters, digits, hyphens and dots")
+	isAccount  = matching(`[a-z_][a-z0-9_-]{0,30}`, "a name of lower-case letters, digits, _ and -, at most 31")
+	isOwner    = matching(`[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,30})?`, "user or user:group")
+	isMode     = matching(`0?[0-7]{3,4}`, "three or four octal digits, as in 0644")
+	isUnit     = matching(`[A-Za-z0-9:_.\\@-]{1,240}\.(service|socket|target|mount|automount|swap|timer|path|slice|network|netdev|link)`,
+		"the name of a unit, without slashes, as in web.service")
+	isDropIn = matching(`[A-Za-z0-9:_.\\@-]{1,240}\.conf`, "a name without slashes that ends in .conf")
+	isWindow = matching(`((?i:sun|mon|tue|wed|thu|fri|sat) )?0*([0-9]|1[0-9]|2[0-3]):0*([0-9]|[1-5][0-9])`, "a time, as in 14:00 or Thu 23:00")
+	isLine   = matching(`[^\n\r\x00]*`, "a single line")
+)
+
+func isDuration(s string) string {
+	if d, err := time.ParseDuration(s); err != nil || d < 0 {
+		return "a duration, as in 1h30m"
+	}
+	return ""
+}
+
+func isURL(s string) string {
+	if u, err := url.Parse(s); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		return "an http or https URL"
+	}
+	return ""
+}
+
+// isKey wants a line of authorized_keys. What it means is sshd's to say.
+func isKey(s string) string {
+	if isLine(strings.TrimSpace(s)) != "" || len(strings.Fields(s)) < 2 {
+		return "a line of authorized_keys, as in ssh-ed25519 AAAA… name"
+	}
+	return ""
+}
+
+// isPath wants a path that a machine's own files can have.
+func isPath(s string) string {
+	if !path.IsAbs(s) || path.Clean(s) != s || s == "/" || strings.ContainsRune(s, 0) || len(s) > 4000 {
+		return "an absolute path without .., as in /etc/motd"
+	}
+	for _, dir := range []string{"/usr", "/proc", "/sys", "/dev", "/bin", "/sbin", "/lib", "/lib64"} {
+		if s == dir || strings.HasPrefix(s, dir+"/") {
+			return "a path outside of " + dir + ", which cannot be written"
+		}
+	}
+	return ""
+}
+
+func isHomedir(s string) string {
+	if isPath(s) != "" || strings.ContainsAny(s, ":\n\r") {
+		return "an absolute path outside of /usr"
+	}
+	return ""
+}
+
+// isPasswd wants what can stand in a line of passwd or shadow.
+func isPasswd(s string) string {
+	if strings.ContainsAny(s, ":\n\r\x00") {
+		return "a text without colons and ends of lines"
+	}
+	return ""
+}

@@ -1,0 +1,192 @@
+package cloudconfig
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+func (d *decoder) config(root *yaml.Node, c *Config) {
+	d.mapping(at{"", root}, map[string]field{
+		"hostname":            d.into(&c.Hostname, isHostname),
+		"ssh_authorized_keys": d.texts(&c.SSHAuthorizedKeys, isKey),
+		"manage_etc_hosts":    d.into(&c.ManageEtcHosts, oneOf("localhost")),
+		"users":               func(p at) { d.list(p, func(p at) { d.user(p, &c.Users) }) },
+		"write_files":         func(p at) { d.list(p, func(p at) { d.file(p, &c.WriteFiles) }) },
+		"coreos":              func(p at) { d.coreos(p, &c.CoreOS) },
+	})
+}
+
+func (d *decoder) coreos(p at, c *CoreOS) {
+	fields := map[string]field{"units": func(p at) { d.list(p, func(p at) { d.unit(p, &c.Units) }) }}
+	for name, section := range map[string]struct {
+		to   *Settings
+		keys map[string]setting
+	}{
+		"etcd": {&c.Etcd, etcdKeys}, "etcd2": {&c.Etcd, etcdKeys}, "etcd3": {&c.Etcd, etcdKeys},
+		"fleet": {&c.Fleet, fleetKeys}, "flannel": {&c.Flannel, flannelKeys}, "locksmith": {&c.Locksmith, locksmithKeys},
+		"update": {&c.Update, updateKeys}, "oem": {&c.OEM, oemKeys},
+	} {
+		fields[name] = d.settings(section.to, section.keys)
+	}
+	d.mapping(p, fields)
+}
+
+// settings is the field for variables of a daemon.
+func (d *decoder) settings(to *Settings, keys map[string]setting) field {
+	return func(p at) {
+		fields := map[string]field{}
+		for name, s := range keys {
+			fields[name] = func(p at) {
+				if s.instead != "" {
+					d.problem(p, "it is no longer there: %s; left out", s.instead)
+					return
+				}
+				check := s.check
+				if check == nil {
+					check = isLine
+				}
+				var text string
+				if d.into(&text, check)(p); text != "" {
+					*to = append(*to, Setting{s.name, text})
+				}
+			}
+		}
+		d.mapping(p, fields)
+	}
+}
+
+func (d *decoder) user(p at, to *[]User) {
+	var u User
+	d.mapping(p, map[string]field{
+		"name":                           d.into(&u.Name, isAccount),
+		"passwd":                         d.into(&u.PasswordHash, isPasswd),
+		"gecos":                          d.into(&u.GECOS, isPasswd),
+		"homedir":                        d.into(&u.Homedir, isHomedir),
+		"primary_group":                  d.into(&u.PrimaryGroup, isAccount),
+		"shell":                          d.into(&u.Shell, isPasswd),
+		"groups":                         d.texts(&u.Groups, isAccount),
+		"ssh_authorized_keys":            d.texts(&u.SSHAuthorizedKeys, isKey),
+		"coreos_ssh_import_url":          d.texts(&u.SSHImportURLs, isURL),
+		"coreos_ssh_import_github":       d.githubKeys(&u.SSHImportURLs),
+		"coreos_ssh_import_github_users": d.githubKeys(&u.SSHImportURLs),
+		"no_create_home":                 d.flag(&u.NoCreateHome),
+		"no_user_group":                  d.flag(&u.NoUserGroup),
+		"system":                         d.flag(&u.System),
+		"no_log_init":                    d.flag(&u.NoLogInit),
+	})
+	if u.Name == "" {
+		d.problem(p, "a user without a good name; left out")
+		return
+	}
+	*to = append(*to, u)
+}
+
+// githubKeys is the field for accounts whose public keys are fetched.
+func (d *decoder) githubKeys(to *[]string) field {
+	return func(p at) {
+		var accounts []string
+		d.texts(&accounts, matching(`[A-Za-z0-9][A-Za-z0-9-]{0,38}`, "the name of an account"))(p)
+		for _, account := range accounts {
+			*to = append(*to, "https://github.com/"+account+".keys")
+		}
+	}
+}
+
+func (d *decoder) unit(p at, to *[]Unit) {
+	var u Unit
+	d.mapping(p, map[string]field{
+		"name":    d.into(&u.Name, isUnit),
+		"content": d.into(&u.Content, nil),
+		"command": d.into(&u.Command, oneOf("start", "stop", "restart", "reload", "try-restart", "reload-or-restart", "reload-or-try-restart")),
+		"mask":    d.flag(&u.Mask),
+		"enable":  d.flag(&u.Enable),
+		"runtime": d.flag(&u.Runtime),
+		"drop_ins": func(p at) {
+			d.list(p, func(p at) { d.dropIn(p, &u.DropIns) })
+		},
+	})
+	if u.Name == "" {
+		d.problem(p, "a unit without a good name; left out")
+		return
+	}
+	*to = append(*to, u)
+}
+
+func (d *decoder) dropIn(p at, to *[]DropIn) {
+	var in DropIn
+	d.mapping(p, map[string]field{"name": d.into(&in.Name, isDropIn), "content": d.into(&in.Content, nil)})
+	if in.Name == "" {
+		d.problem(p, "a drop-in without a good name; left out")
+		return
+	}
+	*to = append(*to, in)
+}
+
+func (d *decoder) file(p at, to *[]File) {
+	f := File{Mode: 0o644}
+	var encoding, content, mode string
+	contentAt, before := p, d.errors
+	d.mapping(p, map[string]field{
+		"path":        d.into(&f.Path, isPath),
+		"owner":       d.into(&f.Owner, isOwner),
+		"permissions": d.into(&mode, isMode),
+		"encoding":    d.into(&encoding, oneOf("base64", "b64", "gz", "gzip", "gz+base64", "gzip+base64", "gz+b64", "gzip+b64")),
+		"content": func(p at) {
+			contentAt = p
+			d.into(&content, nil)(p)
+		},
+	})
+	switch {
+	case f.Path == "":
+		d.problem(p, "a file without a good path; left out")
+		return
+	case d.errors > before:
+		// Half of what was meant could show a secret to everyone.
+		d.problem(p, "the file %s is left out, since its description has errors", f.Path)
+		return
+	}
+	if mode != "" {
+		bits, _ := strconv.ParseUint(mode, 8, 32) // isMode has seen it
+		f.Mode = uint32(bits)
+	}
+	var err error
+	if f.Data, err = unpack(content, encoding); err != nil {
+		d.problem(contentAt, "%v; the file %s is left out", err, f.Path)
+		return
+	}
+	*to = append(*to, f)
+}
+
+// unpack returns what encoded content is.
+func unpack(content, encoding string) ([]byte, error) {
+	data := []byte(content)
+	if strings.HasSuffix(encoding, "64") {
+		decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(content), ""))
+		if err != nil {
+			return nil, fmt.Errorf("encoding %s: %w", encoding, err)
+		}
+		data = decoded
+	}
+	if !strings.HasPrefix(encoding, "gz") {
+		return data, nil
+	}
+	packed, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s: %w", encoding, err)
+	}
+	data, err = io.ReadAll(io.LimitReader(packed, MaxFile+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("encoding %s: %w", encoding, err)
+	case len(data) > MaxFile:
+		return nil, fmt.Errorf("encoding %s: more than %d bytes unpacked", encoding, MaxFile)
+	}
+	return data, nil
+}
