@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -83,6 +84,18 @@ func (a *Applier) file(f cloudconfig.File) error {
 		return fmt.Errorf("write %s: owner %s: %w", f.Path, f.Owner, err)
 	}
 	return a.write(file{f.Path, f.Data, f.Mode, uid, gid})
+}
+
+// ScriptUnit is the unit that runs a script.
+const ScriptUnit = "coreos-cloudinit-script.service"
+
+// Script runs user-data that is a script, at each boot, from a file of the workspace.
+func (a *Applier) Script(ctx context.Context, text []byte, workspace string) error {
+	path := filepath.Join(workspace, "script")
+	if err := a.write(file{path: path, data: text, mode: 0o700}); err != nil {
+		return err
+	}
+	return a.Units.RunScript(ctx, ScriptUnit, path)
 }
 
 func (a *Applier) hostname(name string) error {

@@ -76,6 +76,10 @@ func (m *machine) Enable(_ context.Context, name string, _ bool) (bool, error) {
 
 func (m *machine) Do(_ context.Context, verb, name string) error { return m.tell(verb + " " + name) }
 
+func (m *machine) RunScript(_ context.Context, name, path string) error {
+	return m.tell("run " + name + " " + path)
+}
+
 // Run is shadow-utils: it does what later steps look at.
 func (m *machine) Run(_ context.Context, input, name string, args ...string) error {
 	if err := m.tell(strings.TrimSpace(name + " " + strings.Join(args, " ") + " " + input)); err != nil {
@@ -266,4 +270,21 @@ func TestLinksStayInside(t *testing.T) {
 	}
 	m.want("etc/last", "2")
 	m.want(outside+"/a", "0")
+}
+
+func TestScript(t *testing.T) {
+	m := newMachine(t)
+	for range 2 {
+		m.told = nil
+		if err := m.Script(context.Background(), []byte("#!/bin/sh\n"), "/var/lib/coreos-cloudinit"); err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"run coreos-cloudinit-script.service /var/lib/coreos-cloudinit/script"}; !slices.Equal(m.told, want) {
+			t.Errorf("told %q", m.told)
+		}
+	}
+	m.want("var/lib/coreos-cloudinit/script", "#!/bin/sh\n")
+	if info, err := os.Stat(m.dir + "/var/lib/coreos-cloudinit/script"); err != nil || info.Mode() != 0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
 }

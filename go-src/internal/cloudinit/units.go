@@ -18,6 +18,8 @@ type Units interface {
 	Enable(ctx context.Context, name string, runtime bool) (changed bool, err error)
 	// Do carries out a verb of systemctl ("start", "try-restart", …) and waits for it.
 	Do(ctx context.Context, verb, name string) error
+	// RunScript starts a unit that runs a program.
+	RunScript(ctx context.Context, name, path string) error
 }
 
 // networkd's files lie elsewhere, and are not units.
