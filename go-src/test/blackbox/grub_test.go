@@ -18,12 +18,12 @@ func init() {
 	suite.Register(suite.Test{
 		Name: "grub-model", Machines: 1, Limit: 8 * time.Minute,
 		Does: "GRUB chooses the slot, and leaves the state, that the model of it says",
-		Run:  func(t *suite.T) { grubModel(t, grubCases(1, 8)) },
+		Run:  func(t *suite.T) { grubModel(t, grubRules()) },
 	})
 	suite.Register(suite.Test{
 		Suite: suite.Soak, Name: "grub-model-more", Machines: 1, Limit: 4 * time.Hour,
 		Does: "the same for many states",
-		Run:  func(t *suite.T) { grubModel(t, grubCases(2, 200)) },
+		Run:  func(t *suite.T) { grubModel(t, grubCases(200)) },
 	})
 }
 
@@ -33,10 +33,28 @@ type grubCase struct {
 	loads  map[slot.Name]bool
 }
 
-// grubCases are some at random, with the rare ones among them: a slot that cannot be
-// loaded, and no tries at all.
-func grubCases(seed uint64, n int) []grubCase {
-	random := rand.New(rand.NewPCG(seed, 3))
+// grubRules are the cases that tell GRUB's rules from others.
+func grubRules() []grubCase {
+	loads := func(a, b bool) map[slot.Name]bool { return map[slot.Name]bool{slot.A: a, slot.B: b} }
+	of := func(order string, a, b slot.State, loads map[slot.Name]bool) grubCase {
+		return grubCase{slot.States{Order: [2]slot.Name{slot.Name(order[:1]), slot.Name(order[1:])}, Slots: map[slot.Name]slot.State{slot.A: a, slot.B: b}}, loads}
+	}
+	proven, trial, gone := slot.State{Tries: 3, OK: true}, slot.State{Tries: 1}, slot.State{}
+	last := slot.State{OK: true}
+	return []grubCase{
+		of("AB", proven, proven, loads(true, true)), // the first of the order
+		of("BA", proven, trial, loads(true, true)),  // though it is on trial
+		of("BA", trial, gone, loads(true, true)),    // not without tries
+		of("AB", trial, proven, loads(false, true)), // not if it cannot be loaded
+		of("AB", gone, last, loads(true, true)),     // without tries, a proven one
+		of("AB", gone, last, loads(true, false)),    // or any that can be loaded
+		of("BA", trial, proven, loads(false, false)),
+	}
+}
+
+// grubCases are some at random.
+func grubCases(n int) []grubCase {
+	random := rand.New(rand.NewPCG(2, 3))
 	var cases []grubCase
 	for range n {
 		c := grubCase{slot.States{Order: [2]slot.Name{slot.A, slot.B}, Slots: map[slot.Name]slot.State{}}, map[slot.Name]bool{}}
