@@ -40,7 +40,8 @@ func init() {
 		console: `device-mapper: verity: .*data block \d+ is corrupted`,
 		why:     "panic:dm-verity-device-corrupted",
 	})
-	registerFault("fault-hash-tree", "a flipped bit in a leaf of the hash tree", 6*time.Minute, fault{
+	registerFault("fault-hash-tree", "a flipped bit in a leaf of the hash tree, under UEFI, whose variables keep the panic", 6*time.Minute, fault{
+		uefi:    true,
 		damage:  flipInTree,
 		tries:   1,
 		console: `device-mapper: verity: .*metadata block \d+ is corrupted`,
@@ -70,6 +71,7 @@ func init() {
 }
 
 type fault struct {
+	uefi    bool
 	damage  func(*suite.T, *machine.Disk)
 	tries   int    // of slot A before, 3 where it is 0
 	console string // pattern that the console shows on the way
@@ -83,7 +85,11 @@ func registerFault(name, does string, limit time.Duration, f fault) {
 			setEnv(t, disk, map[string]string{"A_TRIES": strconv.Itoa(f.tries)})
 		}
 		f.damage(t, disk)
-		m := t.Start(machine.Config{Disk: disk, KeepsMemory: true})
+		config := machine.Config{Disk: disk, KeepsMemory: true}
+		if f.uefi {
+			config = machine.Config{Disk: disk, Firmware: machine.UEFI}
+		}
+		m := t.Start(config)
 		for _, line := range []string{
 			f.console,
 			"CoreOS [^,]*, slot B",

@@ -36,8 +36,11 @@ const (
 	NVMe   Bus = "nvme"
 )
 
-// ovmf is the UEFI firmware of Debian's package ovmf.
-const ovmf = "/usr/share/OVMF/OVMF_CODE.fd"
+// The UEFI firmware of Debian's package ovmf, and the variables of a new machine.
+const (
+	ovmf     = "/usr/share/OVMF/OVMF_CODE.fd"
+	ovmfVars = "/usr/share/OVMF/OVMF_VARS.fd"
+)
 
 // Config describes a machine. The zero value of each field is a sensible default.
 type Config struct {
@@ -94,6 +97,15 @@ func Start(dir string, key *Key, config Config) (*Machine, error) {
 		Console: console, Config: config, dir: socketDir,
 		exited: make(chan struct{}), booting: config.LoadVM == "", port: port, key: key, monitor: filepath.Join(socketDir, "qmp"),
 	}
+	if config.Firmware == UEFI {
+		fresh, err := os.ReadFile(ovmfVars)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(m.variables(), fresh, 0o600); err != nil {
+			return nil, err
+		}
+	}
 	events, err := m.powerOn()
 	if err != nil {
 		return nil, err
@@ -101,6 +113,9 @@ func Start(dir string, key *Key, config Config) (*Machine, error) {
 	go m.keepOn(events)
 	return m, nil
 }
+
+// variables is where the firmware keeps them, for as long as the machine is on.
+func (m *Machine) variables() string { return filepath.Join(m.dir, "variables") }
 
 // powerOn starts QEMU, unless the power is cut, and returns where it reports events.
 func (m *Machine) powerOn() (net.Conn, error) {
@@ -180,7 +195,7 @@ func (m *Machine) args() []string {
 	args = append(args, accelerator()...)
 	args = append(args, c.Disk.args(c.Bus)...)
 	if c.Firmware == UEFI {
-		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file="+ovmf)
+		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file="+ovmf, "-drive", "if=pflash,format=raw,file="+m.variables())
 	}
 	if c.Network != "" {
 		args = append(args, "-nic", "socket,model=virtio-net-pci,mac="+m.MAC()+",mcast="+c.Network)
