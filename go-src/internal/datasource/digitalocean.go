@@ -1,0 +1,152 @@
+package datasource
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// DigitalOcean is the metadata server of DigitalOcean at a URL, such as
+// http://169.254.169.254/: metadata/v1.json and metadata/v1/user-data, of which the latter
+// may be packed. The interfaces are all that the document names, each with its addresses,
+// and the public ones with their gateways.
+// See https://docs.digitalocean.com/reference/api/metadata/.
+func DigitalOcean(address string) Source {
+	s := newServer(address)
+	return source{"digitalocean-metadata at " + s.root, func(ctx context.Context) (*Data, error) {
+		text, err := s.required(ctx, "metadata/v1.json", maxDocument)
+		if err != nil {
+			return nil, err
+		}
+		data := &Data{}
+		if data.Metadata, err = parseDigitalOcean(text); err != nil {
+			return nil, fmt.Errorf("metadata/v1.json: %w", err)
+		}
+		data.UserData, err = s.optional(ctx, "metadata/v1/user-data", MaxUserData)
+		return data, err
+	}}
+}
+
+// doAddress has a mask if it is of IPv4, a length if it is of IPv6.
+type doAddress struct {
+	Address netip.Addr `json:"ip_address"`
+	Netmask netip.Addr `json:"netmask"`
+	CIDR    int        `json:"cidr"`
+	Gateway netip.Addr `json:"gateway"`
+}
+
+func (a *doAddress) prefix() (netip.Prefix, error) {
+	if a.Netmask.IsValid() {
+		return maskedPrefix(a.Address, a.Netmask)
+	}
+	return sizedPrefix(a.Address, a.CIDR)
+}
+
+type doInterface struct {
+	IPv4   *doAddress `json:"ipv4"`
+	IPv6   *doAddress `json:"ipv6"`
+	Anchor *doAddress `json:"anchor_ipv4"`
+	MAC    string     `json:"mac"`
+}
+
+func parseDigitalOcean(text []byte) (m Metadata, err error) {
+	var parsed struct {
+		Hostname   string   `json:"hostname"`
+		PublicKeys []string `json:"public_keys"`
+		Interfaces struct {
+			Public  []doInterface `json:"public"`
+			Private []doInterface `json:"private"`
+		} `json:"interfaces"`
+		DNS struct {
+			Nameservers []netip.Addr `json:"nameservers"`
+		} `json:"dns"`
+	}
+	if err := document(text, &parsed); err != nil {
+		return m, err
+	}
+	m.Hostname, m.SSHKeys, m.Network.Nameservers = parsed.Hostname, parsed.PublicKeys, parsed.DNS.Nameservers
+	public, private := parsed.Interfaces.Public, parsed.Interfaces.Private
+	m.PublicIPv4, m.PublicIPv6 = firstAddresses(public)
+	m.PrivateIPv4, m.PrivateIPv6 = firstAddresses(private)
+	for i, each := range append(public, private...) {
+		set, err := each.parse(i < len(public))
+		if err != nil {
+			return m, err
+		}
+		m.Network.Interfaces = append(m.Network.Interfaces, set)
+	}
+	return m, nil
+}
+
+func firstAddresses(interfaces []doInterface) (v4, v6 netip.Addr) {
+	if len(interfaces) == 0 {
+		return v4, v6
+	}
+	if a := interfaces[0].IPv4; a != nil {
+		v4 = a.Address
+	}
+	if a := interfaces[0].IPv6; a != nil {
+		v6 = a.Address
+	}
+	return v4, v6
+}
+
+// parse returns what an interface is to be set up with; the way to everywhere is through
+// a public one.
+func (i *doInterface) parse(public bool) (set Interface, err error) {
+	if set.MAC, err = parseMAC(i.MAC); err != nil {
+		return set, err
+	}
+	for _, address := range []*doAddress{i.IPv4, i.Anchor, i.IPv6} {
+		if address == nil {
+			continue
+		}
+		prefix, err := address.prefix()
+		if err != nil {
+			return set, err
+		}
+		set.Addresses = append(set.Addresses, prefix)
+		if public && address != i.Anchor && address.Gateway.IsValid() {
+			set.Routes = append(set.Routes, defaultRoute(address.Gateway))
+		}
+	}
+	return set, nil
+}
+
+// defaultRoute is the way to everywhere by IPv4 or IPv6.
+func defaultRoute(gateway netip.Addr) Route {
+	everywhere := netip.IPv6Unspecified()
+	if gateway.Is4() {
+		everywhere = netip.IPv4Unspecified()
+	}
+	return Route{netip.PrefixFrom(everywhere, 0), gateway}
+}
+
+func parseMAC(text string) (net.HardwareAddr, error) {
+	if text == "" {
+		return nil, nil
+	}
+	mac, err := net.ParseMAC(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %.80q is not a MAC address", ErrInvalid, text)
+	}
+	return mac, nil
+}
+
+func sizedPrefix(address netip.Addr, bits int) (netip.Prefix, error) {
+	prefix := netip.PrefixFrom(address, bits)
+	if !prefix.IsValid() {
+		return prefix, fmt.Errorf("%w: %v with a network of %d bits", ErrInvalid, address, bits)
+	}
+	return prefix, nil
+}
+
+// maskedPrefix has a mask such as 255.255.255.0 in place of a length.
+func maskedPrefix(address, mask netip.Addr) (netip.Prefix, error) {
+	ones, size := net.IPMask(mask.AsSlice()).Size()
+	if size == 0 {
+		return netip.Prefix{}, fmt.Errorf("%w: %v is not a network mask", ErrInvalid, mask)
+	}
+	return sizedPrefix(address, ones)
+}

@@ -1,0 +1,154 @@
+package datasource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	// tokenSeconds is how long a token holds, which is for one Fetch.
+	tokenSeconds = "300"
+	// maxKeys bounds how many keys are asked for one by one.
+	maxKeys = 64
+)
+
+// EC2 is a metadata server as that of Amazon EC2 at a URL, such as
+// http://169.254.169.254/: version 2009-04-04 of it, or else the latest. Many clouds have
+// one. It is asked by IMDSv2, which begins with a token, and without a token only if there
+// are none, which the server says by 403, 404 or 405.
+// See https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html.
+func EC2(address string) Source {
+	s := newServer(address)
+	return source{"ec2-metadata at " + s.root, func(ctx context.Context) (*Data, error) {
+		return fetchEC2(ctx, s)
+	}}
+}
+
+func fetchEC2(ctx context.Context, s server) (*Data, error) {
+	s, err := withToken(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	version := "2009-04-04/"
+	_, err = s.get(ctx, version+"meta-data/", maxValue)
+	if errors.Is(err, fs.ErrNotExist) {
+		version = "latest/"
+		_, err = s.required(ctx, version+"meta-data/", maxValue)
+	}
+	if err != nil {
+		return nil, err
+	}
+	data := &Data{}
+	if data.UserData, err = s.optional(ctx, version+"user-data", MaxUserData); err != nil {
+		return nil, err
+	}
+	data.Metadata, err = ec2Metadata(ctx, s, version+"meta-data/")
+	return data, err
+}
+
+// withToken returns a server that is asked with a token, if it gives any.
+func withToken(ctx context.Context, s server) (server, error) {
+	asking := s
+	asking.header = http.Header{"X-Aws-Ec2-Metadata-Token-Ttl-Seconds": {tokenSeconds}}
+	token, _, err := asking.do(ctx, http.MethodPut, "latest/api/token", nil, maxValue)
+	var status *statusError
+	switch {
+	case err == nil:
+	case errors.As(err, &status) && slices.Contains([]int{http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed}, status.code):
+		return s, nil
+	default:
+		return s, err
+	}
+	s.header = http.Header{"X-Aws-Ec2-Metadata-Token": {strings.TrimSpace(string(token))}}
+	return s, nil
+}
+
+func ec2Metadata(ctx context.Context, s server, path string) (m Metadata, err error) {
+	hostname, err := s.optional(ctx, path+"hostname", maxValue)
+	if err != nil {
+		return m, err
+	}
+	m.Hostname = string(hostname)
+	for _, address := range []struct {
+		path string
+		into *netip.Addr
+	}{
+		{path + "local-ipv4", &m.PrivateIPv4},
+		{path + "public-ipv4", &m.PublicIPv4},
+		// Older versions know no IPv6.
+		{"latest/meta-data/ipv6", &m.PublicIPv6},
+	} {
+		if *address.into, err = s.address(ctx, address.path); err != nil {
+			return m, err
+		}
+	}
+	m.SSHKeys, err = ec2Keys(ctx, s, path+"public-keys/")
+	return m, err
+}
+
+func ec2Keys(ctx context.Context, s server, path string) ([]string, error) {
+	index, err := s.optional(ctx, path, maxValue)
+	if err != nil {
+		return nil, err
+	}
+	numbers, err := parseKeyIndex(string(index))
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for _, number := range numbers {
+		key, err := s.get(ctx, path+number+"/openssh-key", maxValue)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, string(key))
+	}
+	return keys, nil
+}
+
+// parseKeyIndex returns the numbers of keys in an index of lines NUMBER=NAME.
+func parseKeyIndex(index string) ([]string, error) {
+	var numbers []string
+	for line := range strings.Lines(index) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		number, _, ok := strings.Cut(line, "=")
+		if _, err := strconv.ParseUint(number, 10, 32); !ok || err != nil {
+			return nil, fmt.Errorf("%w: public-keys: %.80q is not NUMBER=NAME", ErrInvalid, line)
+		}
+		if numbers = append(numbers, number); len(numbers) > maxKeys {
+			return nil, fmt.Errorf("%w: public-keys: more than %d", ErrTooLarge, maxKeys)
+		}
+	}
+	return numbers, nil
+}
+
+// parseEC2Document reads the metadata as a config drive has it, in one document.
+func parseEC2Document(text []byte) (Metadata, error) {
+	var parsed struct {
+		Hostname   string     `json:"hostname"`
+		LocalIPv4  netip.Addr `json:"local-ipv4"`
+		PublicIPv4 netip.Addr `json:"public-ipv4"`
+		PublicKeys map[string]struct {
+			Key string `json:"openssh-key"`
+		} `json:"public-keys"`
+	}
+	if err := document(text, &parsed); err != nil {
+		return Metadata{}, err
+	}
+	m := Metadata{Hostname: parsed.Hostname, PrivateIPv4: parsed.LocalIPv4, PublicIPv4: parsed.PublicIPv4}
+	for _, number := range slices.Sorted(maps.Keys(parsed.PublicKeys)) {
+		m.SSHKeys = append(m.SSHKeys, parsed.PublicKeys[number].Key)
+	}
+	return m, nil
+}

@@ -1,0 +1,174 @@
+package datasource
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// GCE is the metadata server of Google Compute Engine at a URL, such as
+// http://metadata.google.internal/: user-data is the attribute user-data of the instance,
+// in base64 if the attribute user-data-encoding says so. Keys are those of the instance
+// and, unless it blocks them, of the project, for whatever user they are meant; those
+// past their time are left out.
+// See https://cloud.google.com/compute/docs/metadata/overview.
+func GCE(address string) Source {
+	s := newServer(address, "Metadata-Flavor", "Google")
+	return source{"gce-metadata at " + s.root, func(ctx context.Context) (*Data, error) {
+		return fetchGCE(ctx, gce{s, time.Now()})
+	}}
+}
+
+// gce is asked at a time, by which keys are judged.
+type gce struct {
+	server
+	now time.Time
+}
+
+func fetchGCE(ctx context.Context, g gce) (*Data, error) {
+	if err := g.check(ctx); err != nil {
+		return nil, err
+	}
+	data := &Data{}
+	var err error
+	if data.UserData, err = g.userData(ctx); err != nil {
+		return nil, err
+	}
+	m := &data.Metadata
+	if m.Hostname, err = g.value(ctx, "instance/hostname"); err != nil {
+		return nil, err
+	}
+	const first = "computeMetadata/v1/instance/network-interfaces/0/"
+	if m.PrivateIPv4, err = g.address(ctx, first+"ip"); err != nil {
+		return nil, err
+	}
+	if m.PublicIPv4, err = g.address(ctx, first+"access-configs/0/external-ip"); err != nil {
+		return nil, err
+	}
+	if m.PrivateIPv6, m.PublicIPv6, err = g.ipv6(ctx, first+"ipv6s"); err != nil {
+		return nil, err
+	}
+	m.SSHKeys, err = g.keys(ctx)
+	return data, err
+}
+
+// check tells Google's server from others at the same address, as Google wants it.
+func (g gce) check(ctx context.Context) error {
+	_, header, err := g.do(ctx, http.MethodGet, "computeMetadata/v1/", nil, maxValue)
+	if err == nil && header.Get("Metadata-Flavor") == "Google" {
+		return nil
+	}
+	if err == nil {
+		return fmt.Errorf("%w: the server is not Google's", ErrAbsent)
+	}
+	_, err = g.required(ctx, "computeMetadata/v1/", maxValue)
+	return err
+}
+
+// value returns the value of a key, empty if it is not set. Google allows values of
+// 256 KiB.
+func (g gce) value(ctx context.Context, key string) (string, error) {
+	text, err := g.optional(ctx, "computeMetadata/v1/"+key, maxDocument)
+	return strings.TrimSpace(string(text)), err
+}
+
+func (g gce) userData(ctx context.Context) ([]byte, error) {
+	text, err := g.optional(ctx, "computeMetadata/v1/instance/attributes/user-data", MaxUserData)
+	if err != nil {
+		return nil, err
+	}
+	encoding, err := g.value(ctx, "instance/attributes/user-data-encoding")
+	if err != nil || encoding != "base64" {
+		return text, err
+	}
+	if text, err = decodeBase64(string(text)); err != nil {
+		return nil, fmt.Errorf("user-data: %w", err)
+	}
+	return text, nil
+}
+
+// ipv6 returns the first private and the first public address in a list.
+func (g gce) ipv6(ctx context.Context, path string) (private, public netip.Addr, err error) {
+	text, err := g.optional(ctx, path, maxValue)
+	if err != nil {
+		return private, public, err
+	}
+	for line := range strings.Lines(string(text)) {
+		address, err := parseAddress("ipv6s", line)
+		switch {
+		case err != nil:
+			return private, public, err
+		case address.IsPrivate() && !private.IsValid():
+			private = address
+		case address.IsGlobalUnicast() && !address.IsPrivate() && !public.IsValid():
+			public = address
+		}
+	}
+	return private, public, nil
+}
+
+// keys returns the keys of the instance and the project. sshKeys is the name of old: on
+// an instance, it is in place of the keys of the project.
+func (g gce) keys(ctx context.Context) ([]string, error) {
+	old, err := g.value(ctx, "instance/attributes/sshKeys")
+	if err != nil {
+		return nil, err
+	}
+	block, err := g.value(ctx, "instance/attributes/block-project-ssh-keys")
+	if err != nil {
+		return nil, err
+	}
+	own, err := g.value(ctx, "instance/attributes/ssh-keys")
+	if err != nil {
+		return nil, err
+	}
+	keys := append(parseGCEKeys(own, g.now), parseGCEKeys(old, g.now)...)
+	if old != "" || strings.EqualFold(block, "true") {
+		return keys, nil
+	}
+	for _, name := range []string{"ssh-keys", "sshKeys"} {
+		shared, err := g.value(ctx, "project/attributes/"+name)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, parseGCEKeys(shared, g.now)...)
+	}
+	return keys, nil
+}
+
+// parseGCEKeys returns the keys in lines USER:KEY. Other lines are no keys for Google's
+// agents either. A key with the comment google-ssh {"expireOn": TIME} holds until then; if
+// it is not clear until when, it does not.
+func parseGCEKeys(text string, now time.Time) []string {
+	var keys []string
+	for line := range strings.Lines(text) {
+		user, key, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if !ok || user == "" || strings.ContainsAny(user, " \t#") {
+			continue
+		}
+		if _, comment, ok := strings.Cut(key, " google-ssh "); ok && isExpired(comment, now) {
+			continue
+		}
+		keys = append(keys, strings.TrimSpace(key))
+	}
+	return keys
+}
+
+func isExpired(comment string, now time.Time) bool {
+	var parsed struct {
+		ExpireOn string `json:"expireOn"`
+	}
+	if err := json.Unmarshal([]byte(comment), &parsed); err != nil {
+		return true
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05-0700", time.RFC3339} {
+		if until, err := time.Parse(layout, parsed.ExpireOn); err == nil {
+			return now.After(until)
+		}
+	}
+	return true
+}

@@ -1,0 +1,81 @@
+package datasource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+)
+
+// readFile returns what a file has, of at most so many bytes. It may be a pipe; waiting
+// for who writes into it ends with ctx. It is ErrAbsent if there is no such file.
+func readFile(ctx context.Context, path string, most int) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, localError(err)
+	}
+	defer file.Close()
+	return read(ctx, file, path, most)
+}
+
+// readIn is readFile below a directory, for names that come from outside. A link does
+// not lead out of the directory either.
+func readIn(ctx context.Context, root *os.Root, name string, most int) ([]byte, error) {
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, localError(err)
+	}
+	defer file.Close()
+	return read(ctx, file, name, most)
+}
+
+// optionalIn is readIn that returns nothing if there is no such file.
+func optionalIn(ctx context.Context, root *os.Root, name string, most int) ([]byte, error) {
+	text, err := readIn(ctx, root, name, most)
+	if errors.Is(err, ErrAbsent) {
+		return nil, nil
+	}
+	return text, err
+}
+
+func read(ctx context.Context, file *os.File, path string, most int) ([]byte, error) {
+	// Only files that one has to wait for have deadlines.
+	stop := context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	text, err := io.ReadAll(io.LimitReader(reader{ctx, file}, int64(most)+1))
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("read %s: %w", path, context.Cause(ctx))
+	}
+	if err != nil {
+		return nil, localError(err)
+	}
+	if err := tooLarge(text, most); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return text, nil
+}
+
+// reader ends with ctx: some files of /sys take long.
+type reader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
+}
+
+// localError says that a file is not there, or cannot be read, which does not change.
+func localError(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrAbsent, err)
+	}
+	return fmt.Errorf("%w: %w", ErrInvalid, err)
+}

@@ -1,0 +1,163 @@
+package datasource
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	// requestTime bounds one request to a metadata server, downloadTime that of a
+	// file, which may be far away.
+	requestTime  = 10 * time.Second
+	downloadTime = time.Minute
+	maxRedirects = 5
+)
+
+// server is an HTTP server that is asked by paths below its root.
+type server struct {
+	root   string
+	header http.Header
+	client *http.Client
+}
+
+// newServer makes a client for the metadata server at a URL. It is asked directly, since
+// what a proxy reaches at such an address is the proxy's own platform, and does not send
+// us elsewhere.
+func newServer(root string, header ...string) server {
+	s := server{root: strings.TrimSuffix(root, "/") + "/", header: http.Header{}}
+	for i := 0; i+1 < len(header); i += 2 {
+		s.header.Set(header[i], header[i+1])
+	}
+	s.client = &http.Client{Transport: transport(nil), Timeout: requestTime, CheckRedirect: sameHost}
+	return s
+}
+
+// transport makes one for few requests. Nothing is unpacked: a small answer must not
+// become a large one.
+func transport(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
+	return &http.Transport{
+		Proxy:                  proxy,
+		DialContext:            (&net.Dialer{Timeout: requestTime}).DialContext,
+		TLSHandshakeTimeout:    requestTime,
+		ResponseHeaderTimeout:  requestTime,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true,
+		DisableKeepAlives:      true,
+	}
+}
+
+// sameHost refuses redirects to other servers.
+func sameHost(request *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return fmt.Errorf("%w: more than %d redirects", ErrInvalid, maxRedirects)
+	}
+	if from := via[0].URL; request.URL.Host != from.Host || request.URL.Scheme != from.Scheme {
+		return fmt.Errorf("%w: it redirects to another server, %s", ErrInvalid, request.URL.Host)
+	}
+	return nil
+}
+
+// get returns what is at a path, of at most so many bytes. It is fs.ErrNotExist if the
+// server says 404.
+func (s server) get(ctx context.Context, path string, most int) ([]byte, error) {
+	text, _, err := s.do(ctx, http.MethodGet, path, nil, most)
+	return text, err
+}
+
+// do makes a request. Its errors say what was asked for, without a query, which may hold
+// a secret.
+func (s server) do(ctx context.Context, method, path string, body io.Reader, most int) ([]byte, http.Header, error) {
+	name, _, _ := strings.Cut("/"+path, "?")
+	request, err := http.NewRequestWithContext(ctx, method, s.root+path, body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrInvalid, withoutURL(err))
+	}
+	request.Header = s.header.Clone()
+	request.Header.Set("User-Agent", "coreos-cloudinit")
+	// Packet's server takes no request without.
+	request.Header.Set("Accept", "*/*")
+	return roundTrip(s.client, request, name, most)
+}
+
+func roundTrip(client *http.Client, request *http.Request, name string, most int) ([]byte, http.Header, error) {
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s %s: %w", request.Method, name, withoutURL(err))
+	}
+	defer response.Body.Close()
+	if response.StatusCode/100 != 2 {
+		return nil, nil, fmt.Errorf("%s %s: %w", request.Method, name, &statusError{response.StatusCode, response.Status})
+	}
+	text, err := io.ReadAll(io.LimitReader(response.Body, int64(most)+1))
+	if err == nil {
+		err = tooLarge(text, most)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s %s: %w", request.Method, name, err)
+	}
+	return text, response.Header, nil
+}
+
+// withoutURL drops the URL that net/http puts before its errors.
+func withoutURL(err error) error {
+	var with *url.Error
+	if errors.As(err, &with) {
+		return with.Err
+	}
+	return err
+}
+
+// statusError is an answer that is an error.
+type statusError struct {
+	code   int
+	status string
+}
+
+func (e *statusError) Error() string { return "the server answers " + e.status }
+
+// Is makes it fs.ErrNotExist or ErrInvalid. What is not there may come, an unauthorized
+// request may have had a token that is too old.
+func (e *statusError) Is(target error) bool {
+	switch e.code {
+	case http.StatusNotFound:
+		return target == fs.ErrNotExist
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	}
+	return target == ErrInvalid && e.code < 500
+}
+
+// optional returns what is at a path, nothing if the server does not have it.
+func (s server) optional(ctx context.Context, path string, most int) ([]byte, error) {
+	text, err := s.get(ctx, path, most)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return text, err
+}
+
+// required is get for what every server of this sort has: one that does not is another.
+func (s server) required(ctx context.Context, path string, most int) ([]byte, error) {
+	text, err := s.get(ctx, path, most)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrAbsent, err)
+	}
+	return text, err
+}
+
+// document reads a JSON document.
+func document(text []byte, into any) error {
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%w: not the JSON document it should be: %w", ErrInvalid, err)
+	}
+	return nil
+}

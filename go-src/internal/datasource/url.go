@@ -1,0 +1,68 @@
+package datasource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+)
+
+// URL is user-data that an HTTP server has. HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the
+// environment count, except for link-local addresses. Redirects may lead to other
+// servers, though not from HTTPS to HTTP. A server that says 404 is asked again: the
+// configuration may come after the machine.
+func URL(address string) Source {
+	return source{"url " + withoutQuery(address), func(ctx context.Context) (*Data, error) {
+		text, err := download(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		return &Data{UserData: text}, nil
+	}}
+}
+
+// download gets user-data by its URL.
+func download(ctx context.Context, address string) ([]byte, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("%w: %q is not a URL such as https://config.example.com/user-data", ErrInvalid, withoutQuery(address))
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, withoutURL(err))
+	}
+	request.Header.Set("User-Agent", "coreos-cloudinit")
+	client := &http.Client{Transport: transport(proxy), Timeout: downloadTime, CheckRedirect: noDowngrade}
+	text, _, err := roundTrip(client, request, withoutQuery(address), MaxUserData)
+	return text, err
+}
+
+// withoutQuery is a URL as it may be shown: what comes after ? may be a secret, and so
+// may a password.
+func withoutQuery(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "that is malformed"
+	}
+	u.RawQuery, u.Fragment = "", ""
+	return u.Redacted()
+}
+
+func proxy(request *http.Request) (*url.URL, error) {
+	if ip, err := netip.ParseAddr(request.URL.Hostname()); err == nil && ip.IsLinkLocalUnicast() {
+		return nil, nil
+	}
+	return http.ProxyFromEnvironment(request)
+}
+
+func noDowngrade(request *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return fmt.Errorf("%w: more than %d redirects", ErrInvalid, maxRedirects)
+	}
+	if via[0].URL.Scheme == "https" && request.URL.Scheme != "https" {
+		return errors.Join(ErrInvalid, errors.New("it redirects from HTTPS to HTTP"))
+	}
+	return nil
+}
