@@ -59,14 +59,13 @@ func fetchGCE(ctx context.Context, g gce) (*Data, error) {
 // check tells Google's server from others at the same address, as Google wants it.
 func (g gce) check(ctx context.Context) error {
 	_, header, err := g.do(ctx, http.MethodGet, "computeMetadata/v1/", nil, maxValue)
-	if err == nil && header.Get("Metadata-Flavor") == "Google" {
-		return nil
+	if err != nil {
+		return absentIfMissing(err)
 	}
-	if err == nil {
+	if header.Get("Metadata-Flavor") != "Google" {
 		return fmt.Errorf("%w: the server is not Google's", ErrAbsent)
 	}
-	_, err = g.required(ctx, "computeMetadata/v1/", maxValue)
-	return err
+	return nil
 }
 
 // value returns the value of a key, empty if it is not set. Google allows values of

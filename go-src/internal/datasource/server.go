@@ -148,10 +148,14 @@ func (s server) optional(ctx context.Context, path string, most int) ([]byte, er
 // required is get for what every server of this sort has: one that does not is another.
 func (s server) required(ctx context.Context, path string, most int) ([]byte, error) {
 	text, err := s.get(ctx, path, most)
+	return text, absentIfMissing(err)
+}
+
+func absentIfMissing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %w", ErrAbsent, err)
+		return fmt.Errorf("%w: %w", ErrAbsent, err)
 	}
-	return text, err
+	return err
 }
 
 // document reads a JSON document.

@@ -1,0 +1,99 @@
+package datasource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+)
+
+// Azure is the metadata server of Azure at a URL, such as http://169.254.169.254/: the
+// user data of a machine, its keys and addresses. Custom data is another thing, that this
+// server does not have: see AzureAgent. While the server itself starts, it says that it
+// does not have the document, or no more; it is asked again then.
+// See https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service.
+func Azure(address string) Source {
+	s := newServer(address, "Metadata", "true")
+	return source{"azure-metadata at " + s.root, func(ctx context.Context) (*Data, error) {
+		text, err := s.get(ctx, "metadata/instance?api-version=2021-02-01&format=json", maxDocument)
+		var status *statusError
+		if errors.As(err, &status) && status.code == http.StatusGone {
+			// Without the status, the error is not ErrInvalid.
+			return nil, fmt.Errorf("GET /metadata/instance: %s", status.Error())
+		}
+		if err != nil {
+			return nil, err
+		}
+		data, err := parseAzure(text)
+		if err != nil {
+			return nil, fmt.Errorf("metadata/instance: %w", err)
+		}
+		return data, nil
+	}}
+}
+
+type azureAddress struct {
+	Private netip.Addr `json:"privateIpAddress"`
+	Public  netip.Addr `json:"publicIpAddress"`
+}
+
+type azureInstance struct {
+	Compute struct {
+		Name      string `json:"name"`
+		OSProfile struct {
+			ComputerName string `json:"computerName"`
+		} `json:"osProfile"`
+		PublicKeys []struct {
+			KeyData string `json:"keyData"`
+		} `json:"publicKeys"`
+		UserData string `json:"userData"`
+	} `json:"compute"`
+	Network struct {
+		Interfaces []struct {
+			IPv4 struct {
+				Addresses []azureAddress `json:"ipAddress"`
+			} `json:"ipv4"`
+			IPv6 struct {
+				Addresses []azureAddress `json:"ipAddress"`
+			} `json:"ipv6"`
+		} `json:"interface"`
+	} `json:"network"`
+}
+
+func parseAzure(text []byte) (*Data, error) {
+	var parsed azureInstance
+	if err := document(text, &parsed); err != nil {
+		return nil, err
+	}
+	data := &Data{}
+	var err error
+	if data.UserData, err = decodeBase64(parsed.Compute.UserData); err != nil {
+		return nil, fmt.Errorf("userData: %w", err)
+	}
+	m := &data.Metadata
+	if m.Hostname = parsed.Compute.OSProfile.ComputerName; m.Hostname == "" {
+		m.Hostname = parsed.Compute.Name
+	}
+	for _, key := range parsed.Compute.PublicKeys {
+		m.SSHKeys = append(m.SSHKeys, key.KeyData)
+	}
+	for _, each := range parsed.Network.Interfaces {
+		for _, a := range each.IPv4.Addresses {
+			setFirst(&m.PrivateIPv4, a.Private)
+			setFirst(&m.PublicIPv4, a.Public)
+		}
+		for _, a := range each.IPv6.Addresses {
+			setFirst(&m.PrivateIPv6, a.Private)
+			setFirst(&m.PublicIPv6, a.Public)
+		}
+	}
+	return data, nil
+}
+
+// setFirst sets an address that is not known yet.
+func setFirst(known *netip.Addr, address netip.Addr) {
+	if !known.IsValid() {
+		*known = address
+	}
+}

@@ -1,0 +1,105 @@
+package datasource
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+)
+
+// VendorFile is where firmware says who made the machine, ProductFile what it is.
+const (
+	VendorFile  = "/sys/class/dmi/id/sys_vendor"
+	ProductFile = "/sys/class/dmi/id/product_name"
+)
+
+// VMwareGuestinfo is what a VMware hypervisor has for a machine as guestinfo variables:
+//
+//	hostname
+//	interface.N.name, .mac, .dhcp (yes, no), .role (public, private)
+//	interface.N.ip.N.address (10.0.0.2/24), .route.N.gateway, .route.N.destination
+//	dns.server.N, dns.domain.N
+//	coreos.config.data, coreos.config.data.encoding ("", base64, gzip+base64)
+//	coreos.config.url, where user-data is if there is none in coreos.config.data
+//
+// Numbers begin with 0 and leave out none, up to 63. Properties of an OVF environment, if
+// the hypervisor has one, go before variables. Only a machine whose vendor file,
+// VendorFile except in tests, says VMware is asked.
+func VMwareGuestinfo(vendorFile string, get Guestinfo) Source {
+	return source{"VMware guestinfo", func(ctx context.Context) (*Data, error) {
+		if err := checkDMI(ctx, vendorFile, "VMware"); err != nil {
+			return nil, err
+		}
+		environment, err := get(ctx, "ovfenv")
+		if err != nil {
+			return nil, err
+		}
+		if environment == "" {
+			return fetchVMware(ctx, get)
+		}
+		properties, err := parseOVF([]byte(environment))
+		if err != nil {
+			return nil, fmt.Errorf("guestinfo.ovfenv: %w", err)
+		}
+		return fetchVMware(ctx, func(ctx context.Context, name string) (string, error) {
+			if value := properties["guestinfo."+name]; value != "" {
+				return value, nil
+			}
+			return get(ctx, name)
+		})
+	}}
+}
+
+// checkDMI returns ErrAbsent unless a file of /sys/class/dmi/id begins with what it does
+// on a platform's machines.
+func checkDMI(ctx context.Context, path, want string) error {
+	text, err := readFile(ctx, path, maxValue)
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(text, []byte(want)) {
+		return fmt.Errorf("%w: the machine is %.80q, not of %s", ErrAbsent, bytes.TrimSpace(text), want)
+	}
+	return nil
+}
+
+func fetchVMware(ctx context.Context, get Guestinfo) (*Data, error) {
+	text, err := vmwareUserData(ctx, get)
+	if err != nil {
+		return nil, err
+	}
+	v := variables{ctx: ctx, source: get}
+	m := v.metadata()
+	if v.err != nil {
+		return nil, v.err
+	}
+	return &Data{UserData: text, Metadata: m}, nil
+}
+
+func vmwareUserData(ctx context.Context, get Guestinfo) ([]byte, error) {
+	v := variables{ctx: ctx, source: get}
+	text := []byte(v.get("coreos.config.data"))
+	encoding, address := v.get("coreos.config.data.encoding"), ""
+	if len(text) == 0 {
+		address = v.get("coreos.config.url")
+	}
+	if v.err != nil {
+		return nil, v.err
+	}
+	if address != "" {
+		var err error
+		if text, err = download(ctx, address); err != nil {
+			return nil, fmt.Errorf("guestinfo.coreos.config.url: %w", err)
+		}
+	}
+	switch encoding {
+	case "", "gz", "gzip":
+		return text, nil
+	case "b64", "base64", "gz+b64", "gz+base64", "gzip+b64", "gzip+base64":
+		text, err := decodeBase64(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("guestinfo.coreos.config.data: %w", err)
+		}
+		return text, nil
+	}
+	return nil, fmt.Errorf("%w: guestinfo.coreos.config.data.encoding: %.80q is neither base64 nor gzip+base64", ErrInvalid, encoding)
+}

@@ -1,0 +1,123 @@
+package datasource
+
+import (
+	"context"
+	"encoding/xml"
+	"fmt"
+	"net/netip"
+	"os"
+)
+
+// AzureAgent is the directory of Azure's agent, such as /var/lib/waagent: user-data is the
+// custom data of ovf-env.xml, or else of the file CustomData; addresses are those of
+// SharedConfig.xml. Until the agent is done, which a file named provisioned says, the
+// source is asked again.
+// See https://learn.microsoft.com/azure/virtual-machines/custom-data.
+func AzureAgent(dir string) Source {
+	return source{"waagent directory " + dir, func(ctx context.Context) (*Data, error) {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			// Not ErrAbsent: the agent makes the directory.
+			return nil, fmt.Errorf("the agent has not begun: %w", err)
+		}
+		defer root.Close()
+		if _, err := root.Stat("provisioned"); err != nil {
+			return nil, fmt.Errorf("the agent is not done: %w", err)
+		}
+		return fetchAgent(ctx, root, dir)
+	}}
+}
+
+func fetchAgent(ctx context.Context, root *os.Root, dir string) (*Data, error) {
+	data := &Data{Root: dir}
+	text, err := optionalIn(ctx, root, "ovf-env.xml", maxDocument)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) != 0 {
+		if err := parseAzureOVF(text, data); err != nil {
+			return nil, fmt.Errorf("ovf-env.xml: %w", err)
+		}
+	}
+	if len(data.UserData) == 0 {
+		// The agent has decoded it already.
+		if data.UserData, err = optionalIn(ctx, root, "CustomData", MaxUserData); err != nil {
+			return nil, err
+		}
+	}
+	text, err = optionalIn(ctx, root, "SharedConfig.xml", maxDocument)
+	if err != nil || len(text) == 0 {
+		return data, err
+	}
+	m := &data.Metadata
+	if m.PrivateIPv4, m.PublicIPv4, err = parseSharedConfig(text); err != nil {
+		return nil, fmt.Errorf("SharedConfig.xml: %w", err)
+	}
+	return data, nil
+}
+
+// parseAzureOVF reads the document that Azure gives a machine on a virtual DVD.
+func parseAzureOVF(text []byte, data *Data) error {
+	var parsed struct {
+		Linux struct {
+			HostName   string
+			CustomData string
+			PublicKeys []struct {
+				Value string
+			} `xml:"SSH>PublicKeys>PublicKey"`
+		} `xml:"ProvisioningSection>LinuxProvisioningConfigurationSet"`
+	}
+	if err := xmlDocument(text, &parsed); err != nil {
+		return err
+	}
+	var err error
+	if data.UserData, err = decodeBase64(parsed.Linux.CustomData); err != nil {
+		return fmt.Errorf("CustomData: %w", err)
+	}
+	data.Metadata.Hostname = parsed.Linux.HostName
+	for _, key := range parsed.Linux.PublicKeys {
+		data.Metadata.SSHKeys = append(data.Metadata.SSHKeys, key.Value)
+	}
+	return nil
+}
+
+// parseSharedConfig returns the addresses of this machine, one among the instances.
+func parseSharedConfig(text []byte) (private, public netip.Addr, err error) {
+	var parsed struct {
+		Incarnation struct {
+			Instance string `xml:"instance,attr"`
+		}
+		Instances []struct {
+			ID        string `xml:"id,attr"`
+			Address   string `xml:"address,attr"`
+			Endpoints []struct {
+				Public string `xml:"loadBalancedPublicAddress,attr"`
+			} `xml:"InputEndpoints>Endpoint"`
+		} `xml:"Instances>Instance"`
+	}
+	if err := xmlDocument(text, &parsed); err != nil {
+		return private, public, err
+	}
+	for _, instance := range parsed.Instances {
+		if instance.ID != parsed.Incarnation.Instance {
+			continue
+		}
+		for _, endpoint := range instance.Endpoints {
+			if address, err := netip.ParseAddrPort(endpoint.Public); err == nil {
+				setFirst(&public, address.Addr())
+			}
+		}
+		private, err = parseAddress("address", instance.Address)
+		return private, public, err
+	}
+	return private, public, nil
+}
+
+// xmlDocument reads an XML document. Go's decoder knows no entities but XML's own five, so
+// a document cannot grow by being read.
+func xmlDocument(text []byte, into any) error {
+	if err := xml.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%w: not the XML document it should be: %w", ErrInvalid, err)
+	}
+	return nil
+}
