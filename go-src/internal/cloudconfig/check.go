@@ -91,3 +91,6 @@ func isPasswd(s string) string {
 	}
 	return ""
 }
+
+// ValidHostname tells whether a name can be a machine's.
+func ValidHostname(s string) bool { return s != "" && isHostname(s) == "" }

@@ -121,6 +121,9 @@ func (a *Applier) user(ctx context.Context, u cloudconfig.User) error {
 // useradd returns the arguments that make an account.
 func useradd(u cloudconfig.User) []string {
 	var args []string
+	if u.Shell == "" {
+		u.Shell = "/bin/bash"
+	}
 	for _, of := range []struct{ flag, value string }{
 		{"--comment", u.GECOS}, {"--home-dir", u.Homedir}, {"--gid", u.PrimaryGroup}, {"--shell", u.Shell}, {"--groups", strings.Join(u.Groups, ",")},
 	} {

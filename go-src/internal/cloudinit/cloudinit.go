@@ -11,7 +11,11 @@ import (
 	"slices"
 	"strings"
 
+	systemd "github.com/coreos/go-systemd/v22/dbus"
+	"golang.org/x/sys/unix"
+
 	"coreos/internal/cloudconfig"
+	"coreos/internal/datasource"
 )
 
 // coreUser is who has the keys that belong to nobody in particular.
@@ -166,3 +170,27 @@ func (a *Applier) update(settings cloudconfig.Settings) error {
 
 // updateReaders are the daemons that read update.conf when they start.
 var updateReaders = []cloudconfig.Unit{{Name: "update-engine.service", Command: "try-restart"}, {Name: "locksmithd.service", Command: "try-restart"}}
+
+// NewApplier returns what applies configs to the running system, and what ends it.
+func NewApplier(ctx context.Context, keyName string) (*Applier, func(), error) {
+	if filepath.Base(keyName) != keyName || keyName == "." || keyName == ".." {
+		return nil, nil, fmt.Errorf("%q cannot be the name of a file of keys", keyName)
+	}
+	conn, err := systemd.NewSystemdConnectionContext(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("systemd: %w", err)
+	}
+	return &Applier{
+		Root: "/", Units: Systemd{conn}, Accounts: Shadow{}, Fetch: fetchKeys, KeyName: keyName,
+		SetHostname: func(name string) error { return unix.Sethostname([]byte(name)) },
+	}, conn.Close, nil
+}
+
+// fetchKeys returns what is at a URL.
+func fetchKeys(ctx context.Context, url string) ([]byte, error) {
+	data, err := datasource.URL(url).Fetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return data.UserData, nil
+}

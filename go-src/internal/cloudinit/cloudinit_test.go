@@ -148,7 +148,7 @@ func TestApply(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"hostname node-1.example.com", "useradd --groups docker --create-home -- ada", "chpasswd --encrypted ada:$6$x", "fetch https://keys",
+		"hostname node-1.example.com", "useradd --shell /bin/bash --groups docker --create-home -- ada", "chpasswd --encrypted ada:$6$x", "fetch https://keys",
 		"usermod --append --groups docker -- core", "reload", "enable web.service", "restart systemd-networkd.service",
 		"try-restart update-engine.service", "try-restart locksmithd.service", "start web.service",
 	}

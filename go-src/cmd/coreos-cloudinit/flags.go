@@ -1,0 +1,119 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"coreos/internal/datasource"
+)
+
+// flags are upstream's of v1.14.0, and some for sources that it had not.
+type flags struct {
+	file, configDrive, waagent, ec2, gce, digitalOcean, packet, openStack, azure, url, ovfEnv string
+
+	metadataService, cloudSigma, procCmdline, vmware, qemu, smbios bool
+
+	oem, workspace, sshKeyName string
+
+	validate, ignoreFailure bool
+}
+
+func (f *flags) register(set *pflag.FlagSet) {
+	set.StringVar(&f.file, "from-file", "", "the user-data is in `FILE`")
+	set.StringVar(&f.configDrive, "from-configdrive", "", "a config drive is mounted at `DIR`")
+	set.StringVar(&f.waagent, "from-waagent", "", "Azure's agent left its data in `DIR`")
+	set.StringVar(&f.ec2, "from-ec2-metadata", "", "ask the metadata service of EC2 at `URL`")
+	set.BoolVar(&f.metadataService, "from-metadata-service", false, "the same at its usual address")
+	set.StringVar(&f.openStack, "from-openstack-metadata", "", "ask the metadata service of OpenStack at `URL`")
+	set.StringVar(&f.gce, "from-gce-metadata", "", "ask the metadata service of Google Compute Engine at `URL`")
+	set.StringVar(&f.azure, "from-azure-metadata", "", "ask the metadata service of Azure at `URL`")
+	set.StringVar(&f.digitalOcean, "from-digitalocean-metadata", "", "ask the metadata service of DigitalOcean at `URL`")
+	set.StringVar(&f.packet, "from-packet-metadata", "", "ask the metadata service of Packet at `URL`")
+	set.BoolVar(&f.cloudSigma, "from-cloudsigma-metadata", false, "ask CloudSigma's server context")
+	set.StringVar(&f.url, "from-url", "", "the user-data is at `URL`")
+	set.BoolVar(&f.procCmdline, "from-proc-cmdline", false, "the user-data is at cloud-config-url=URL of the kernel command line")
+	set.BoolVar(&f.vmware, "from-vmware-guestinfo", false, "ask VMware's hypervisor")
+	set.StringVar(&f.ovfEnv, "from-vmware-ovf-env", "", "the OVF environment is in `FILE`")
+	set.BoolVar(&f.qemu, "from-qemu", false, "QEMU was given opt/com.coreos/cloud-config")
+	set.BoolVar(&f.smbios, "from-smbios", false, "an OEM string of the firmware is com.coreos.cloud-config=BASE64")
+	set.StringVar(&f.oem, "oem", "", "look where the platform `NAME` has it: "+strings.Join(slices.Sorted(maps.Keys(platforms)), ", "))
+	set.StringVar(&f.workspace, "workspace", "/var/lib/coreos-cloudinit", "`DIR` for scripts")
+	set.StringVar(&f.sshKeyName, "ssh-key-name", "coreos-cloudinit", "`NAME` of the file in .ssh/authorized_keys.d that keys go to")
+	set.BoolVar(&f.validate, "validate", false, "tell what is wrong in the user-data, and apply nothing")
+	set.BoolVar(&f.ignoreFailure, "ignore-failure", false, "exit with 0 though the user-data has errors")
+}
+
+const linkLocal = "http://169.254.169.254/"
+
+// platforms are the flags that -oem stands for.
+var platforms = map[string]map[string]string{
+	"azure":             {"from-waagent": "/var/lib/waagent", "from-azure-metadata": linkLocal},
+	"cloudsigma":        {"from-cloudsigma-metadata": "true"},
+	"digitalocean":      {"from-digitalocean-metadata": linkLocal},
+	"ec2-compat":        {"from-ec2-metadata": linkLocal, "from-configdrive": "/media/configdrive"},
+	"gce":               {"from-gce-metadata": "http://metadata.google.internal/"},
+	"openstack":         {"from-openstack-metadata": linkLocal, "from-configdrive": "/media/configdrive"},
+	"packet":            {"from-packet-metadata": "https://metadata.packet.net/"},
+	"qemu":              {"from-qemu": "true", "from-smbios": "true", "from-proc-cmdline": "true"},
+	"rackspace-onmetal": {"from-configdrive": "/media/configdrive"},
+	"vmware":            {"from-vmware-guestinfo": "true"},
+}
+
+// sources returns where to look, in the order in which what is found counts.
+func (f *flags) sources(set *pflag.FlagSet) ([]datasource.Source, error) {
+	if f.oem != "" {
+		stands, ok := platforms[f.oem]
+		if !ok {
+			return nil, fmt.Errorf("%w: there is no OEM %q, but %s", errUsage, f.oem, strings.Join(slices.Sorted(maps.Keys(platforms)), ", "))
+		}
+		for flag, value := range stands {
+			if !set.Changed(flag) {
+				if err := set.Set(flag, value); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	if f.metadataService && f.ec2 == "" {
+		f.ec2 = linkLocal
+	}
+	cmdline, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return nil, err
+	}
+	var all []datasource.Source
+	for _, of := range []struct {
+		wanted bool
+		source datasource.Source
+	}{
+		{f.file != "", datasource.File(f.file)},
+		{f.url != "", datasource.URL(f.url)},
+		{f.configDrive != "", datasource.ConfigDrive(f.configDrive)},
+		{f.smbios, datasource.SMBIOS(datasource.SMBIOSDir)},
+		{f.qemu, datasource.QEMU(datasource.FirmwareDir)},
+		{f.ec2 != "", datasource.EC2(f.ec2)},
+		{f.openStack != "", datasource.OpenStack(f.openStack)},
+		{f.gce != "", datasource.GCE(f.gce)},
+		{f.cloudSigma, datasource.CloudSigma(datasource.ProductFile, datasource.CloudSigmaPort)},
+		{f.digitalOcean != "", datasource.DigitalOcean(f.digitalOcean)},
+		{f.waagent != "", datasource.AzureAgent(f.waagent)},
+		{f.azure != "", datasource.Azure(f.azure)},
+		{f.packet != "", datasource.Packet(f.packet)},
+		{f.procCmdline, datasource.CommandLine(string(cmdline))},
+		{f.vmware, datasource.VMwareGuestinfo(datasource.VendorFile, datasource.GuestinfoCommand("vmware-rpctool"))},
+		{f.ovfEnv != "", datasource.VMwareOVF(f.ovfEnv)},
+	} {
+		if of.wanted {
+			all = append(all, of.source)
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%w: name at least one source, such as -from-file FILE or -oem NAME", errUsage)
+	}
+	return all, nil
+}
