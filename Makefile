@@ -67,7 +67,7 @@ image: host-tools
 	@$(submake) all
 
 run: image
-	@$(O)/images/coreos_production_qemu.sh
+	@$(O)/images/coreos_production_qemu.sh $(if $(CONFIG),-i '$(abspath $(CONFIG))')
 
 # Each step of the tests says how long it took.
 phase = @start=$$(date +%s); $(submake) $(1) || exit 1; \
@@ -126,7 +126,8 @@ help:
 	@echo
 	@echo 'Targets:'
 	@echo '  all (default)  build the images into output/images'
-	@echo '  run            build (the dev flavour, if none was chosen) and boot it in QEMU'
+	@echo '  run            build (the dev flavour, if none was chosen) and boot it in QEMU;'
+	@echo '                 CONFIG=file hands a configuration to the machine'
 	@echo '  test           lint, unit tests, and the smoke tests on a fresh image'
 	@echo '  smoke          boot machines in QEMU; RUN=name runs one test, IMAGE=file tests another'
 	@echo '                 image, NEWER=dir updates it to the images there'

@@ -2,20 +2,21 @@
 # Boots the image beside this script in QEMU: console here, SSH on a port of the
 # host's loopback.
 #
-#   coreos_production_qemu.sh [-p PORT] [-a KEYS] [-m MIB] [-c CPUS] [-u] [-f] [-- QEMU ARGUMENT...]
+#   coreos_production_qemu.sh [-p PORT] [-a KEYS] [-m MIB] [-c CPUS] [-u] [-f] [-i CONFIG] [-- QEMU ARGUMENT...]
 #
 #   -p PORT  port for SSH (2222, or the next free one)
 #   -a KEYS  file of public keys that may log in as root (~/.ssh/*.pub, or a new key)
 #   -m MIB   memory (2048)         -c CPUS  processors (2)
 #   -u       UEFI instead of BIOS
 #   -f       start from a fresh disk: forget what earlier runs left on theirs
+#   -i FILE  configuration for the machine: a cloud-config, a script or an Ignition config
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
 image=$here/coreos_production_qemu_image.img
 disk=$here/coreos_production_qemu_run.qcow2
-port='' keys='' memory=2048 cpus=2 firmware=() fresh=
-while getopts p:a:m:c:ufh option; do
+port='' keys='' memory=2048 cpus=2 firmware=() fresh='' config=()
+while getopts p:a:m:c:i:ufh option; do
 	case $option in
 	p) port=$OPTARG ;;
 	a) keys=$OPTARG ;;
@@ -23,6 +24,14 @@ while getopts p:a:m:c:ufh option; do
 	c) cpus=$OPTARG ;;
 	u) firmware=(-drive "if=pflash,format=raw,readonly=on,file=${OVMF_CODE:-/usr/share/OVMF/OVMF_CODE.fd}") ;;
 	f) fresh=1 ;;
+	i)
+		case $(head -n 1 "$OPTARG") in
+		'#cloud-config'* | '#!'*) name=cloud-config ;;
+		'{'*) name=config ;;
+		*) echo "error: $OPTARG begins neither with #cloud-config nor with #!, and is no Ignition config" >&2; exit 1 ;;
+		esac
+		config=(-fw_cfg "name=opt/com.coreos/$name,file=${OPTARG//,/,,}")
+		;;
 	*) sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "$0"; exit 2 ;;
 	esac
 done
@@ -69,4 +78,4 @@ exec qemu-system-x86_64 -name coreos -machine q35 "${accelerator[@]}" -smp "$cpu
 	-drive "file=$disk,if=virtio,format=qcow2" \
 	-nic "user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:$port-:22" \
 	-smbios "type=11,value=io.systemd.credential.binary:ssh.authorized_keys.root=$(base64 -w0 <"$keys")" \
-	-smbios "type=11,value=coreos.cmdline=coreos.autologin" "$@"
+	-smbios "type=11,value=coreos.cmdline=coreos.autologin" "${config[@]}" "$@"

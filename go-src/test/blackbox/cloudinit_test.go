@@ -1,9 +1,12 @@
 package blackbox
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"coreos/test/machine"
 	"coreos/test/suite"
 )
 
@@ -13,6 +16,29 @@ func init() {
 		Does: "each key of a cloud-config does what it says, twice as once; a wrong key is named, the rest is done",
 		Run:  cloudConfig,
 	})
+	suite.Register(suite.Test{
+		Name: "cloud-config-boot", Machines: 1, Limit: 4 * time.Minute,
+		Does: "a config that QEMU hands over is applied at the first boot, what is wrong in it is on the console",
+		Run:  cloudConfigBoot,
+	})
+}
+
+// cloudConfigBoot hands a config to a machine that boots for the first time.
+func cloudConfigBoot(t *suite.T) {
+	path := filepath.Join(t.Dir, "config.yml")
+	text := "#cloud-config\nhostname: handed-over\nusers: [{nam: x}]\ncoreos: {units: [{name: docker.service, command: start}]}\n"
+	t.Must(os.WriteFile(path, []byte(text), 0o644))
+	start := time.Now()
+	m := t.Start(machine.Config{Name: "configured", Disk: proven(t), Args: []string{"-fw_cfg", "name=opt/com.coreos/cloud-config,file=" + path}})
+	t.Shows(m, `QEMU firmware configuration: line 3, column 10: error: users\[0\].nam: no such key`)
+	t.Shows(m, `Failed to start user-cloudinit`)
+	t.Must(m.WaitSSH(t.Context))
+	t.Equal("hostname", t.Run(m, "cat /etc/hostname"), "handed-over")
+	t.Equal("docker", t.Run(m, "systemctl is-active docker.service"), "active")
+	t.Logf("configured %.1f s after power-on", time.Since(start).Seconds())
+	if status := t.Run(m, "systemctl status --no-pager user-cloudinit || true"); !strings.Contains(status, "users[0].nam: no such key") {
+		t.Errorf("the status does not say what is wrong:\n%s", status)
+	}
 }
 
 // cloudConfigText is what machines in the field have, at some length.
