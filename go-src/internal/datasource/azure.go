@@ -90,10 +90,3 @@ func parseAzure(text []byte) (*Data, error) {
 	}
 	return data, nil
 }
-
-// setFirst sets an address that is not known yet.
-func setFirst(known *netip.Addr, address netip.Addr) {
-	if !known.IsValid() {
-		*known = address
-	}
-}

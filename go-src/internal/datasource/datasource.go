@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -65,41 +64,6 @@ type Metadata struct {
 	// The machine's addresses; the zero address if unknown.
 	PrivateIPv4, PublicIPv4, PrivateIPv6, PublicIPv6 netip.Addr
 	Network                                          Network
-}
-
-// Network is how the platform wants the network set up. It has one of three forms, of
-// which those that the platform did not use are empty.
-type Network struct {
-	// Debian is the text of an interfaces(5) file, from a config drive.
-	Debian []byte
-	// OpenStack is the text of an OpenStack network_data.json.
-	OpenStack []byte
-	// Interfaces are to be set up with these name servers and search domains.
-	Interfaces  []Interface
-	Nameservers []netip.Addr
-	Domains     []string
-}
-
-// Interface is a network interface. One that exists is known by its MAC address if it
-// has one, else by its name.
-type Interface struct {
-	Name string
-	MAC  net.HardwareAddr
-	DHCP bool
-	// Addresses have the length of their network.
-	Addresses []netip.Prefix
-	Routes    []Route
-	// Bond is the name of the bond that the interface is a part of.
-	Bond string
-	// BondMode makes the interface a bond, that is created. It is one of the modes
-	// of the kernel: "802.3ad", "active-backup".
-	BondMode string
-}
-
-// Route is a way to a network.
-type Route struct {
-	Destination netip.Prefix
-	Gateway     netip.Addr
 }
 
 // source is what every constructor returns. What is the same for all sources happens in

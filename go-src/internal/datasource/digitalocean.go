@@ -3,7 +3,6 @@ package datasource
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 )
 
@@ -112,41 +111,4 @@ func (i *doInterface) parse(public bool) (set Interface, err error) {
 		}
 	}
 	return set, nil
-}
-
-// defaultRoute is the way to everywhere by IPv4 or IPv6.
-func defaultRoute(gateway netip.Addr) Route {
-	everywhere := netip.IPv6Unspecified()
-	if gateway.Is4() {
-		everywhere = netip.IPv4Unspecified()
-	}
-	return Route{netip.PrefixFrom(everywhere, 0), gateway}
-}
-
-func parseMAC(text string) (net.HardwareAddr, error) {
-	if text == "" {
-		return nil, nil
-	}
-	mac, err := net.ParseMAC(text)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %.80q is not a MAC address", ErrInvalid, text)
-	}
-	return mac, nil
-}
-
-func sizedPrefix(address netip.Addr, bits int) (netip.Prefix, error) {
-	prefix := netip.PrefixFrom(address, bits)
-	if !prefix.IsValid() {
-		return prefix, fmt.Errorf("%w: %v with a network of %d bits", ErrInvalid, address, bits)
-	}
-	return prefix, nil
-}
-
-// maskedPrefix has a mask such as 255.255.255.0 in place of a length.
-func maskedPrefix(address, mask netip.Addr) (netip.Prefix, error) {
-	ones, size := net.IPMask(mask.AsSlice()).Size()
-	if size == 0 {
-		return netip.Prefix{}, fmt.Errorf("%w: %v is not a network mask", ErrInvalid, mask)
-	}
-	return sizedPrefix(address, ones)
 }

@@ -67,7 +67,10 @@ func withToken(ctx context.Context, s server) (server, error) {
 	default:
 		return s, err
 	}
-	s.header = http.Header{"X-Aws-Ec2-Metadata-Token": {strings.TrimSpace(string(token))}}
+	if strings.ContainsFunc(string(token), func(r rune) bool { return r <= ' ' || r > '~' }) || len(token) == 0 {
+		return s, fmt.Errorf("%w: the token is none", ErrInvalid)
+	}
+	s.header = http.Header{"X-Aws-Ec2-Metadata-Token": {string(token)}}
 	return s, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // OpenStack is OpenStack's metadata service at a URL, such as http://169.254.169.254/:
@@ -54,18 +53,6 @@ func (s server) address(ctx context.Context, path string) (netip.Addr, error) {
 		return netip.Addr{}, err
 	}
 	return parseAddress(path, string(text))
-}
-
-func parseAddress(what, text string) (netip.Addr, error) {
-	text = strings.TrimSpace(text)
-	if text == "" {
-		return netip.Addr{}, nil
-	}
-	address, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("%w: %s: %.80q is not an IP address", ErrInvalid, what, text)
-	}
-	return address, nil
 }
 
 // openstackMeta is what a meta_data.json says.

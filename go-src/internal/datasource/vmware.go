@@ -1,15 +1,8 @@
 package datasource
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-)
-
-// VendorFile is where firmware says who made the machine, ProductFile what it is.
-const (
-	VendorFile  = "/sys/class/dmi/id/sys_vendor"
-	ProductFile = "/sys/class/dmi/id/product_name"
 )
 
 // VMwareGuestinfo is what a VMware hypervisor has for a machine as guestinfo variables:
@@ -47,19 +40,6 @@ func VMwareGuestinfo(vendorFile string, get Guestinfo) Source {
 			return get(ctx, name)
 		})
 	}}
-}
-
-// checkDMI returns ErrAbsent unless a file of /sys/class/dmi/id begins with what it does
-// on a platform's machines.
-func checkDMI(ctx context.Context, path, want string) error {
-	text, err := readFile(ctx, path, maxValue)
-	if err != nil {
-		return err
-	}
-	if !bytes.HasPrefix(text, []byte(want)) {
-		return fmt.Errorf("%w: the machine is %.80q, not of %s", ErrAbsent, bytes.TrimSpace(text), want)
-	}
-	return nil
 }
 
 func fetchVMware(ctx context.Context, get Guestinfo) (*Data, error) {
