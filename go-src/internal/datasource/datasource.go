@@ -49,8 +49,8 @@ type Data struct {
 	// packed by gzip; here it is unpacked.
 	UserData []byte
 	Metadata Metadata
-	// Root is the directory that files named by the metadata of a config drive lie
-	// in; empty for other sources.
+	// Root is the directory that files named by the metadata lie in, of a config
+	// drive or of Azure's agent; empty for other sources.
 	Root string
 }
 

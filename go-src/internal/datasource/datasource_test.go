@@ -26,6 +26,10 @@ func serve(t *testing.T, handler http.HandlerFunc) string {
 	return server.URL + "/"
 }
 
+// nobody is a URL that connections are refused at: the port is one of those that nothing
+// is given by itself, and belongs to a protocol of long ago.
+const nobody = "http://127.0.0.1:9/"
+
 // answers answers by path, and 404 to all others. The query does not count.
 type answers map[string]string
 

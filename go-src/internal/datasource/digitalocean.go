@@ -98,7 +98,7 @@ func (i *doInterface) parse(public bool) (set Interface, err error) {
 		return set, err
 	}
 	for _, address := range []*doAddress{i.IPv4, i.Anchor, i.IPv6} {
-		if address == nil {
+		if address == nil || !address.Address.IsValid() {
 			continue
 		}
 		prefix, err := address.prefix()

@@ -108,7 +108,8 @@ func ec2Keys(ctx context.Context, s server, path string) ([]string, error) {
 	}
 	var keys []string
 	for _, number := range numbers {
-		key, err := s.get(ctx, path+number+"/openssh-key", maxValue)
+		// Keys may be there in other formats only.
+		key, err := s.optional(ctx, path+number+"/openssh-key", maxValue)
 		if err != nil {
 			return nil, err
 		}

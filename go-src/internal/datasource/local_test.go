@@ -55,7 +55,7 @@ func TestCommandLine(t *testing.T) {
 	}{
 		"one":        {"quiet cloud-config-url=" + url + "config root=/dev/sda\n", nil},
 		"with _":     {"cloud_config_url=" + url + "config", nil},
-		"the last":   {"cloud-config-url=http://127.0.0.1:9/ cloud-config-url=" + url + "config", nil},
+		"the last":   {"cloud-config-url=" + nobody + " cloud-config-url=" + url + "config", nil},
 		"then empty": {"cloud-config-url=" + url + "config cloud-config-url= cloud-config-url", nil},
 		"none":       {"quiet", ErrAbsent},
 		"empty":      {"", ErrAbsent},

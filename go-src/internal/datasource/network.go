@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// Network is how the platform wants the network set up. It has one of three forms, of
-// which those that the platform did not use are empty.
+// Network is how the platform wants the network set up, in the forms that the platform
+// has it in; most have none.
 type Network struct {
 	// Debian is the text of an interfaces(5) file, from a config drive.
 	Debian []byte
 	// OpenStack is the text of an OpenStack network_data.json.
 	OpenStack []byte
-	// Interfaces are to be set up with these name servers and search domains.
+	// Interfaces are to be set up with these name servers and search domains. They
+	// are from DigitalOcean, Packet and VMware.
 	Interfaces  []Interface
 	Nameservers []netip.Addr
 	Domains     []string

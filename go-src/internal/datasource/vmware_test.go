@@ -35,7 +35,7 @@ func TestVMwareUserData(t *testing.T) {
 		"gz+b64":           {map[string]string{data: packed, encoding: "gz+b64"}, config, nil},
 		"by URL":           {map[string]string{address: url + "config"}, config, nil},
 		"by URL in base64": {map[string]string{address: url + "base64", encoding: "base64"}, config, nil},
-		"data, not URL":    {map[string]string{data: config, address: "http://127.0.0.1:9/"}, config, nil},
+		"data, not URL":    {map[string]string{data: config, address: nobody}, config, nil},
 		"none":             {nil, "", nil},
 		"Ignition's":       {map[string]string{"ignition.config.data": "{}"}, "", nil},
 		"bad encoding":     {map[string]string{data: config, encoding: "rot13"}, "", ErrInvalid},
@@ -58,7 +58,7 @@ func TestVMwareUserData(t *testing.T) {
 			}
 		})
 	}
-	checkTransient(t, VMwareGuestinfo(vendor(t, "VMware, Inc.\n"), hypervisor(map[string]string{address: "http://127.0.0.1:9/"})))
+	checkTransient(t, VMwareGuestinfo(vendor(t, "VMware, Inc.\n"), hypervisor(map[string]string{address: nobody})))
 	check(t, VMwareGuestinfo(vendor(t, "QEMU\n"), hypervisor(map[string]string{data: config})), nil, ErrAbsent)
 	check(t, VMwareGuestinfo("/nowhere/sys_vendor", hypervisor(map[string]string{data: config})), nil, ErrAbsent)
 }
