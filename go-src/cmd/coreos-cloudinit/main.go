@@ -15,6 +15,7 @@ import (
 
 	"coreos/internal/cloudinit"
 	"coreos/internal/datasource"
+	"coreos/internal/singledash"
 )
 
 // errUsage says that the command was not called as it can be.
@@ -41,7 +42,7 @@ func main() {
 	f.register(command.Flags())
 	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errors.Join(errUsage, err) })
 	command.RunE = func(command *cobra.Command, _ []string) error { return run(command, &f) }
-	command.SetArgs(twoDashes(os.Args[1:]))
+	command.SetArgs(singledash.Args(os.Args[1:]))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := command.ExecuteContext(ctx)
@@ -57,18 +58,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "coreos-cloudinit:", err)
 		os.Exit(1)
 	}
-}
-
-// twoDashes takes -oem for --oem.
-func twoDashes(args []string) []string {
-	long := make([]string, len(args))
-	for i, arg := range args {
-		if len(arg) > 2 && strings.HasPrefix(arg, "-") && arg[1] != '-' {
-			arg = "-" + arg
-		}
-		long[i] = arg
-	}
-	return long
 }
 
 func run(command *cobra.Command, f *flags) error {

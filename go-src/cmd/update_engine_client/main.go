@@ -7,12 +7,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
+	"coreos/internal/singledash"
 	"coreos/internal/updatebus"
 )
 
@@ -46,25 +46,13 @@ func main() {
 	actions.StringVar(&f.apply, "apply", "", "install the bundle in `FILE`")
 	_ = command.MarkFlagFilename("apply", "bundle")
 	command.MarkFlagsMutuallyExclusive("status", "check_for_update", "update", "watch_for_updates", "reset_status", "needs_reboot", "apply")
-	command.SetArgs(twoDashes(os.Args[1:]))
+	command.SetArgs(singledash.Args(os.Args[1:]))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := command.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "update_engine_client:", err)
 		os.Exit(1)
 	}
-}
-
-// twoDashes takes -status for --status.
-func twoDashes(args []string) []string {
-	long := make([]string, len(args))
-	for i, arg := range args {
-		if len(arg) > 2 && strings.HasPrefix(arg, "-") && arg[1] != '-' {
-			arg = "-" + arg
-		}
-		long[i] = arg
-	}
-	return long
 }
 
 func run(ctx context.Context, f flags) error {
