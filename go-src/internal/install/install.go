@@ -137,7 +137,7 @@ func (j *Job) replaced() *verity.Tree {
 	if err != nil || root.TreeOffset()+root.TreeSize() > j.To.Usr.Size() {
 		return nil
 	}
-	tree, err := root.ReadTree(io.NewSectionReader(j.To.Usr, root.TreeOffset(), root.TreeSize()))
+	tree, err := root.ReadTreeBehind(j.To.Usr)
 	if err != nil {
 		return nil
 	}
@@ -158,7 +158,7 @@ func (j *Job) spoil() error {
 
 // compare plans both contents. before is the tree of the /usr that is replaced, if known.
 func (j *Job) compare(ctx context.Context, usr, boot *content, before *verity.Tree) error {
-	tree, err := j.UsrRoot.ReadTree(io.NewSectionReader(j.Own.Usr, j.UsrRoot.TreeOffset(), j.UsrRoot.TreeSize()))
+	tree, err := j.UsrRoot.ReadTreeBehind(j.Own.Usr)
 	if err != nil {
 		// The machine runs from it, so this is a disk about to fail. All the
 		// more reason to get the update.

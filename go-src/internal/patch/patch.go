@@ -50,8 +50,6 @@ type Version struct {
 	Data io.ReaderAt
 }
 
-func (v Version) source() delta.Source { return delta.Source{Leaves: v.Tree, Blocks: v.Blocks} }
-
 // Segment is a part of a patch, which lies in the file from Offset on.
 type Segment struct {
 	Offset, Length int64
@@ -61,9 +59,14 @@ type Segment struct {
 	dictionary uint64
 }
 
+// compare says of each block of newer whether older has it, and where.
+func compare(newer, older *verity.Tree) *delta.Plan {
+	source := func(t *verity.Tree) delta.Source { return delta.Source{Leaves: t, Blocks: t.Blocks} }
+	return delta.New(source(newer), delta.Source{}, source(older))
+}
+
 // segments returns what the segments between two versions make, without where they lie.
-func segments(newer, older *verity.Tree) []Segment {
-	plan := delta.New(Version{Tree: newer}.source(), delta.Source{}, Version{Tree: older}.source())
+func segments(plan *delta.Plan) []Segment {
 	var all []Segment
 	for run := range plan.Missing() {
 		for block := run.Start; block < run.End(); block++ {
@@ -81,8 +84,9 @@ func segments(newer, older *verity.Tree) []Segment {
 // have more than most bytes; nothing was written then.
 func Write(ctx context.Context, w io.Writer, newer, older Version, most int64) error {
 	index, packed, size := []byte{}, [][]byte{}, int64(0)
-	positions := alignment(newer, older)
-	for _, s := range segments(newer.Tree, older.Tree) {
+	plan := compare(newer.Tree, older.Tree)
+	positions := alignment(plan, newer.Blocks, older.Blocks)
+	for _, s := range segments(plan) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -107,13 +111,12 @@ func Write(ctx context.Context, w io.Writer, newer, older Version, most int64) e
 	return nil
 }
 
-// alignment says of each block of newer where about it is in older: blocks that did not
-// change tell how far their neighbours have moved.
-func alignment(newer, older Version) []uint64 {
-	plan := delta.New(newer.source(), delta.Source{}, older.source())
-	positions := make([]uint64, newer.Blocks)
+// alignment says of each block of the newer version where about it is in the older one:
+// blocks that did not change tell how far their neighbours have moved.
+func alignment(plan *delta.Plan, newer, older uint64) []uint64 {
+	positions := make([]uint64, newer)
 	var last, moved int64
-	for block := range newer.Blocks {
+	for block := range newer {
 		// A block far off is one that occurs everywhere, or a file that went elsewhere.
 		if place := plan.Place(block); place.Source == 0 {
 			at := int64(place.Block)
@@ -121,7 +124,7 @@ func alignment(newer, older Version) []uint64 {
 				last, moved = at, at-int64(block)
 			}
 		}
-		positions[block] = uint64(min(max(int64(block)+moved, 0), int64(older.Blocks-1)))
+		positions[block] = uint64(min(max(int64(block)+moved, 0), int64(older-1)))
 	}
 	return positions
 }
@@ -166,7 +169,7 @@ type Index struct {
 
 // NewIndex returns the index of the patch between two versions, to be filled by Read.
 func NewIndex(newer, older *verity.Tree) *Index {
-	return &Index{segments(newer, older), older.Blocks}
+	return &Index{segments(compare(newer, older)), older.Blocks}
 }
 
 // Size is how many bytes the index takes at the start of the file.

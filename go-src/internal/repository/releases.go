@@ -115,7 +115,7 @@ func checkUsr(usr *os.File, root verity.Root) error {
 	if want := root.TreeOffset() + root.TreeSize(); stat.Size() != want {
 		return fmt.Errorf("it has %d bytes, but the boot image is of one with %d", stat.Size(), want)
 	}
-	if _, err := root.ReadTree(io.NewSectionReader(usr, root.TreeOffset(), root.TreeSize())); err != nil {
+	if _, err := root.ReadTreeBehind(usr); err != nil {
 		return err
 	}
 	superblock := make([]byte, verity.BlockSize)

@@ -75,6 +75,11 @@ func (r Root) ReadTree(from io.Reader) (*Tree, error) {
 	return tree, nil
 }
 
+// ReadTreeBehind reads the tree that lies behind the data on a partition, as ReadTree does.
+func (r Root) ReadTreeBehind(partition io.ReaderAt) (*Tree, error) {
+	return r.ReadTree(io.NewSectionReader(partition, r.TreeOffset(), r.TreeSize()))
+}
+
 // checkLevel compares the blocks of a level with their hashes in the one above.
 func checkLevel(above, below []byte) error {
 	for i := 0; i*BlockSize < len(below); i++ {

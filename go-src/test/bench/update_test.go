@@ -255,7 +255,7 @@ func TestHashChild(t *testing.T) {
 	defer older.Close()
 	own, err := runningRoot(pair{}.images(of.Older).Boot)
 	must(t, err)
-	ownTree, err := own.ReadTree(io.NewSectionReader(older, own.TreeOffset(), own.TreeSize()))
+	ownTree, err := own.ReadTreeBehind(older)
 	must(t, err)
 	root, err := of.Manifest.Usr.Root()
 	must(t, err)
