@@ -20,6 +20,12 @@ export PATH := $(PATH):/usr/sbin:/sbin
 export COREOS_VERSION ?= $(shell cat $(TOP)/VERSION)
 export COREOS_GROUP ?= developer
 BOARD ?= coreos
+
+# How both bases link Ignition, a command of a module that go-src requires: its version,
+# and no labels of SELinux, which this system does not have.
+ignition := github.com/coreos/ignition/v2
+export COREOS_IGNITION_LDFLAGS := -X $(ignition)/internal/distro.selinuxRelabel=false \
+	-X $(ignition)/internal/version.Raw=$(shell sed -n 's|^.*$(ignition) v\([^ ]*\).*|\1|p' $(TOP)/go-src/go.mod)
 export SOURCE_DATE_EPOCH ?= $(shell git -C $(TOP) log -1 --format=%ct 2>/dev/null || stat --format=%Y $(TOP)/VERSION)
 export SIGNING_KEY_DIR ?= $(O)/keys
 override SIGNING_KEY_DIR := $(abspath $(SIGNING_KEY_DIR))
@@ -67,7 +73,9 @@ image: host-tools
 	@$(submake) all
 
 run: image
-	@$(O)/images/coreos_production_qemu.sh $(if $(CONFIG),-i '$(abspath $(CONFIG))')
+	$(if $(CONFIG),@$(O)/host/bin/configctl translate --files-dir '$(dir $(abspath $(CONFIG)))' \
+		--output '$(O)/images/run.config' '$(abspath $(CONFIG))')
+	@$(O)/images/coreos_production_qemu.sh $(if $(CONFIG),-i '$(O)/images/run.config')
 
 # Each step of the tests says how long it took.
 phase = @start=$$(date +%s); $(submake) $(1) || exit 1; \
@@ -127,7 +135,7 @@ help:
 	@echo 'Targets:'
 	@echo '  all (default)  build the images into output/images'
 	@echo '  run            build (the dev flavour, if none was chosen) and boot it in QEMU;'
-	@echo '                 CONFIG=file hands a configuration to the machine'
+	@echo '                 CONFIG=file hands a cloud-config, a script, an Ignition or Butane config over'
 	@echo '  test           lint, unit tests, and the smoke tests on a fresh image'
 	@echo '  smoke          boot machines in QEMU; RUN=name runs one test, IMAGE=file tests another'
 	@echo '                 image, NEWER=dir updates it to the images there'

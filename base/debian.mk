@@ -16,7 +16,7 @@ debian-setting = $(shell sed -n 's/^$(1)="\(.*\)"/\1/p' $(O)/.config)
 debian-suite = $(call debian-setting,BR2_COREOS_DEBIAN_SUITE)
 
 # Commands of go-src that are not for the machine's /usr/bin.
-debian-host-commands := bootkey releasectl sbom
+debian-host-commands := bootkey configctl releasectl sbom
 debian-initramfs-commands := bootengine
 
 .PHONY: debian-defconfig
@@ -47,6 +47,11 @@ debian-go: | debian-room
 	@for binary in $(debian-go)/new/*; do \
 		cmp -s $$binary $(debian-go)/$${binary##*/} || cp $$binary $(debian-go)/; done
 
+# It is linked to the build machine's libblkid, and has to run with the image's.
+$(debian-go)/ignition: $(TOP)/go-src/go.mod $(TOP)/Makefile | debian-room
+	@echo "ignition"
+	@cd $(TOP)/go-src && CGO_ENABLED=1 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w $(COREOS_IGNITION_LDFLAGS)' -o $@ $(ignition)/internal
+
 debian-commands := $(patsubst $(TOP)/go-src/cmd/%/,%,$(dir $(wildcard $(TOP)/go-src/cmd/*/main.go)))
 $(addprefix $(debian-go)/,$(debian-commands)): debian-go ;
 
@@ -57,12 +62,14 @@ overlay-files := $(shell find $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/*/ro
 
 $(debian-dir)/target.stamp: $(debian-base).stamp $(overlay-files) $(TOP)/post-fakeroot.sh $(TOP)/VERSION \
 		$(wildcard $(TOP)/board/*/setuid.list $(TOP)/board/*/modules-remove.list) \
-		$(addprefix $(debian-go)/,$(debian-target-commands))
+		$(debian-go)/ignition $(addprefix $(debian-go)/,$(debian-target-commands))
 	@echo "target: $(O)/target"
 	@rm -rf $(O)/target $(O)/target.new
 	@cp -a $(debian-base) $(O)/target.new
 	@for overlay in $(overlays); do rsync -a $$overlay/ $(O)/target.new/; done
-	@install -m 755 $(addprefix $(debian-go)/,$(debian-target-commands)) $(O)/target.new/usr/bin/
+	@install -m 755 $(debian-go)/ignition $(addprefix $(debian-go)/,$(debian-target-commands)) $(O)/target.new/usr/bin/
+	@chroot $(O)/target.new /usr/bin/ignition --version >/dev/null || { \
+		echo "error: ignition does not run in the image: this machine's C library is newer; build on Debian $(debian-suite)" >&2; exit 1; }
 	@BUILD_DIR=$(O)/build BR2_CONFIG=$(O)/.config $(TOP)/post-fakeroot.sh $(O)/target.new
 	@mv $(O)/target.new $(O)/target
 	@touch $@

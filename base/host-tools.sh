@@ -13,6 +13,7 @@ file file
 flock util-linux
 gcc gcc
 /usr/include/stdio.h libc6-dev
+/usr/include/blkid/blkid.h libblkid-dev
 genimage genimage
 gpg gpg
 /usr/lib/grub/i386-pc/kernel.img grub-pc-bin

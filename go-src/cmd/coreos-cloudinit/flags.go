@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -10,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"coreos/internal/datasource"
+	"coreos/internal/platform"
 )
 
 // flags are upstream's of v1.14.0, and some for sources that it had not.
@@ -20,7 +23,7 @@ type flags struct {
 
 	oem, workspace, sshKeyName string
 
-	validate, ignoreFailure bool
+	validate, kind, ignoreFailure bool
 }
 
 func (f *flags) register(set *pflag.FlagSet) {
@@ -41,10 +44,11 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.ovfEnv, "from-vmware-ovf-env", "", "the OVF environment is in `FILE`")
 	set.BoolVar(&f.qemu, "from-qemu", false, "QEMU was given opt/com.coreos/cloud-config")
 	set.BoolVar(&f.smbios, "from-smbios", false, "an OEM string of the firmware is com.coreos.cloud-config=BASE64")
-	set.StringVar(&f.oem, "oem", "", "look where the platform `NAME` has it: "+strings.Join(slices.Sorted(maps.Keys(platforms)), ", "))
+	set.StringVar(&f.oem, "oem", "", "look where the platform `NAME` has it: auto, "+strings.Join(slices.Sorted(maps.Keys(platforms)), ", "))
 	set.StringVar(&f.workspace, "workspace", "/var/lib/coreos-cloudinit", "`DIR` for scripts")
 	set.StringVar(&f.sshKeyName, "ssh-key-name", "coreos-cloudinit", "`NAME` of the file in .ssh/authorized_keys.d that keys go to")
 	set.BoolVar(&f.validate, "validate", false, "tell what is wrong in the user-data, and apply nothing")
+	set.BoolVar(&f.kind, "kind", false, "print what the user-data is, cloud-config, script, ignition, empty or unknown, and apply nothing")
 	set.BoolVar(&f.ignoreFailure, "ignore-failure", false, "exit with 0 though the user-data has errors")
 }
 
@@ -64,10 +68,36 @@ var platforms = map[string]map[string]string{
 	"vmware":            {"from-vmware-guestinfo": "true"},
 }
 
+// oemNames are the names of platforms here, where Ignition has another.
+var oemNames = map[platform.ID]string{"aws": "ec2-compat", "gcp": "gce"}
+
+// oemName is the name of the machine's platform in place of "auto".
+func oemName(name string) (string, error) {
+	if name != "auto" {
+		return name, nil
+	}
+	text, err := os.ReadFile(platform.Record)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	id := platform.ID(strings.TrimSpace(string(text)))
+	if name := oemNames[id]; name != "" {
+		return name, nil
+	}
+	if _, ok := platforms[string(id)]; !ok {
+		return "", fmt.Errorf("%w: the platform %q has no user-data that this command knows of", datasource.ErrAbsent, id)
+	}
+	return string(id), nil
+}
+
 // sources returns where to look, in the order in which what is found counts.
 func (f *flags) sources(set *pflag.FlagSet) ([]datasource.Source, error) {
 	if f.oem != "" {
-		stands, ok := platforms[f.oem]
+		name, err := oemName(f.oem)
+		if err != nil {
+			return nil, err
+		}
+		stands, ok := platforms[name]
 		if !ok {
 			return nil, fmt.Errorf("%w: there is no OEM %q, but %s", errUsage, f.oem, strings.Join(slices.Sorted(maps.Keys(platforms)), ", "))
 		}

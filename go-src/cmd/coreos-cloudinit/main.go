@@ -66,6 +66,13 @@ func run(command *cobra.Command, f *flags) error {
 		return err
 	}
 	p := &cloudinit.Provision{Sources: sources, Workspace: f.workspace, Problems: os.Stderr}
+	if f.kind {
+		kind, err := p.Kind(command.Context())
+		if err == nil {
+			fmt.Println(kind)
+		}
+		return err
+	}
 	if f.validate {
 		return p.Validate(command.Context())
 	}

@@ -19,7 +19,9 @@ import (
 
 	"coreos/internal/cmdline"
 	"coreos/internal/disk"
+	"coreos/internal/firstboot"
 	"coreos/internal/kmod"
+	"coreos/internal/platform"
 	"coreos/internal/slot"
 	"coreos/internal/verity"
 )
@@ -44,9 +46,10 @@ func (e *slotError) Unwrap() error { return e.err }
 
 // engine is the state of one boot.
 type engine struct {
-	log  *console
-	args cmdline.Args
-	disk disk.Disk
+	log       *console
+	args      cmdline.Args
+	disk      disk.Disk
+	firstBoot bool // not finished on this root file system
 }
 
 // Run boots the machine as pid 1 of the initramfs. It does not return unless the
@@ -84,8 +87,32 @@ func (e *engine) boot() error {
 	if err := e.mountAll(); err != nil {
 		return err
 	}
+	if err := switchRoot(); err != nil {
+		return err
+	}
+	if err := e.provision(string(arguments)); err != nil {
+		return err
+	}
 	e.log.Notice("slot %s on disk %s, starting systemd", e.args.Slot, e.disk.Name)
-	return switchRoot()
+	return startSystemd()
+}
+
+// provision leaves a record of the platform, and runs Ignition at the first boot.
+func (e *engine) provision(arguments string) error {
+	id := platform.Detect(arguments, platform.OEMRelease, platform.DMIDir)
+	if id != platform.Metal && id != platform.QEMU {
+		if err := os.WriteFile(platform.Record, []byte(id+"\n"), 0o644); err != nil {
+			e.log.Warning("%v", err)
+		}
+	}
+	if !e.firstBoot {
+		return nil
+	}
+	first := firstboot.FirstBoot{Cmdline: arguments, Platform: id, Log: e.log}
+	if err := first.Run(context.Background()); err != nil {
+		return err
+	}
+	return firstboot.Finish("/")
 }
 
 // findDisk loads the drivers that the devices ask for until a disk shows up that

@@ -18,6 +18,7 @@ const (
 	levelError   = 3
 	levelWarning = 4
 	levelNotice  = 5
+	levelInfo    = 6 // not on the console
 )
 
 func openConsole() *console {
@@ -25,6 +26,8 @@ func openConsole() *console {
 	if err != nil {
 		kmsg = os.Stderr
 	}
+	// Or the kernel drops all but ten messages in five seconds.
+	_ = os.WriteFile("/proc/sys/kernel/printk_devkmsg", []byte("on\n"), 0o644)
 	return &console{kmsg}
 }
 
@@ -39,3 +42,4 @@ func (c *console) print(level int, format string, args ...any) {
 func (c *console) Error(format string, args ...any)   { c.print(levelError, format, args...) }
 func (c *console) Warning(format string, args ...any) { c.print(levelWarning, format, args...) }
 func (c *console) Notice(format string, args ...any)  { c.print(levelNotice, format, args...) }
+func (c *console) Info(format string, args ...any)    { c.print(levelInfo, format, args...) }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"coreos/internal/disk"
+	"coreos/internal/firstboot"
 	"coreos/internal/slot"
 )
 
@@ -128,6 +129,9 @@ func (e *engine) mountRoot() error {
 	}
 	if err := growFilesystem(path, sysroot); err != nil {
 		e.log.Warning("grow the root file system: %v; going on with the size that it has", err)
+	}
+	if e.firstBoot, err = firstboot.Begin(sysroot); err != nil {
+		return fmt.Errorf("first boot: %w", err)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 // systemd is what runs after the initramfs.
 const systemd = "/usr/lib/systemd/systemd"
 
-// switchRoot makes sysroot the root and replaces this process by systemd.
+// switchRoot makes sysroot the root.
 func switchRoot() error {
 	for _, dir := range []string{"/dev", "/proc", "/sys", "/run"} {
 		if err := unix.Mount(dir, sysroot+dir, "", unix.MS_MOVE, ""); err != nil {
@@ -28,9 +28,11 @@ func switchRoot() error {
 	if err := unix.Chroot("."); err != nil {
 		return err
 	}
-	if err := unix.Chdir("/"); err != nil {
-		return err
-	}
+	return unix.Chdir("/")
+}
+
+// startSystemd replaces this process by systemd.
+func startSystemd() error {
 	return fmt.Errorf("start %s: %w", systemd, unix.Exec(systemd, []string{systemd}, os.Environ()))
 }
 

@@ -40,6 +40,10 @@ const (
 	Ignition    // JSON with a version of Ignition's
 )
 
+var kinds = map[Kind]string{Unknown: "unknown", Empty: "empty", CloudConfig: "cloud-config", Script: "script", Ignition: "ignition"}
+
+func (k Kind) String() string { return kinds[k] }
+
 // KindOf tells what user-data is, by its beginning.
 func KindOf(text []byte) Kind {
 	first, _, _ := bytes.Cut(text, []byte("\n"))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,10 +31,30 @@ type Applier struct {
 	Fetch func(ctx context.Context, url string) ([]byte, error)
 	// SetHostname tells the kernel.
 	SetHostname func(string) error
+	// LockFile lets one config be applied at a time, unless it is empty.
+	LockFile string
 	// KeyName is the file that keys are written to, below .ssh/authorized_keys.d.
 	KeyName string
 
 	changes []string
+}
+
+// lockFile keeps units that run at the same time, for several sources, apart.
+const lockFile = "/run/coreos/cloudinit.lock"
+
+// lock waits until no other config is applied.
+func (a *Applier) lock() (unlock func(), err error) {
+	if a.LockFile == "" {
+		return func() {}, nil
+	}
+	file, err := os.OpenFile(a.LockFile, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", a.LockFile, err), file.Close())
+	}
+	return func() { _ = file.Close() }, nil
 }
 
 // Apply does what a config says. It returns what has changed, and every error.
@@ -181,7 +202,7 @@ func NewApplier(ctx context.Context, keyName string) (*Applier, func(), error) {
 		return nil, nil, fmt.Errorf("systemd: %w", err)
 	}
 	return &Applier{
-		Root: "/", Units: Systemd{conn}, Accounts: Shadow{}, Fetch: fetchKeys, KeyName: keyName,
+		Root: "/", Units: Systemd{conn}, Accounts: Shadow{}, Fetch: fetchKeys, KeyName: keyName, LockFile: lockFile,
 		SetHostname: func(name string) error { return unix.Sethostname([]byte(name)) },
 	}, conn.Close, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"coreos/internal/cloudconfig"
 	"coreos/internal/datasource"
+	"coreos/internal/ignition"
 )
 
 // ErrUserData says that user-data has errors; what is right in it was applied.
@@ -33,8 +34,24 @@ func (p *Provision) Validate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if cloudconfig.KindOf(data.UserData) == cloudconfig.Ignition {
+		problems, err := ignition.Validate(data.UserData)
+		for _, problem := range problems {
+			fmt.Fprintf(p.Problems, "%s: %s\n", data.Source, problem)
+		}
+		return err
+	}
 	_, err = p.parse(data.Source, data.UserData)
 	return err
+}
+
+// Kind tells what the user-data is.
+func (p *Provision) Kind(ctx context.Context) (cloudconfig.Kind, error) {
+	data, err := p.fetch(ctx)
+	if err != nil {
+		return cloudconfig.Empty, err
+	}
+	return cloudconfig.KindOf(data.UserData), nil
 }
 
 // Run applies the config. Everything that can be done is, whatever else fails.
@@ -53,6 +70,11 @@ func (p *Provision) Run(ctx context.Context) error {
 		c = &cloudconfig.Config{}
 	}
 	merge(c, data.Metadata)
+	unlock, err := p.Applier.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	changes, err := p.Applier.Apply(ctx, c)
 	slog.Info("configuration applied", "changes", len(changes))
 	if cloudconfig.KindOf(text) == cloudconfig.Script {

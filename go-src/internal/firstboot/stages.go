@@ -1,0 +1,124 @@
+package firstboot
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// environment is of every program that runs here; systemd is not there to be asked.
+var environment = []string{"PATH=/usr/sbin:/usr/bin", "SYSTEMD_OFFLINE=1"}
+
+// errOtherFormat says that the platform has user-data of another format.
+var errOtherFormat = errors.New("the user-data is no config of Ignition but a cloud-config or a script: it is applied later")
+
+// command is one of a tool of the machine, which is found without a shell's help.
+func command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, "/usr/bin/"+name, args...)
+	if !exists(c.Path) {
+		c.Path = "/usr/sbin/" + name
+	}
+	c.Err = nil // of looking for it in our own PATH
+	c.Env = environment
+	c.WaitDelay = 10 * time.Second
+	return c
+}
+
+// tool runs a tool; what it says is in the error.
+func (f *FirstBoot) tool(ctx context.Context, name string, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, stageLimit)
+	defer cancel()
+	out, err := command(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w: %.400s", name, strings.Join(args, " "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// stage runs one stage of Ignition.
+func (f *FirstBoot) stage(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, stageLimit)
+	defer cancel()
+	c := exec.CommandContext(ctx, ignition, "--platform="+string(f.Platform), "--stage="+name,
+		"--root=/", "--log-to-stdout", "--config-cache="+cachedConfig, "--neednet="+needNetwork)
+	c.Env = f.environment
+	stdout, err := c.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	complaint := &head{limit: 1000}
+	c.Stderr = complaint
+	if err := c.Start(); err != nil {
+		return err
+	}
+	last := f.follow(stdout)
+	err = c.Wait()
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("stage %s: not finished after %v", name, stageLimit)
+	case last != "":
+		return fmt.Errorf("stage %s: %s", name, last)
+	}
+	// The rest is the whole config, with its secrets.
+	text, _, _ := strings.Cut(complaint.String(), "Full config:")
+	return fmt.Errorf("stage %s: %w: %s", name, err, strings.TrimSpace(text))
+}
+
+// follow passes Ignition's messages on until it ends, and returns the last that says what
+// went wrong.
+func (f *FirstBoot) follow(output io.Reader) (last string) {
+	const longest = 64 << 10
+	lines := bufio.NewScanner(output)
+	lines.Buffer(nil, longest)
+	for lines.Scan() {
+		level, text, _ := strings.Cut(lines.Text(), ": ")
+		text = strings.TrimSpace(text)
+		switch strings.TrimSpace(level) {
+		case "EMERGENCY", "ALERT", "CRITICAL", "ERROR":
+			f.Log.Error("ignition: %s", text)
+			last = strings.TrimPrefix(text, "Ignition failed: ")
+		case "WARNING":
+			f.Log.Warning("ignition: %s", text)
+		case "NOTICE":
+			f.Log.Notice("ignition: %s", text)
+		case "INFO":
+			f.Log.Info("ignition: %s", text)
+		}
+	}
+	_, _ = io.Copy(io.Discard, output) // of a line that is too long
+	return last
+}
+
+// head keeps the beginning of what is written to it.
+type head struct {
+	bytes.Buffer
+	limit int
+}
+
+func (h *head) Write(text []byte) (int, error) {
+	if room := h.limit - h.Len(); room > 0 {
+		h.Buffer.Write(text[:min(room, len(text))])
+	}
+	return len(text), nil
+}
+
+// isCloudConfig tells whether the platform has user-data that coreos-cloudinit applies.
+// It exits with 3 when there is none that it knows of.
+func (f *FirstBoot) isCloudConfig(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, stageLimit)
+	defer cancel()
+	kind, err := command(ctx, "coreos-cloudinit", "-oem=auto", "-kind").Output()
+	switch strings.TrimSpace(string(kind)) {
+	case "cloud-config", "script":
+		return err == nil
+	}
+	return false
+}

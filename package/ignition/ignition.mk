@@ -1,0 +1,15 @@
+################################################################################
+#
+# ignition
+#
+################################################################################
+
+# The command lies in a module that go-src requires
+IGNITION_GOMOD = github.com/coreos/ignition/v2
+IGNITION_BUILD_TARGETS = internal
+IGNITION_BIN_NAME = ignition
+IGNITION_GO_ENV = CGO_ENABLED=1
+IGNITION_DEPENDENCIES = util-linux
+IGNITION_LDFLAGS = $(COREOS_IGNITION_LDFLAGS)
+
+$(eval $(coreos-go-package))
