@@ -63,7 +63,8 @@ rm -rf "$root"/var/lib/dpkg "$root"/var/lib/apt "$root"/var/cache "$root"/var/lo
 	"$root"/etc/dpkg "$root"/etc/apt "$root"/etc/kernel "$root"/etc/initramfs-tools \
 	"$root"/usr/share/initramfs-tools "$root"/usr/lib/dracut "$root"/usr/lib/klibc* \
 	"$root"/usr/share/debconf "$root"/usr/share/perl* "$root"/usr/lib/*/perl* \
-	"$root"/usr/share/bug "$root"/usr/share/initramfs-tools \
+	"$root"/usr/sbin/{xfs_scrub,xfs_scrub_all,xfs_protofile} "$root"/usr/lib/systemd/system/xfs_scrub* "$root"/usr/bin/routel \
+	"$root"/usr/lib/python3* "$root"/usr/share/python3 "$root"/usr/share/bug "$root"/usr/share/initramfs-tools \
 	"${root:?}"/boot "$root"/vmlinuz* "$root"/initrd*
 
 # Debian enables units in its maintainer scripts; what runs on CoreOS is said in

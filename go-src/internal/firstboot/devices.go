@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,28 +54,78 @@ func (f *FirstBoot) startDevices(ctx context.Context) (stop func(), err error) {
 // startNetwork sets the network up as the system does, until stop.
 func (f *FirstBoot) startNetwork(ctx context.Context) (stop func(), err error) {
 	f.Log.Notice("first boot: the config needs the network")
-	daemon := exec.Command("/usr/lib/systemd/systemd-networkd")
-	daemon.Env = append(slices.Clip(environment), "SYSTEMD_LOG_TARGET=kmsg")
-	if err := daemon.Start(); err != nil {
-		return nil, fmt.Errorf("start systemd-networkd: %w", err)
+	ctx, cancel := context.WithTimeout(ctx, networkWait)
+	defer cancel()
+	// systemd would have made it.
+	if err := os.MkdirAll("/run/systemd", 0o755); err != nil {
+		return nil, err
+	}
+	daemon, err := startNotifying(ctx, "/usr/lib/systemd/systemd-networkd")
+	if err != nil {
+		return nil, err
 	}
 	stop = func() {
-		_ = daemon.Process.Signal(syscall.SIGTERM)
-		_ = daemon.Wait()
+		daemon.stop()
 		// systemd-resolved makes it anew, as its own.
 		_ = os.RemoveAll(resolvedDir)
 	}
-	ctx, cancel := context.WithTimeout(ctx, networkWait)
-	defer cancel()
 	wait := exec.CommandContext(ctx, "/usr/lib/systemd/systemd-networkd-wait-online", "--any", fmt.Sprintf("--timeout=%d", int(networkWait.Seconds())))
+	wait.Env = environment
 	if out, err := wait.CombinedOutput(); err != nil {
 		stop()
-		return nil, fmt.Errorf("the network is not up after %v: is there a DHCP server? %s", networkWait, bytes.TrimSpace(out))
+		return nil, fmt.Errorf("the network did not come up within %v; is there a DHCP server? %s", networkWait, bytes.TrimSpace(out))
 	}
 	if err := writeResolvConf(networkState, resolvConf); err != nil {
 		f.Log.Warning("name servers: %v", err)
 	}
 	return stop, nil
+}
+
+// daemon is a program that runs until it is stopped.
+type daemon struct {
+	command *exec.Cmd
+	output  head
+	ended   chan error
+}
+
+func (d *daemon) stop() {
+	_ = d.command.Process.Signal(syscall.SIGTERM)
+	<-d.ended
+}
+
+// startNotifying starts a daemon and waits until it says that it is ready, as
+// sd_notify(3) has it.
+func startNotifying(ctx context.Context, path string) (*daemon, error) {
+	const notify = "@coreos/first-boot"
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notify, Net: "unixgram"})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = socket.Close() }()
+	d := &daemon{command: exec.Command(path), output: head{limit: 1000}, ended: make(chan error, 1)}
+	d.command.Env = append(slices.Clip(environment), "NOTIFY_SOCKET="+notify)
+	d.command.Stderr = &d.output
+	if err := d.command.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		d.ended <- d.command.Wait()
+		_ = socket.Close() // nothing will come any more
+	}()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = socket.SetReadDeadline(deadline)
+	}
+	message := make([]byte, 4096)
+	for {
+		n, err := socket.Read(message)
+		if err != nil {
+			_ = d.command.Process.Kill()
+			return nil, fmt.Errorf("%s did not get ready: %w: %s", path, <-d.ended, strings.TrimSpace(d.output.String()))
+		}
+		if slices.Contains(strings.Split(string(message[:n]), "\n"), "READY=1") {
+			return d, nil
+		}
+	}
 }
 
 // writeResolvConf makes a resolv.conf(5) of what systemd-networkd was told.
