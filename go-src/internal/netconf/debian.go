@@ -171,7 +171,7 @@ func (d *debian) loopback(s *stanza) error {
 		if known, err := readNames(&d.dns, &d.domains, o); err != nil {
 			return fmt.Errorf("%s: %s: %w", o.at(), o.words[0], err)
 		} else if !known {
-			d.warn(o.at(), "%.80q of %s is left out", o.words[0], s.name)
+			d.warn(o.at(), "%.80q of %.80q is left out", o.words[0], s.name)
 		}
 	}
 	return nil

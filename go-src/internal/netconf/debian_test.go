@@ -90,7 +90,7 @@ func TestDebianErrors(t *testing.T) {
 		`line 1: "ppp": want static`:                  of("iface eth0 inet ppp"),
 		`line 1: "auto": want static`:                 of("iface eth0 inet auto"),
 		`line 3: mtu: "1": want a number from 68`:     debianOf("mtu 1"),
-		`line 3: mtu: want a value`:                   debianOf("mtu"),
+		`line 3: mtu: "": want a number`:              debianOf("mtu"),
 		`"x": want a MAC address`:                     debianOf("hwaddress ether x"),
 		`want ether and a MAC`:                        debianOf("hwaddress token 02:00:00:00:00:01"),
 		`it was 02:00:00:00:00:01 before`:             debianOf("hwaddress 02:00:00:00:00:01", "hwaddress 02:00:00:00:00:02"),
@@ -161,5 +161,6 @@ func FuzzDebian(f *testing.F) {
 		f.Add(readFile(f, name))
 	}
 	f.Add([]byte("iface a inet manual\nbond-slaves a.1 b\niface v inet6 auto\nvlan-raw-device a.1\nvlan-id 7\nup ip -6 route add default via fe80::1\nmapping x\nsource y\\\n"))
+	f.Add([]byte("iface a inet static\n\x00\niface \x00 can loopback\n\x00"))
 	f.Fuzz(func(t *testing.T, text []byte) { fuzz(t, Debian, &datasource.Network{Debian: text}) })
 }

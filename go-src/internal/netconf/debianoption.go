@@ -1,7 +1,6 @@
 package netconf
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -37,8 +36,8 @@ func (s *settings) option(o line) error {
 	if slices.Contains([]string{"up", "pre-up", "post-up"}, name) {
 		return s.command(o)
 	}
-	if len(o.words) < 2 {
-		return errors.New("want a value")
+	if len(o.words) == 1 {
+		o.words = append(o.words, "")
 	}
 	value := o.words[1]
 	if known, err := s.address(name, o); known {
