@@ -25,7 +25,7 @@ var bondOptions = map[string]bondOption{
 	}},
 	"lacp-rate": {key: "LACPTransmitRate", one: []string{"slow", "fast"}},
 	"xmit-hash-policy": {key: "TransmitHashPolicy", one: []string{
-		"layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac",
+		"layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4",
 	}},
 	"ad-select":        {key: "AdSelect", one: []string{"stable", "bandwidth", "count"}},
 	"fail-over-mac":    {key: "FailOverMACPolicy", one: []string{"none", "active", "follow"}},

@@ -99,7 +99,7 @@ func TestDebianErrors(t *testing.T) {
 		`dns-nameservers: "x": want`:                  debianOf("dns-nameservers 10.0.0.1 x"),
 		`dns-search: "a..b": want a domain`:           debianOf("dns-search a..b"),
 		`metric: "-1": want`:                          debianOf("metric -1"),
-		`"255.0.255.0": want a network mask`:          of("iface eth0 inet static\naddress 10.0.0.2\nnetmask 255.0.255.0"),
+		`line 3: netmask: "255.0.255.0": want`:        of("iface eth0 inet static\naddress 10.0.0.2\nnetmask 255.0.255.0"),
 		`address: "10.0.0.2": want its network's`:     of("iface eth0 inet static\naddress 10.0.0.2"),
 		`want an address of family inet`:              of("iface eth0 inet static\naddress 2001:db8::1/64"),
 		`"10.0.0.2/33": want an IP address`:           of("iface eth0 inet static\naddress 10.0.0.2/33"),

@@ -14,7 +14,7 @@ type settings struct {
 	*stanza
 	addresses []line
 	gateways  []netip.Addr
-	mask      string
+	mask      line
 	metric    uint32
 }
 
@@ -105,7 +105,7 @@ func (s *settings) address(name string, o line) (known bool, err error) {
 	case "address":
 		s.addresses = append(s.addresses, o)
 	case "netmask":
-		s.mask = o.words[1]
+		s.mask = o
 	case "metric":
 		var n int
 		n, err = parseNumber(o.words[1], 0, maxMetric)
@@ -164,24 +164,15 @@ func (s *settings) hwaddress(values []string) error {
 	return nil
 }
 
-// finish puts addresses and gateways together.
+// finish puts addresses, masks and gateways together.
 func (s *settings) finish() error {
-	bits := -1
-	if s.family == "inet6" {
-		bits = 64 // ifupdown's
-	}
 	if s.method == "static" && len(s.addresses) == 0 {
 		return fmt.Errorf("%s: interface %q is static: want an address", s.stanza.at(), s.name)
 	}
 	for _, o := range s.addresses {
-		p, err := parseNet(o.words[1], s.mask, bits)
-		if err == nil && p.Addr().Is4() != (s.family == "inet") {
-			err = fmt.Errorf("%v: want an address of family %s", p.Addr(), s.family)
-		}
-		if err == nil {
-			err = s.link.addAddress(p)
-		}
-		if err != nil {
+		if err := s.place(o); isMaskError(err) {
+			return fmt.Errorf("%s: netmask: %w", s.mask.at(), err)
+		} else if err != nil {
 			return fmt.Errorf("%s: address: %w", o.at(), err)
 		}
 	}
@@ -191,4 +182,23 @@ func (s *settings) finish() error {
 		}
 	}
 	return nil
+}
+
+// place adds an address, in the network that the stanza's mask makes.
+func (s *settings) place(o line) error {
+	mask, bits := "", -1
+	if len(s.mask.words) > 0 {
+		mask = s.mask.words[1]
+	}
+	if s.family == "inet6" {
+		bits = 64 // ifupdown's
+	}
+	p, err := parseNet(o.words[1], mask, bits)
+	if err != nil {
+		return err
+	}
+	if p.Addr().Is4() != (s.family == "inet") {
+		return fmt.Errorf("%v: want an address of family %s", p.Addr(), s.family)
+	}
+	return s.link.addAddress(p)
 }

@@ -116,10 +116,8 @@ func (o object) objects(key string) []object {
 // prefix reads an address and its mask.
 func (o object) prefix(key, mask string) netip.Prefix {
 	p, err := parseNet(o.text(key), o.text(mask), -1)
-	if err != nil && o.text(mask) != "" {
-		if _, other := parseNet(o.text(key), "", 0); other == nil {
-			key = mask
-		}
+	if isMaskError(err) {
+		key = mask
 	}
 	o.failed(key, err)
 	return p

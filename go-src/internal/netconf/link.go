@@ -143,13 +143,21 @@ func parseNet(text, mask string, bits int) (netip.Prefix, error) {
 	}
 	if mask != "" {
 		if bits, err = maskBits(mask, a.BitLen()); err != nil {
-			return netip.Prefix{}, err
+			return netip.Prefix{}, &maskError{err}
 		}
 	}
 	if bits < 0 {
 		return netip.Prefix{}, fmt.Errorf("%.80q: want its network's mask or length, too", text)
 	}
 	return netip.PrefixFrom(a, bits), nil
+}
+
+// maskError is an error in a mask, which has a place of its own in the metadata.
+type maskError struct{ error }
+
+func isMaskError(err error) bool {
+	var mask *maskError
+	return errors.As(err, &mask)
 }
 
 // maskBits returns the length that a mask such as 255.255.255.0 or ffff:: stands for, or
