@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"coreos/internal/datasource"
+	"coreos/internal/netconf"
 	"coreos/internal/platform"
 )
 
@@ -21,7 +22,7 @@ type flags struct {
 
 	metadataService, cloudSigma, procCmdline, vmware, qemu, smbios bool
 
-	oem, workspace, sshKeyName string
+	oem, workspace, sshKeyName, convertNetconf string
 
 	validate, kind, ignoreFailure bool
 }
@@ -47,6 +48,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.oem, "oem", "", "look where the platform `NAME` has it: auto, "+strings.Join(slices.Sorted(maps.Keys(platforms)), ", "))
 	set.StringVar(&f.workspace, "workspace", "/var/lib/coreos-cloudinit", "`DIR` for scripts")
 	set.StringVar(&f.sshKeyName, "ssh-key-name", "coreos-cloudinit", "`NAME` of the file in .ssh/authorized_keys.d that keys go to")
+	set.StringVar(&f.convertNetconf, "convert-netconf", "", "apply the network of the metadata, which has the `FORM` "+netconf.Names())
 	set.BoolVar(&f.validate, "validate", false, "tell what is wrong in the user-data, and apply nothing")
 	set.BoolVar(&f.kind, "kind", false, "print what the user-data is, cloud-config, script, ignition, empty or unknown, and apply nothing")
 	set.BoolVar(&f.ignoreFailure, "ignore-failure", false, "exit with 0 though the user-data has errors")
@@ -64,8 +66,21 @@ var platforms = map[string]map[string]string{
 	"openstack":         {"from-openstack-metadata": linkLocal, "from-configdrive": "/media/configdrive"},
 	"packet":            {"from-packet-metadata": "https://metadata.packet.net/"},
 	"qemu":              {"from-qemu": "true", "from-smbios": "true", "from-proc-cmdline": "true"},
-	"rackspace-onmetal": {"from-configdrive": "/media/configdrive"},
-	"vmware":            {"from-vmware-guestinfo": "true"},
+	"rackspace-onmetal": {"from-configdrive": "/media/configdrive", "convert-netconf": "debian"},
+	"vmware":            {"from-vmware-guestinfo": "true", "convert-netconf": "vmware"},
+}
+
+// netconf returns the form of the network to apply, none by default. It counts after
+// sources, as -oem may stand for one.
+func (f *flags) netconf() (netconf.Form, error) {
+	if f.convertNetconf == "" {
+		return "", nil
+	}
+	form, err := netconf.ParseForm(f.convertNetconf)
+	if err != nil {
+		return "", fmt.Errorf("%w: -convert-netconf: %w", errUsage, err)
+	}
+	return form, nil
 }
 
 // oemNames are the names of platforms here, where Ignition has another.

@@ -65,7 +65,11 @@ func run(command *cobra.Command, f *flags) error {
 	if err != nil {
 		return err
 	}
-	p := &cloudinit.Provision{Sources: sources, Workspace: f.workspace, Problems: os.Stderr}
+	form, err := f.netconf()
+	if err != nil {
+		return err
+	}
+	p := &cloudinit.Provision{Sources: sources, Workspace: f.workspace, Netconf: form, Problems: os.Stderr}
 	if f.kind {
 		kind, err := p.Kind(command.Context())
 		if err == nil {

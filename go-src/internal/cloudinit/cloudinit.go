@@ -17,6 +17,7 @@ import (
 
 	"coreos/internal/cloudconfig"
 	"coreos/internal/datasource"
+	"coreos/internal/netconf"
 )
 
 // coreUser is who has the keys that belong to nobody in particular.
@@ -35,6 +36,9 @@ type Applier struct {
 	LockFile string
 	// KeyName is the file that keys are written to, below .ssh/authorized_keys.d.
 	KeyName string
+	// Network is the network from the platform's metadata. Files of an earlier one that
+	// are not in it are removed, unless it is nil.
+	Network []netconf.File
 
 	changes []string
 }
@@ -79,7 +83,7 @@ func (a *Applier) Apply(ctx context.Context, c *cloudconfig.Config) (changes []s
 		readers = updateReaders
 	}
 	do(a.units(ctx, slices.Concat(
-		environment("etcd.service", c.CoreOS.Etcd), environment("fleet.service", c.CoreOS.Fleet),
+		a.network(c.CoreOS.Units), environment("etcd.service", c.CoreOS.Etcd), environment("fleet.service", c.CoreOS.Fleet),
 		environment("flanneld.service", c.CoreOS.Flannel), environment("locksmithd.service", c.CoreOS.Locksmith),
 		readers, c.CoreOS.Units)))
 	return a.changes, failed

@@ -98,6 +98,32 @@ func (t tree) read(path string) ([]byte, error) {
 	return data, err
 }
 
+// names returns the names in a directory, none if there is no directory.
+func (t tree) names(dir string) ([]string, error) {
+	at, err := securejoin.SecureJoin(string(t), dir)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	names := make([]string, len(entries))
+	for i, entry := range entries {
+		names[i] = entry.Name()
+	}
+	return names, err
+}
+
+// remove removes what is at a path, but no directory that has something in it.
+func (t tree) remove(path string) (changed bool, err error) {
+	at, err := t.resolve(path)
+	if err != nil {
+		return false, err
+	}
+	return true, os.Remove(at)
+}
+
 // link makes a symbolic link in place of whatever is there but a directory.
 func (t tree) link(target, path string) (changed bool, err error) {
 	at, err := t.resolve(path)

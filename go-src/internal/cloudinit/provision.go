@@ -13,10 +13,14 @@ import (
 	"coreos/internal/cloudconfig"
 	"coreos/internal/datasource"
 	"coreos/internal/ignition"
+	"coreos/internal/netconf"
 )
 
 // ErrUserData says that user-data has errors; what is right in it was applied.
 var ErrUserData = errors.New("the user-data has errors")
+
+// ErrNetwork says that the network of the metadata has errors; nothing of it was applied.
+var ErrNetwork = errors.New("the network of the metadata has errors")
 
 // Provision looks for a machine's config, and applies it.
 type Provision struct {
@@ -24,25 +28,29 @@ type Provision struct {
 	Applier *Applier
 	// Workspace is the directory for scripts.
 	Workspace string
-	// Problems is where problems of the user-data are told, a line each.
+	// Netconf is the form of the network in the metadata that is to be applied; none if
+	// it is empty.
+	Netconf netconf.Form
+	// Problems is where problems of the user-data and the network are told, a line each.
 	Problems io.Writer
 }
 
-// Validate tells the problems of the user-data, and applies nothing.
+// Validate tells the problems of the user-data and the network, and applies nothing.
 func (p *Provision) Validate(ctx context.Context) error {
 	data, err := p.fetch(ctx)
 	if err != nil {
 		return err
 	}
+	_, network := p.network(data)
 	if cloudconfig.KindOf(data.UserData) == cloudconfig.Ignition {
 		problems, err := ignition.Validate(data.UserData)
 		for _, problem := range problems {
 			fmt.Fprintf(p.Problems, "%s: %s\n", data.Source, problem)
 		}
-		return err
+		return errors.Join(err, network)
 	}
 	_, err = p.parse(data.Source, data.UserData)
-	return err
+	return errors.Join(err, network)
 }
 
 // Kind tells what the user-data is.
@@ -70,6 +78,8 @@ func (p *Provision) Run(ctx context.Context) error {
 		c = &cloudconfig.Config{}
 	}
 	merge(c, data.Metadata)
+	network, badNetwork := p.network(data)
+	p.Applier.Network = network
 	unlock, err := p.Applier.lock()
 	if err != nil {
 		return err
@@ -80,7 +90,7 @@ func (p *Provision) Run(ctx context.Context) error {
 	if cloudconfig.KindOf(text) == cloudconfig.Script {
 		err = errors.Join(err, p.Applier.Script(ctx, text, p.Workspace))
 	}
-	return errors.Join(bad, err)
+	return errors.Join(bad, badNetwork, err)
 }
 
 func (p *Provision) fetch(ctx context.Context) (*datasource.Data, error) {
@@ -113,6 +123,30 @@ func (p *Provision) parse(source string, text []byte) (*cloudconfig.Config, erro
 		return c, ErrUserData
 	}
 	return c, nil
+}
+
+// network reads the network of the metadata if that is wanted, and tells its problems.
+// With an error it is nil, and what was applied before stays.
+func (p *Provision) network(data *datasource.Data) ([]netconf.File, error) {
+	if p.Netconf == "" {
+		return nil, nil
+	}
+	network := &data.Metadata.Network
+	result, err := netconf.Convert(p.Netconf, network)
+	for _, warning := range result.Warnings {
+		fmt.Fprintf(p.Problems, "%s: network: warning: %s\n", data.Source, warning)
+	}
+	if err != nil {
+		fmt.Fprintf(p.Problems, "%s: network: error: %v; nothing of it is done\n", data.Source, err)
+		return nil, ErrNetwork
+	}
+	if result.Form == "" {
+		slog.Info("the metadata has no network", "source", data.Source, "form", p.Netconf)
+		if other, _ := netconf.Convert(netconf.Auto, network); other.Form != "" {
+			fmt.Fprintf(p.Problems, "%s: network: warning: it is not of the form %s, but %s, and left out\n", data.Source, p.Netconf, other.Form)
+		}
+	}
+	return result.Files, nil
 }
 
 // merge adds what the platform says; the config's own words count more.

@@ -42,10 +42,13 @@ func unitDir(u cloudconfig.Unit) string {
 // units brings all files of the units in order before systemd reads them, once, and then
 // carries out the commands in the order of the config.
 func (a *Applier) units(ctx context.Context, units []cloudconfig.Unit) error {
-	var failed error
 	before := len(a.changes)
+	failed := a.sweepNetwork(units)
+	network := len(a.changes) > before
 	for _, u := range units {
+		already := len(a.changes)
 		failed = errors.Join(failed, a.placeUnit(u))
+		network = network || isNetwork(u.Name) && len(a.changes) > already
 	}
 	if len(a.changes) > before {
 		failed = errors.Join(failed, a.Units.Reload(ctx))
@@ -60,7 +63,7 @@ func (a *Applier) units(ctx context.Context, units []cloudconfig.Unit) error {
 			}
 		}
 	}
-	if slices.ContainsFunc(units, func(u cloudconfig.Unit) bool { return isNetwork(u.Name) }) && len(a.changes) > before {
+	if network {
 		failed = errors.Join(failed, a.do(ctx, "restart", "systemd-networkd.service"))
 	}
 	for _, u := range units {

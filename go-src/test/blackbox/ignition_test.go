@@ -1,0 +1,175 @@
+package blackbox
+
+import (
+	"context"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"coreos/test/machine"
+	"coreos/test/suite"
+)
+
+func init() {
+	suite.Register(suite.Test{
+		Name: "ignition", Machines: 1, Limit: 6 * time.Minute,
+		Does: "a Butane config makes a RAID with LUKS in it, users, files from near and far, units, once",
+		Run:  ignitionConfig,
+	})
+	suite.Register(suite.Test{
+		Name: "ignition-fails", Machines: 1, Limit: 6 * time.Minute,
+		Does: "a config that cannot be applied stops the boot, says why, leaves nothing and works once corrected",
+		Run:  ignitionFails,
+	})
+}
+
+// ignitionText is a config of Butane's; the network is wanted for one file.
+const ignitionText = `variant: flatcar
+version: 1.1.0
+passwd:
+  users:
+    - name: core
+      ssh_authorized_keys:
+        - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKjf0tnDo8VqjQ9b1kJ9b3c2yQz0vJmR5o7oVb1kJ9b3 op@example.com
+    - name: ada
+      groups: [docker]
+storage:
+  raid:
+    - name: data
+      level: raid1
+      devices: [/dev/disk/by-id/virtio-first, /dev/disk/by-id/virtio-second]
+  luks:
+    - name: vault
+      device: /dev/md/data
+      wipe_volume: true
+      key_file: {inline: opensesame}
+  filesystems:
+    - device: /dev/mapper/vault
+      format: ext4
+      path: /var/lib/vault
+      with_mount_unit: true
+  files:
+    - path: /etc/hostname
+      contents: {inline: ignited}
+    - path: /var/lib/vault/hello
+      mode: 0640
+      user: {name: ada}
+      contents: {inline: hello}
+    - path: /opt/far
+      contents:
+        source: http://10.0.2.2:%d/far
+        verification: {hash: sha512-%s}
+systemd:
+  units:
+    - name: docker.service
+      enabled: true
+    - name: systemd-timesyncd.service
+      mask: true
+    - name: hello.service
+      enabled: true
+      contents: |
+        [Unit]
+        RequiresMountsFor=/var/lib/vault
+        [Service]
+        Type=oneshot
+        RemainAfterExit=yes
+        ExecStart=cp /var/lib/vault/hello /run/hello
+        [Install]
+        WantedBy=multi-user.target
+`
+
+func ignitionConfig(t *suite.T) {
+	far := []byte("from far\n")
+	port := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(far) })
+	path := filepath.Join(t.Dir, "config.ign")
+	translate(t, fmt.Sprintf(ignitionText, port, hash(far)), path)
+	args := []string{"-fw_cfg", "name=opt/com.coreos/config,file=" + path}
+	for _, name := range []string{"first", "second"} {
+		disk := filepath.Join(t.Dir, name+".raw")
+		t.Must(os.WriteFile(disk, nil, 0o600))
+		t.Must(os.Truncate(disk, 96<<20))
+		args = append(args, "-drive", "if=none,format=raw,cache=unsafe,id="+name+",file="+disk, "-device", "virtio-blk-pci,drive="+name+",serial="+name)
+	}
+	start := time.Now()
+	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Args: args})
+	t.Shows(m, "Ignition has provisioned the machine")
+	healthy(t, m)
+	t.Logf("configured %.1f s after power-on", time.Since(start).Seconds())
+	check := func() {
+		for command, want := range map[string]string{
+			"hostname": "ignited",
+			"cat /home/core/.ssh/authorized_keys.d/ignition | cut -d' ' -f3":             "op@example.com",
+			"stat -c '%U %a' /home/core/.ssh /home/core/.ssh/authorized_keys.d/ignition": "core 700\ncore 600",
+			"id -nG ada": "ada docker",
+			"findmnt -no SOURCE,FSTYPE /var/lib/vault":       "/dev/mapper/vault ext4",
+			"stat -c '%U %a' /var/lib/vault/hello":           "ada 640",
+			"lsblk -nro TYPE -s /dev/mapper/vault | sort -u": "crypt\ndisk\nraid1",
+			"cat /opt/far":                     "from far",
+			"cat /run/hello":                   "hello",
+			"systemctl is-active docker hello": "active\nactive",
+			"systemctl show -p LoadState --value systemd-timesyncd": "masked",
+			"ls -A / | grep ignition":                               "",
+		} {
+			t.Equal(command, t.Run(m, command+" || true"), want)
+		}
+	}
+	check()
+	// A config that changed does nothing more.
+	translate(t, strings.ReplaceAll(fmt.Sprintf(ignitionText, port, hash(far)), "ignited", "again"), path)
+	reboot(t, m)
+	check()
+}
+
+func ignitionFails(t *suite.T) {
+	var far atomic.Value
+	far.Store([]byte("wrong\n"))
+	port := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(far.Load().([]byte)) })
+	right := []byte("right\n")
+	path := filepath.Join(t.Dir, "config.ign")
+	const text = "variant: flatcar\nversion: 1.1.0\nstorage:\n  files:\n    - path: /etc/%s\n      contents: {inline: x}\n" +
+		"    - path: /opt/far\n      contents: {source: \"http://10.0.2.2:%d/\", verification: {hash: sha512-%s}}\n"
+	translate(t, fmt.Sprintf(text, "mistake", port, hash(right)), path)
+	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Args: []string{"-fw_cfg", "name=opt/com.coreos/config,file=" + path}})
+	t.Shows(m, `bootengine: Ignition: stage files: .*hash verification failed.*this machine is not provisioned`)
+	t.Shows(m, "the machine restarts in")
+	// The operator mends both; the machine sees it when it tries again.
+	far.Store(right)
+	translate(t, fmt.Sprintf(text, "mended", port, hash(right)), path)
+	m.Restarts()
+	healthy(t, m)
+	t.Equal("/opt/far", t.Run(m, "cat /opt/far"), "right")
+	t.Equal("of both attempts", t.Run(m, "cd /etc && ls mistake mended 2>/dev/null || true"), "mended")
+}
+
+// translate makes a config for Ignition of one for Butane, by the build host's tool.
+func translate(t *suite.T, text, path string) {
+	command := exec.Command(filepath.Join(t.Env.Output, "host/bin/configctl"), "translate", "--output", path, "-")
+	command.Stdin = strings.NewReader(text)
+	out, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("configctl: %v: %s", err, out)
+	}
+}
+
+// serve answers requests of machines at http://10.0.2.2:port.
+func serve(t *suite.T, handler http.HandlerFunc) (port int) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	t.Must(err)
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Shutdown(context.Background()) })
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+func hash(text []byte) string {
+	sum := sha512.Sum512(text)
+	return hex.EncodeToString(sum[:])
+}
