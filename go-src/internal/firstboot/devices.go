@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"coreos/internal/deviceunits"
 )
 
 // Where systemd-networkd says what it was told of name servers, and where resolv.conf of
@@ -51,13 +53,39 @@ func (f *FirstBoot) startDevices(ctx context.Context) (stop func(), err error) {
 	return stop, nil
 }
 
+// deviceWait is for how long a device of the config may take to appear, as in systemd.
+const deviceWait = 90 * time.Second
+
+// answerForSystemd lets Ignition wait for devices, until stop.
+func (f *FirstBoot) answerForSystemd(ctx context.Context) (stop func(), err error) {
+	about, err := command(ctx, "systemctl", "--version").Output()
+	if err != nil {
+		return nil, fmt.Errorf("systemctl --version: %w", err)
+	}
+	version := strings.Fields(string(about) + " - -")[1]
+	units := &deviceunits.Server{Version: version, Wait: func(ctx context.Context, path string) error {
+		return f.tool(ctx, "udevadm", "wait", fmt.Sprintf("--timeout=%d", int(deviceWait.Seconds())), path)
+	}}
+	if err := units.Listen(ctx, deviceunits.Socket); err != nil {
+		return nil, err
+	}
+	return func() {
+		if err := units.Close(); err != nil {
+			f.Log.Warning("%v", err)
+		}
+	}, nil
+}
+
 // startNetwork sets the network up as the system does, until stop.
 func (f *FirstBoot) startNetwork(ctx context.Context) (stop func(), err error) {
 	f.Log.Notice("first boot: the config needs the network")
 	ctx, cancel := context.WithTimeout(ctx, networkWait)
 	defer cancel()
-	// systemd would have made it.
+	// systemd would have made both; DHCP tells machines apart by the id.
 	if err := os.MkdirAll("/run/systemd", 0o755); err != nil {
+		return nil, err
+	}
+	if err := f.tool(ctx, "systemd-machine-id-setup"); err != nil {
 		return nil, err
 	}
 	daemon, err := startNotifying(ctx, "/usr/lib/systemd/systemd-networkd")
@@ -73,7 +101,7 @@ func (f *FirstBoot) startNetwork(ctx context.Context) (stop func(), err error) {
 	wait.Env = environment
 	if out, err := wait.CombinedOutput(); err != nil {
 		stop()
-		return nil, fmt.Errorf("the network did not come up within %v; is there a DHCP server? %s", networkWait, bytes.TrimSpace(out))
+		return nil, fmt.Errorf("the network did not come up within %v; is there a DHCP server? %s %s", networkWait, bytes.TrimSpace(out), daemon.output.oneLine())
 	}
 	if err := writeResolvConf(networkState, resolvConf); err != nil {
 		f.Log.Warning("name servers: %v", err)
@@ -120,7 +148,7 @@ func startNotifying(ctx context.Context, path string) (*daemon, error) {
 		n, err := socket.Read(message)
 		if err != nil {
 			_ = d.command.Process.Kill()
-			return nil, fmt.Errorf("%s did not get ready: %w: %s", path, <-d.ended, strings.TrimSpace(d.output.String()))
+			return nil, fmt.Errorf("%s did not get ready: %w: %s", path, <-d.ended, d.output.oneLine())
 		}
 		if slices.Contains(strings.Split(string(message[:n]), "\n"), "READY=1") {
 			return d, nil

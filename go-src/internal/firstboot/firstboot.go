@@ -81,6 +81,11 @@ func (f *FirstBoot) Run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
+	units, err := f.answerForSystemd(ctx)
+	if err != nil {
+		return err
+	}
+	defer units()
 	err = f.provision(ctx)
 	if errors.Is(err, errOtherFormat) {
 		f.Log.Notice("first boot: %v", err)

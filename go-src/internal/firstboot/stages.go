@@ -68,8 +68,8 @@ func (f *FirstBoot) stage(ctx context.Context, name string) error {
 		return fmt.Errorf("stage %s: %s", name, last)
 	}
 	// The rest is the whole config, with its secrets.
-	text, _, _ := strings.Cut(complaint.String(), "Full config:")
-	return fmt.Errorf("stage %s: %w: %s", name, err, strings.TrimSpace(text))
+	text, _, _ := strings.Cut(complaint.oneLine(), "Full config:")
+	return fmt.Errorf("stage %s: %w: %s", name, err, text)
 }
 
 // follow passes Ignition's messages on until it ends, and returns the last that says what
@@ -102,6 +102,9 @@ type head struct {
 	bytes.Buffer
 	limit int
 }
+
+// oneLine is the text as it goes into an error.
+func (h *head) oneLine() string { return strings.Join(strings.Fields(h.String()), " ") }
 
 func (h *head) Write(text []byte) (int, error) {
 	if room := h.limit - h.Len(); room > 0 {
