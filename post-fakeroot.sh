@@ -27,7 +27,8 @@ rm -rf "$tree"/usr/share/{doc,man,info,locale,i18n,lintian,bug,bash-completion,z
 
 # Units that build in /etc what the slot ships ready-made, or ask questions, or do
 # at each boot what bootengine has done or what nobody needs before it is used;
-# generators that mount the EFI system partition or open ways in besides sshd.socket,
+# generators that mount the EFI system partition, open ways in besides sshd.socket, want to
+# set up the verified /usr that bootengine has set up,
 # or are for what this system does not have: System V scripts, hibernation.
 for unit in ldconfig.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
 	systemd-firstboot.service systemd-remount-fs.service systemd-udev-load-credentials.service \
@@ -35,7 +36,7 @@ for unit in ldconfig.service systemd-hwdb-update.service systemd-journal-catalog
 	systemd-networkd-persistent-storage.service systemd-initctl.socket systemd-initctl.service; do
 	find "$tree/usr/lib/systemd/system" -name "$unit" -delete
 done
-rm -f "$tree"/usr/lib/systemd/system-generators/systemd-{gpt-auto,ssh,hibernate-resume,rc-local,run,system-update,sysv,tpm2}-generator
+rm -f "$tree"/usr/lib/systemd/system-generators/systemd-{gpt-auto,ssh,hibernate-resume,integritysetup,rc-local,run,system-update,sysv,tpm2,veritysetup}-generator
 ln -sfn multi-user.target "$tree/usr/lib/systemd/system/default.target"
 
 # What is enabled is what the overlays link, not what a base's packages and presets do.
