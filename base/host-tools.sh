@@ -34,6 +34,7 @@ shellcheck shellcheck
 ssh openssh-client
 veritysetup cryptsetup-bin
 wget wget
+xorriso xorriso
 xz xz-utils
 time time
 zstd zstd

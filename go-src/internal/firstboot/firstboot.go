@@ -92,7 +92,7 @@ func (f *FirstBoot) Run(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("Ignition: %w: this machine is not provisioned; correct the config, which is fetched anew at each attempt", err)
+		return fmt.Errorf("first boot: %w: this machine is not provisioned; correct the config, which is fetched anew at each attempt", err)
 	}
 	f.Log.Notice("first boot: Ignition has provisioned the machine")
 	return nil

@@ -11,7 +11,7 @@ import (
 )
 
 // ErrConfig is in the chain of every error about what a config says.
-var ErrConfig = errors.New("Ignition would refuse this config")
+var ErrConfig = errors.New("not a config that Ignition accepts")
 
 // MaxConfig bounds a config, in bytes.
 const MaxConfig = 4 << 20

@@ -138,7 +138,7 @@ func ignitionFails(t *suite.T) {
 		"    - path: /opt/far\n      contents: {source: \"http://10.0.2.2:%d/\", verification: {hash: sha512-%s}}\n"
 	translate(t, fmt.Sprintf(text, "mistake", port, hash(right)), path)
 	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Args: []string{"-fw_cfg", "name=opt/com.coreos/config,file=" + path}})
-	t.Shows(m, `bootengine: Ignition: stage files: .*hash verification failed.*this machine is not provisioned`)
+	t.Shows(m, `bootengine: first boot: stage files: .*hash verification failed.*this machine is not provisioned`)
 	t.Shows(m, "the machine restarts in")
 	// The operator mends both; the machine sees it when it tries again.
 	far.Store(right)

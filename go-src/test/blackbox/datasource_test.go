@@ -1,0 +1,123 @@
+package blackbox
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"coreos/test/machine"
+	"coreos/test/suite"
+)
+
+func init() {
+	suite.Register(suite.Test{
+		Name: "metadata", Machines: 1, Limit: 5 * time.Minute,
+		Does: "a machine that its firmware says to be of EC2 takes its cloud-config, name and keys from there, late as it may answer",
+		Run:  metadata,
+	})
+	suite.Register(suite.Test{
+		Name: "config-drive", Machines: 1, Limit: 5 * time.Minute,
+		Does: "a config drive is found and applied, as ISO 9660 and as vfat",
+		Run:  configDrive,
+	})
+}
+
+const exampleKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKjf0tnDo8VqjQ9b1kJ9b3c2yQz0vJmR5o7oVb1kJ9b3 op@example.com"
+
+// metadataOfEC2 answers as instances see it, with tokens; the first answers are errors.
+func metadataOfEC2() http.HandlerFunc {
+	values := map[string]string{
+		"user-data":                           "#cloud-config\nwrite_files: [{path: /opt/address, content: at $private_ipv4}]\n",
+		"meta-data":                           "hostname\nlocal-ipv4\npublic-keys/\n",
+		"meta-data/hostname":                  "ip-10-0-0-7.ec2.internal",
+		"meta-data/local-ipv4":                "10.0.0.7",
+		"meta-data/public-keys":               "0=op\n",
+		"meta-data/public-keys/0":             "openssh-key\n",
+		"meta-data/public-keys/0/openssh-key": exampleKey + "\n",
+	}
+	var requests atomic.Int32
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, path, _ := strings.Cut(strings.Trim(r.URL.Path, "/"), "/")
+		value, known := values[path]
+		switch {
+		case requests.Add(1) <= 3:
+			http.Error(w, "not yet", http.StatusServiceUnavailable)
+		case path == "api/token" && r.Method == http.MethodPut:
+			fmt.Fprint(w, "a-token")
+		case r.Header.Get("X-aws-ec2-metadata-token") != "a-token":
+			http.Error(w, "no token", http.StatusUnauthorized)
+		case !known:
+			http.NotFound(w, r)
+		default:
+			fmt.Fprint(w, value)
+		}
+	}
+}
+
+func metadata(t *suite.T) {
+	port := serve(t, metadataOfEC2())
+	relay := filepath.Join(t.Dir, "relay")
+	t.Must(os.WriteFile(relay, fmt.Appendf(nil, "#!/bin/bash\nexec 3<>/dev/tcp/127.0.0.1/%d\ncat <&3 &\ncat >&3\n", port), 0o755))
+	start := time.Now()
+	m := t.Start(machine.Config{Name: "instance", Disk: proven(t), Args: []string{
+		"-smbios", "type=1,manufacturer=Amazon EC2",
+		"-nic", "user,model=virtio-net-pci,net=169.254.169.0/24,guestfwd=tcp:169.254.169.254:80-cmd:" + relay,
+	}})
+	t.Shows(m, "the user-data is no config of Ignition but a cloud-config")
+	healthy(t, m)
+	t.Run(m, "systemctl start metadata-cloudinit.service")
+	t.Logf("configured %.1f s after power-on", time.Since(start).Seconds())
+	t.Equal("/opt/address", t.Run(m, "cat /opt/address"), "at 10.0.0.7")
+	t.Equal("hostname", t.Run(m, "hostname"), "ip-10-0-0-7.ec2.internal")
+	t.Equal("keys of core", t.Run(m, "cat /home/core/.ssh/authorized_keys.d/*"), exampleKey)
+}
+
+func configDrive(t *suite.T) {
+	const network = `{"links": [{"id": "a", "type": "phy", "ethernet_mac_address": "52:54:00:00:00:01"}]}`
+	drive := filepath.Join(t.Dir, "drive")
+	for name, text := range map[string]string{
+		"user_data":         "#cloud-config\nwrite_files: [{path: /opt/drive, content: of ISO 9660}]\n",
+		"meta_data.json":    `{"hostname": "from-iso", "public_keys": {"op": "` + exampleKey + `"}}`,
+		"network_data.json": network,
+	} {
+		t.Must(os.MkdirAll(filepath.Join(drive, "openstack/latest"), 0o755))
+		t.Must(os.WriteFile(filepath.Join(drive, "openstack/latest", name), []byte(text), 0o644))
+	}
+	iso := filepath.Join(t.Dir, "drive.iso")
+	if out, err := exec.Command("xorriso", "-as", "mkisofs", "-quiet", "-V", "config-2", "-J", "-r", "-o", iso, drive).CombinedOutput(); err != nil {
+		t.Fatalf("xorriso: %v: %s", err, out)
+	}
+	blank := filepath.Join(t.Dir, "blank.raw")
+	t.Must(os.WriteFile(blank, nil, 0o600))
+	t.Must(os.Truncate(blank, 4<<20))
+	m := t.Start(machine.Config{Name: "driven", Disk: proven(t), Args: []string{
+		"-drive", "if=none,media=cdrom,id=iso,file=" + iso, "-device", "ide-cd,drive=iso",
+		"-drive", "if=none,format=raw,cache=unsafe,id=blank,file=" + blank, "-device", "virtio-blk-pci,drive=blank,serial=blank",
+	}})
+	healthy(t, m)
+	check := func(of, hostname string) {
+		t.Helper()
+		t.Run(m, "systemctl start user-configdrive.service")
+		t.Equal("/opt/drive", t.Run(m, "cat /opt/drive"), of)
+		t.Equal("hostname", t.Run(m, "hostname"), hostname)
+		t.Equal("keys of core", t.Run(m, "cat /home/core/.ssh/authorized_keys.d/*"), exampleKey)
+	}
+	check("of ISO 9660", "from-iso")
+	t.Run(m, `set -e
+		systemctl stop user-configdrive.service media-configdrive.mount
+		rm /home/core/.ssh/authorized_keys.d/*
+		eject /dev/sr0 2>/dev/null || echo 1 >/sys/block/sr0/device/delete
+		mkfs.vfat -n CONFIG-2 /dev/disk/by-id/virtio-blank
+		mount /dev/disk/by-id/virtio-blank /mnt
+		mkdir -p /mnt/openstack/latest
+		echo '{"hostname": "from-vfat", "public_keys": {"op": "`+exampleKey+`"}}' >/mnt/openstack/latest/meta_data.json
+		printf '#cloud-config\nwrite_files: [{path: /opt/drive, content: of vfat}]\n' >/mnt/openstack/latest/user_data
+		umount /mnt
+		udevadm trigger --settle /dev/disk/by-id/virtio-blank`)
+	check("of vfat", "from-vfat")
+}
