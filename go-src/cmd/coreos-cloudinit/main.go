@@ -71,6 +71,7 @@ func run(command *cobra.Command, f *flags) error {
 	}
 	p := &cloudinit.Provision{Sources: sources, Workspace: f.workspace, Netconf: form, Problems: os.Stderr}
 	if f.kind {
+		log.SetOutput(os.Stderr) // the answer is alone on standard output
 		kind, err := p.Kind(command.Context())
 		if err == nil {
 			fmt.Println(kind)

@@ -119,9 +119,13 @@ func (f *FirstBoot) isCloudConfig(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, stageLimit)
 	defer cancel()
 	kind, err := command(ctx, "coreos-cloudinit", "-oem=auto", "-kind").Output()
+	if err != nil {
+		f.Log.Info("coreos-cloudinit: %v", err)
+		return false
+	}
 	switch strings.TrimSpace(string(kind)) {
 	case "cloud-config", "script":
-		return err == nil
+		return true
 	}
 	return false
 }

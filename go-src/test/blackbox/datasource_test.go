@@ -48,6 +48,7 @@ func metadataOfEC2() http.HandlerFunc {
 		case requests.Add(1) <= 3:
 			http.Error(w, "not yet", http.StatusServiceUnavailable)
 		case path == "api/token" && r.Method == http.MethodPut:
+			w.Header().Set("X-aws-ec2-metadata-token-ttl-seconds", "21600")
 			fmt.Fprint(w, "a-token")
 		case r.Header.Get("X-aws-ec2-metadata-token") != "a-token":
 			http.Error(w, "no token", http.StatusUnauthorized)
