@@ -58,7 +58,7 @@ const linkLocal = "http://169.254.169.254/"
 
 // platforms are the flags that -oem stands for.
 var platforms = map[string]map[string]string{
-	"azure":             {"from-waagent": "/var/lib/waagent", "from-azure-metadata": linkLocal},
+	"azure":             {"from-azure-metadata": linkLocal}, // the agent is not shipped
 	"cloudsigma":        {"from-cloudsigma-metadata": "true"},
 	"digitalocean":      {"from-digitalocean-metadata": linkLocal},
 	"ec2-compat":        {"from-ec2-metadata": linkLocal, "from-configdrive": "/media/configdrive"},

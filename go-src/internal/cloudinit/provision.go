@@ -90,6 +90,9 @@ func (p *Provision) Run(ctx context.Context) error {
 	if cloudconfig.KindOf(text) == cloudconfig.Script {
 		err = errors.Join(err, p.Applier.Script(ctx, text, p.Workspace))
 	}
+	if data.ReadyAt != "" {
+		err = errors.Join(err, datasource.ReportReady(ctx, data.ReadyAt))
+	}
 	return errors.Join(bad, badNetwork, err)
 }
 

@@ -29,6 +29,7 @@ func Azure(address string) Source {
 		if err != nil {
 			return nil, fmt.Errorf("metadata/instance: %w", err)
 		}
+		data.ReadyAt = WireServer
 		return data, nil
 	}}
 }

@@ -29,12 +29,12 @@ func TestAzure(t *testing.T) {
 		want     *Data
 		wantErr  error
 	}{
-		"all": {azureDocument, &Data{UserData: []byte(config), Metadata: Metadata{
+		"all": {azureDocument, &Data{ReadyAt: WireServer, UserData: []byte(config), Metadata: Metadata{
 			Hostname: "one", SSHKeys: []string{"ssh-rsa AAAA one"},
 			PrivateIPv4: address("10.0.0.4"), PublicIPv4: address("203.0.113.25"), PrivateIPv6: address("fd00::4"),
 		}}, nil},
-		"only a name":   {`{"compute": {"name": "one"}}`, &Data{Metadata: Metadata{Hostname: "one"}}, nil},
-		"packed":        {`{"compute": {"userData": "` + base64Of(string(pack(t, []byte(config)))) + `"}}`, &Data{UserData: []byte(config)}, nil},
+		"only a name":   {`{"compute": {"name": "one"}}`, &Data{ReadyAt: WireServer, Metadata: Metadata{Hostname: "one"}}, nil},
+		"packed":        {`{"compute": {"userData": "` + base64Of(string(pack(t, []byte(config)))) + `"}}`, &Data{ReadyAt: WireServer, UserData: []byte(config)}, nil},
 		"not in base64": {`{"compute": {"userData": "#cloud-config"}}`, nil, ErrInvalid},
 		"bad address":   {`{"network": {"interface": [{"ipv4": {"ipAddress": [{"privateIpAddress": "x"}]}}]}}`, nil, ErrInvalid},
 		"no document":   {"<html>", nil, ErrInvalid},

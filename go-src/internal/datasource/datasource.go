@@ -49,6 +49,8 @@ type Data struct {
 	// packed by gzip; here it is unpacked.
 	UserData []byte
 	Metadata Metadata
+	// ReadyAt is where to ReportReady that the machine is up; empty if nobody asks.
+	ReadyAt string
 	// Root is the directory that files named by the metadata lie in, of a config
 	// drive or of Azure's agent; empty for other sources.
 	Root string

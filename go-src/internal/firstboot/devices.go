@@ -26,18 +26,26 @@ const (
 	resolvConf   = resolvedDir + "/stub-resolv.conf"
 )
 
+// noArrays takes the place of the rules that assemble RAID arrays.
+const noArrays = "/run/udev/rules.d/64-md-raid-assembly.rules"
+
 // networkWait is for how long the network may take to come up.
 const networkWait = 2 * time.Minute
 
 // startDevices has udev load drivers and make the names of devices, until stop.
 func (f *FirstBoot) startDevices(ctx context.Context) (stop func(), err error) {
+	// An array that lies on the disks, of an attempt before or of an earlier life, would
+	// keep them from being used anew.
+	if err := errors.Join(os.MkdirAll(filepath.Dir(noArrays), 0o755), symlink("/dev/null", noArrays)); err != nil {
+		return nil, err
+	}
 	daemon := exec.CommandContext(ctx, "/usr/lib/systemd/systemd-udevd", "--daemon")
 	daemon.Env = environment
 	if out, err := daemon.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("start udev: %w: %s", err, bytes.TrimSpace(out))
 	}
 	stop = func() {
-		if err := f.tool(ctx, "udevadm", "control", "--exit"); err != nil {
+		if err := errors.Join(f.tool(ctx, "udevadm", "control", "--exit"), os.Remove(noArrays)); err != nil {
 			f.Log.Warning("%v", err)
 		}
 	}
@@ -76,23 +84,23 @@ func (f *FirstBoot) answerForSystemd(ctx context.Context) (stop func(), err erro
 	}, nil
 }
 
-// startNetwork sets the network up as the system does, until stop.
-func (f *FirstBoot) startNetwork(ctx context.Context) (stop func(), err error) {
+// startNetwork sets the network up as the system does, until stopNetwork.
+func (f *FirstBoot) startNetwork(ctx context.Context) error {
 	f.Log.Notice("first boot: the config needs the network")
 	ctx, cancel := context.WithTimeout(ctx, networkWait)
 	defer cancel()
 	// systemd would have made both; DHCP tells machines apart by the id.
 	if err := os.MkdirAll("/run/systemd", 0o755); err != nil {
-		return nil, err
+		return err
 	}
 	if err := f.tool(ctx, "systemd-machine-id-setup"); err != nil {
-		return nil, err
+		return err
 	}
 	daemon, err := startNotifying(ctx, "/usr/lib/systemd/systemd-networkd")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	stop = func() {
+	f.stopNetwork = func() {
 		daemon.stop()
 		// systemd-resolved makes it anew, as its own.
 		_ = os.RemoveAll(resolvedDir)
@@ -100,13 +108,12 @@ func (f *FirstBoot) startNetwork(ctx context.Context) (stop func(), err error) {
 	wait := exec.CommandContext(ctx, "/usr/lib/systemd/systemd-networkd-wait-online", "--any", fmt.Sprintf("--timeout=%d", int(networkWait.Seconds())))
 	wait.Env = environment
 	if out, err := wait.CombinedOutput(); err != nil {
-		stop()
-		return nil, fmt.Errorf("the network did not come up within %v; is there a DHCP server? %s %s", networkWait, bytes.TrimSpace(out), daemon.output.oneLine())
+		return fmt.Errorf("the network did not come up within %v; is there a DHCP server? %s %s", networkWait, bytes.TrimSpace(out), daemon.output.oneLine())
 	}
 	if err := writeResolvConf(networkState, resolvConf); err != nil {
 		f.Log.Warning("name servers: %v", err)
 	}
-	return stop, nil
+	return nil
 }
 
 // daemon is a program that runs until it is stopped.

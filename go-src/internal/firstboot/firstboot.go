@@ -55,6 +55,8 @@ type FirstBoot struct {
 	Log      Log
 
 	environment []string
+	ofPlatform  bool   // the config is user-data, which may be something else
+	stopNetwork func() // nil while it is down
 }
 
 // Run provisions the machine, if anything holds a config for it. The caller records that
@@ -111,10 +113,14 @@ func off(cmdline string) bool {
 
 // source names what may hold a config; it is empty when nothing can.
 func (f *FirstBoot) source() string {
+	url := ""
 	for arg := range strings.FieldsSeq(f.Cmdline) {
-		if url, ok := strings.CutPrefix(arg, "ignition.config.url="); ok {
-			return url
+		if value, ok := strings.CutPrefix(arg, "ignition.config.url="); ok {
+			url = value
 		}
+	}
+	if url != "" {
+		return url
 	}
 	if exists(oemConfig) {
 		return oemConfig
@@ -130,6 +136,7 @@ func (f *FirstBoot) source() string {
 		}
 	case platform.Metal:
 	default:
+		f.ofPlatform = true
 		return fmt.Sprintf("the platform %q", f.Platform)
 	}
 	if entries, err := os.ReadDir(systemConfigs); err == nil && len(entries) > 0 {
@@ -175,6 +182,12 @@ func symlink(target, path string) error {
 
 // provision runs Ignition's stages.
 func (f *FirstBoot) provision(ctx context.Context) error {
+	// Files are fetched when they are written.
+	defer func() {
+		if f.stopNetwork != nil {
+			f.stopNetwork()
+		}
+	}()
 	if err := f.fetch(ctx); err != nil {
 		return err
 	}
@@ -191,18 +204,15 @@ func (f *FirstBoot) provision(ctx context.Context) error {
 	return err
 }
 
-// fetch gets the config, and all that it refers to.
+// fetch gets the config.
 func (f *FirstBoot) fetch(ctx context.Context) error {
 	err := f.stage(ctx, "fetch-offline")
 	if err == nil && exists(needNetwork) {
-		stop, down := f.startNetwork(ctx)
-		if down != nil {
-			return down
+		if err = f.startNetwork(ctx); err == nil {
+			err = f.stage(ctx, "fetch")
 		}
-		defer stop()
-		err = f.stage(ctx, "fetch")
 	}
-	if err != nil && f.isCloudConfig(ctx) {
+	if err != nil && f.ofPlatform && f.isOtherFormat(ctx) {
 		return errOtherFormat
 	}
 	return err

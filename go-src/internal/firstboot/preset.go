@@ -30,7 +30,8 @@ func (f *FirstBoot) preset(ctx context.Context) error {
 	}
 	for _, unit := range units {
 		if err := f.tool(ctx, "systemctl", "--root=/", "preset", unit); err != nil {
-			return err
+			// Of a unit that a container or a file brings later, perhaps.
+			f.Log.Warning("%v", err)
 		}
 	}
 	return nil

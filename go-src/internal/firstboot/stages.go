@@ -16,7 +16,13 @@ import (
 var environment = []string{"PATH=/usr/sbin:/usr/bin", "SYSTEMD_OFFLINE=1"}
 
 // errOtherFormat says that the platform has user-data of another format.
-var errOtherFormat = errors.New("the user-data is no config of Ignition but a cloud-config or a script: it is applied later")
+var errOtherFormat = errors.New("the user-data is no config of Ignition: coreos-cloudinit applies it later")
+
+// A config drive, as named by 90-configdrive.rules, and where it is mounted.
+const (
+	configDrive    = "/dev/disk/config-drive"
+	configDriveDir = "/media/configdrive"
+)
 
 // command is one of a tool of the machine, which is found without a shell's help.
 func command(ctx context.Context, name string, args ...string) *exec.Cmd {
@@ -113,11 +119,19 @@ func (h *head) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// isCloudConfig tells whether the platform has user-data that coreos-cloudinit applies.
-// It exits with 3 when there is none that it knows of.
-func (f *FirstBoot) isCloudConfig(ctx context.Context) bool {
+// isOtherFormat tells whether the platform has user-data that coreos-cloudinit applies, or
+// none at all, of which Ignition makes an error on some platforms. Azure has two kinds of
+// user-data, and coreos-cloudinit sees only the other one.
+func (f *FirstBoot) isOtherFormat(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, stageLimit)
 	defer cancel()
+	if exists(configDrive) {
+		if err := f.tool(ctx, "mount", "-o", "ro,nosuid,nodev,noexec,X-mount.mkdir", configDrive, configDriveDir); err != nil {
+			f.Log.Warning("%v", err)
+		} else {
+			defer func() { _ = f.tool(ctx, "umount", configDriveDir) }()
+		}
+	}
 	kind, err := command(ctx, "coreos-cloudinit", "-oem=auto", "-kind").Output()
 	if err != nil {
 		f.Log.Info("coreos-cloudinit: %v", err)
@@ -126,6 +140,8 @@ func (f *FirstBoot) isCloudConfig(ctx context.Context) bool {
 	switch strings.TrimSpace(string(kind)) {
 	case "cloud-config", "script":
 		return true
+	case "empty":
+		return f.Platform != "azure"
 	}
 	return false
 }

@@ -69,7 +69,7 @@ func metadata(t *suite.T) {
 		"-smbios", "type=1,manufacturer=Amazon EC2",
 		"-nic", "user,model=virtio-net-pci,net=169.254.169.0/24,guestfwd=tcp:169.254.169.254:80-cmd:" + relay,
 	}})
-	t.Shows(m, "the user-data is no config of Ignition but a cloud-config")
+	t.Shows(m, "the user-data is no config of Ignition")
 	healthy(t, m)
 	t.Run(m, "systemctl start metadata-cloudinit.service")
 	t.Logf("configured %.1f s after power-on", time.Since(start).Seconds())
@@ -93,13 +93,8 @@ func configDrive(t *suite.T) {
 	if out, err := exec.Command("xorriso", "-as", "mkisofs", "-quiet", "-V", "config-2", "-J", "-r", "-o", iso, drive).CombinedOutput(); err != nil {
 		t.Fatalf("xorriso: %v: %s", err, out)
 	}
-	blank := filepath.Join(t.Dir, "blank.raw")
-	t.Must(os.WriteFile(blank, nil, 0o600))
-	t.Must(os.Truncate(blank, 4<<20))
-	m := t.Start(machine.Config{Name: "driven", Disk: proven(t), Args: []string{
-		"-drive", "if=none,media=cdrom,id=iso,file=" + iso, "-device", "ide-cd,drive=iso",
-		"-drive", "if=none,format=raw,cache=unsafe,id=blank,file=" + blank, "-device", "virtio-blk-pci,drive=blank,serial=blank",
-	}})
+	m := t.Start(machine.Config{Name: "driven", Disk: proven(t), Args: append(blankDisks(t, "blank"),
+		"-drive", "if=none,media=cdrom,id=iso,file="+iso, "-device", "ide-cd,drive=iso")})
 	healthy(t, m)
 	check := func(of, hostname string) {
 		t.Helper()

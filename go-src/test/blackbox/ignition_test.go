@@ -91,13 +91,7 @@ func ignitionConfig(t *suite.T) {
 	port := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(far) })
 	path := filepath.Join(t.Dir, "config.ign")
 	translate(t, fmt.Sprintf(ignitionText, port, hash(far)), path)
-	args := []string{"-fw_cfg", "name=opt/com.coreos/config,file=" + path}
-	for _, name := range []string{"first", "second"} {
-		disk := filepath.Join(t.Dir, name+".raw")
-		t.Must(os.WriteFile(disk, nil, 0o600))
-		t.Must(os.Truncate(disk, 96<<20))
-		args = append(args, "-drive", "if=none,format=raw,cache=unsafe,id="+name+",file="+disk, "-device", "virtio-blk-pci,drive="+name+",serial="+name)
-	}
+	args := append(blankDisks(t, "first", "second"), "-fw_cfg", "name=opt/com.coreos/config,file="+path)
 	start := time.Now()
 	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Args: args})
 	t.Shows(m, "Ignition has provisioned the machine")
@@ -134,10 +128,13 @@ func ignitionFails(t *suite.T) {
 	port := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(far.Load().([]byte)) })
 	right := []byte("right\n")
 	path := filepath.Join(t.Dir, "config.ign")
-	const text = "variant: flatcar\nversion: 1.1.0\nstorage:\n  files:\n    - path: /etc/%s\n      contents: {inline: x}\n" +
+	// The array is there already when it is tried again.
+	const text = "variant: flatcar\nversion: 1.1.0\nstorage:\n" +
+		"  raid: [{name: data, level: raid1, devices: [/dev/disk/by-id/virtio-first, /dev/disk/by-id/virtio-second]}]\n" +
+		"  files:\n    - path: /etc/%s\n      contents: {inline: x}\n" +
 		"    - path: /opt/far\n      contents: {source: \"http://10.0.2.2:%d/\", verification: {hash: sha512-%s}}\n"
 	translate(t, fmt.Sprintf(text, "mistake", port, hash(right)), path)
-	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Args: []string{"-fw_cfg", "name=opt/com.coreos/config,file=" + path}})
+	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Args: append(blankDisks(t, "first", "second"), "-fw_cfg", "name=opt/com.coreos/config,file="+path)})
 	t.Shows(m, `bootengine: first boot: stage files: .*hash verification failed.*this machine is not provisioned`)
 	t.Shows(m, "the machine restarts in")
 	// The operator mends both; the machine sees it when it tries again.
@@ -147,6 +144,18 @@ func ignitionFails(t *suite.T) {
 	healthy(t, m)
 	t.Equal("/opt/far", t.Run(m, "cat /opt/far"), "right")
 	t.Equal("of both attempts", t.Run(m, "cd /etc && ls mistake mended 2>/dev/null || true"), "mended")
+}
+
+// blankDisks are arguments for QEMU, which have a machine find disks as
+// /dev/disk/by-id/virtio-NAME.
+func blankDisks(t *suite.T, names ...string) (args []string) {
+	for _, name := range names {
+		disk := filepath.Join(t.Dir, name+".raw")
+		t.Must(os.WriteFile(disk, nil, 0o600))
+		t.Must(os.Truncate(disk, 96<<20))
+		args = append(args, "-drive", "if=none,format=raw,cache=unsafe,id="+name+",file="+disk, "-device", "virtio-blk-pci,drive="+name+",serial="+name)
+	}
+	return args
 }
 
 // translate makes a config for Ignition of one for Butane, by the build host's tool.
