@@ -31,7 +31,7 @@ func TestReady(t *testing.T) {
 	}))
 	defer server.Close()
 	m := newMachine(t)
-	p := Provision{Sources: []datasource.Source{azure{server.URL + "/"}}, Applier: &m.Applier, Workspace: t.TempDir(), Problems: io.Discard}
+	p := Provision{Sources: []datasource.Source{azure{server.URL + "/"}}, Applier: m.Applier, Workspace: t.TempDir(), Problems: io.Discard}
 	if err := p.Run(t.Context()); err == nil {
 		t.Error("the error of the user-data is lost")
 	}
