@@ -116,7 +116,7 @@ fuzz:
 bench: export COREOS_IMAGES := $(or $(IMAGES),coreos=$(abspath $(IMAGE)))
 bench: export COREOS_OLD := $(and $(OLD),$(abspath $(OLD)))
 bench: host-tools
-	$(call black-box,./test/bench,$(if $(OLD),TestBenchUpdates,TestBench)$$$$)
+	$(call black-box,./test/bench,$(or $(BENCH),$(if $(OLD),TestBenchUpdates,TestBench(Configs)?))$$$$)
 
 flash:
 	@$(TOP)/board/coreos/flash.sh "$(O)/images/coreos_production_image.bin" "$(DISK)"
@@ -143,7 +143,8 @@ help:
 	@echo '  fuzz           every parser of outside bytes for FUZZTIME (1m); RUN=name some'
 	@echo '  bench          sizes and times, beside a stock Debian with Docker;'
 	@echo '                 IMAGES="NAME=FILE ..." measures several images in one run;'
-	@echo '                 OLD=dir compares updates from the images in it with other tools'
+	@echo '                 OLD=dir compares updates from the images in it with other tools;'
+	@echo '                 BENCH=TestBenchConfigs only times machines that get a config'
 	@echo '  flash          write the image to a disk: make flash DISK=/dev/sdX [YES=1]'
 	@echo '  host-tools     install the tools that the build host lacks (Debian, as root)'
 	@echo '  menuconfig source show-info savedefconfig linux-menuconfig legal-info check-package'
