@@ -97,7 +97,8 @@ func (f *FirstBoot) Run(ctx context.Context) error {
 		return fmt.Errorf("first boot: %w: this machine is not provisioned; correct the config, which is fetched anew at each attempt", err)
 	}
 	f.Log.Notice("first boot: Ignition has provisioned the machine")
-	return nil
+	// They hold what the config has in secrets.
+	return errors.Join(os.RemoveAll(runDir), os.Remove(cachedConfig))
 }
 
 // off tells whether the operator wants no Ignition.

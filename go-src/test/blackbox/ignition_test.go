@@ -134,7 +134,8 @@ func ignitionFails(t *suite.T) {
 		"  files:\n    - path: /etc/%s\n      contents: {inline: x}\n" +
 		"    - path: /opt/far\n      contents: {source: \"http://10.0.2.2:%d/\", verification: {hash: sha512-%s}}\n"
 	translate(t, fmt.Sprintf(text, "mistake", port, hash(right)), path)
-	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Args: append(blankDisks(t, "first", "second"), "-fw_cfg", "name=opt/com.coreos/config,file="+path)})
+	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Args: append(blankDisks(t, "first", "second"), "-fw_cfg", "name=opt/com.coreos/config,file="+path,
+		"-nic", "user,model=virtio-net-pci,net=10.0.3.0/24,hostname=by-dhcp")})
 	t.Shows(m, `bootengine: first boot: stage files: .*hash verification failed.*this machine is not provisioned`)
 	t.Shows(m, "the machine restarts in")
 	// The operator mends both; the machine sees it when it tries again.
@@ -143,6 +144,7 @@ func ignitionFails(t *suite.T) {
 	m.Restarts()
 	healthy(t, m)
 	t.Equal("/opt/far", t.Run(m, "cat /opt/far"), "right")
+	t.Equal("hostname", t.Run(m, "hostname"), "by-dhcp")
 	t.Equal("of both attempts", t.Run(m, "cd /etc && ls mistake mended 2>/dev/null || true"), "mended")
 }
 
