@@ -87,7 +87,7 @@ func bootConfigured(t *testing.T, key *machine.Key, image string, kind *configur
 	}
 	if kind.fwcfg != "" {
 		// What is done already is done at once.
-		_, err = m.Run(ctx, "systemctl start user-cloudinit.service x.service && test -e /opt/x && id ada && [ $(hostname) = x ]")
+		_, err = m.Run(ctx, "systemctl start user-cloudinit.service x.service && test -e /opt/x && id ada && [ $(cat /proc/sys/kernel/hostname) = x ]")
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -74,7 +74,7 @@ func metadata(t *suite.T) {
 	t.Run(m, "systemctl start metadata-cloudinit.service")
 	t.Logf("configured %.1f s after power-on", time.Since(start).Seconds())
 	t.Equal("/opt/address", t.Run(m, "cat /opt/address"), "at 10.0.0.7")
-	t.Equal("hostname", t.Run(m, "hostname"), "ip-10-0-0-7.ec2.internal")
+	t.Equal("hostname", t.Run(m, "cat /proc/sys/kernel/hostname"), "ip-10-0-0-7.ec2.internal")
 	t.Equal("keys of core", t.Run(m, "cat /home/core/.ssh/authorized_keys.d/*"), exampleKey)
 }
 
@@ -100,7 +100,7 @@ func configDrive(t *suite.T) {
 		t.Helper()
 		t.Run(m, "systemctl start user-configdrive.service")
 		t.Equal("/opt/drive", t.Run(m, "cat /opt/drive"), of)
-		t.Equal("hostname", t.Run(m, "hostname"), hostname)
+		t.Equal("hostname", t.Run(m, "cat /proc/sys/kernel/hostname"), hostname)
 		t.Equal("keys of core", t.Run(m, "cat /home/core/.ssh/authorized_keys.d/*"), exampleKey)
 	}
 	check("of ISO 9660", "from-iso")

@@ -99,7 +99,7 @@ func ignitionConfig(t *suite.T) {
 	t.Logf("configured %.1f s after power-on", time.Since(start).Seconds())
 	check := func() {
 		for command, want := range map[string]string{
-			"hostname": "ignited",
+			"cat /proc/sys/kernel/hostname":                                              "ignited",
 			"cat /home/core/.ssh/authorized_keys.d/ignition | cut -d' ' -f3":             "op@example.com",
 			"stat -c '%U %a' /home/core/.ssh /home/core/.ssh/authorized_keys.d/ignition": "core 700\ncore 600",
 			"id -nG ada": "ada docker",
@@ -144,7 +144,7 @@ func ignitionFails(t *suite.T) {
 	m.Restarts()
 	healthy(t, m)
 	t.Equal("/opt/far", t.Run(m, "cat /opt/far"), "right")
-	t.Equal("hostname", t.Run(m, "hostname"), "by-dhcp")
+	t.Equal("hostname", t.Run(m, "cat /proc/sys/kernel/hostname"), "by-dhcp")
 	t.Equal("of both attempts", t.Run(m, "cd /etc && ls mistake mended 2>/dev/null || true"), "mended")
 }
 
