@@ -89,12 +89,14 @@ EOF
 # The account that provisioning gives keys to. It has no password, as root has none.
 account() { grep -q "^${2%%:*}:" "$tree/etc/$1" || echo "$2" >>"$tree/etc/$1"; }
 account group 'core:x:500:'
-account gshadow 'core:!::'
 account passwd 'core:x:500:500:CoreOS Admin:/home/core:/bin/bash'
 account shadow 'core:*:::::::'
 for name in docker sudo wheel systemd-journal; do
 	sed -i -e "s/^\($name:[^:]*:[^:]*:\)\(.\+\)\$/\1\2,core/" -e "s/^\($name:[^:]*:[^:]*:\)\$/\1core/" "$tree/etc/group"
 done
+# Buildroot has no gshadow.
+[ -e "$tree/etc/gshadow" ] || (umask 077 && awk -F: '{ print $1 ":!::" $4 }' "$tree/etc/group" >"$tree/etc/gshadow")
+account gshadow 'core:!::'
 
 # /etc becomes the lower layer of the machine's /etc.
 ln -sfn ../usr/lib/os-release "$tree/etc/os-release"

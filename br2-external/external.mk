@@ -70,6 +70,33 @@ define COREOS_LINUX_CHECK_CONFIG
 endef
 LINUX_POST_CONFIGURE_HOOKS += COREOS_LINUX_CHECK_CONFIG
 
+# Buildroot installs the rules for udev that want these units, but not the units: one
+# starts an array that lacks a disk. Not mdadm's monitor, which fails unless somebody
+# told it where to send mail.
+define COREOS_MDADM_INSTALL_UNITS
+	$(foreach unit,mdadm-last-resort@.timer mdadm-last-resort@.service mdadm-grow-continue@.service mdmon@.service,
+		sed 's,BINDIR,/usr/sbin,g' $(@D)/systemd/$(unit) > $(TARGET_DIR)/usr/lib/systemd/system/$(unit)
+	)
+endef
+MDADM_POST_INSTALL_TARGET_HOOKS += COREOS_MDADM_INSTALL_UNITS
+
+# shadow has a login and a nologin of its own, which would replace those of util-linux,
+# and for PAM it counts on a distribution's system-auth: with its configuration of login
+# nobody would get in. Nor are others to read what is in a home.
+SHADOW_INSTALL_TARGET_OPTS += bin_PROGRAMS= sbin_PROGRAMS= \
+	pamd_DATA="chfn chpasswd chsh groupmems newusers passwd"
+define COREOS_SHADOW_CONFIGURE
+	$(INSTALL) -D -m 0644 package/linux-pam/login.pam $(TARGET_DIR)/etc/pam.d/system-auth
+	$(SED) 's/^#HOME_MODE/HOME_MODE/' $(TARGET_DIR)/etc/login.defs
+endef
+SHADOW_POST_INSTALL_TARGET_HOOKS += COREOS_SHADOW_CONFIGURE
+
+# Who may use sudo is said in sudoers, not by the group wheel
+define COREOS_SUDO_CONFIGURE
+	$(SED) '/pam_wheel/d' $(TARGET_DIR)/etc/pam.d/sudo
+endef
+SUDO_POST_INSTALL_TARGET_HOOKS += COREOS_SUDO_CONFIGURE
+
 # Go's defaults, such as where modules come from, are in a file that Buildroot
 # does not install
 define COREOS_GO_INSTALL_DEFAULTS
