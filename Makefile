@@ -20,16 +20,16 @@ export PATH := $(PATH):/usr/sbin:/sbin
 export COREOS_VERSION ?= $(shell cat $(TOP)/VERSION)
 export COREOS_GROUP ?= developer
 BOARD ?= coreos
+export SOURCE_DATE_EPOCH ?= $(shell git -C $(TOP) log -1 --format=%ct 2>/dev/null || stat --format=%Y $(TOP)/VERSION)
+export SIGNING_KEY_DIR ?= $(O)/keys
+override SIGNING_KEY_DIR := $(abspath $(SIGNING_KEY_DIR))
+IMAGE ?= $(O)/images/coreos_production_qemu_image.img
 
 # How both bases link Ignition, a command of a module that go-src requires: its version,
 # and no labels of SELinux, which this system does not have.
 ignition := github.com/coreos/ignition/v2
 export COREOS_IGNITION_LDFLAGS := -X $(ignition)/internal/distro.selinuxRelabel=false \
 	-X $(ignition)/internal/version.Raw=$(shell sed -n 's|^.*$(ignition) v\([^ ]*\).*|\1|p' $(TOP)/go-src/go.mod)
-export SOURCE_DATE_EPOCH ?= $(shell git -C $(TOP) log -1 --format=%ct 2>/dev/null || stat --format=%Y $(TOP)/VERSION)
-export SIGNING_KEY_DIR ?= $(O)/keys
-override SIGNING_KEY_DIR := $(abspath $(SIGNING_KEY_DIR))
-IMAGE ?= $(O)/images/coreos_production_qemu_image.img
 
 include $(TOP)/base/buildroot.mk
 include $(TOP)/base/debian.mk

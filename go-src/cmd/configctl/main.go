@@ -80,9 +80,9 @@ func translateCommand() *cobra.Command {
 				var problems []string
 				config, problems, err = butane.Translate(text, dir)
 				tell(paths[0], problems)
-			}
-			if err != nil {
-				return fmt.Errorf("%s: %w", paths[0], err)
+				if err != nil {
+					return fmt.Errorf("%s: %w", paths[0], err)
+				}
 			}
 			if output == "" {
 				_, err = fmt.Printf("%s\n", config)

@@ -24,7 +24,6 @@ import (
 
 // Paths on the machine.
 const (
-	ignition  = "/usr/bin/ignition"
 	oemConfig = "/oem/config.ign"
 	// systemConfigs has a distribution's own configs, below and beside the user's.
 	systemConfigs = "/usr/lib/ignition"

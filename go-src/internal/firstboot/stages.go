@@ -51,7 +51,7 @@ func (f *FirstBoot) tool(ctx context.Context, name string, args ...string) error
 func (f *FirstBoot) stage(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, stageLimit)
 	defer cancel()
-	c := exec.CommandContext(ctx, ignition, "--platform="+string(f.Platform), "--stage="+name,
+	c := command(ctx, "ignition", "--platform="+string(f.Platform), "--stage="+name,
 		"--root=/", "--log-to-stdout", "--config-cache="+cachedConfig, "--neednet="+needNetwork)
 	c.Env = f.environment
 	stdout, err := c.StdoutPipe()

@@ -46,7 +46,7 @@ const cloudConfigText = `#cloud-config
 hostname: node-1.example.com
 manage_etc_hosts: localhost
 ssh_authorized_keys:
-  - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKjf0tnDo8VqjQ9b1kJ9b3c2yQz0vJmR5o7oVb1kJ9b3 op@example.com
+  - ` + exampleKey + `
 users:
   - name: ada
     gecos: Ada L
