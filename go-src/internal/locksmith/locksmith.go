@@ -141,14 +141,27 @@ func (d *Daemon) Run(ctx context.Context) error {
 			told = h.Text
 			slog.Info(h.Text, "state", h.State)
 		}
-		select {
-		case <-ctx.Done():
+		if !d.wait(ctx, h, changed) {
 			return nil
-		case <-d.Updates.Changed():
-		case <-changed:
-		case <-time.After(h.again):
 		}
 	}
+}
+
+// wait waits until there is something to look at. A machine that goes down does not
+// look before its time is up.
+func (d *Daemon) wait(ctx context.Context, h *hold, changed <-chan struct{}) bool {
+	updated := d.Updates.Changed()
+	if h.State == coordinator.Rebooting {
+		updated, changed = nil, nil
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-updated:
+	case <-changed:
+	case <-time.After(h.again):
+	}
+	return true
 }
 
 // look goes through the gates. Those behind the lock are passed while it is held; if one
@@ -168,7 +181,7 @@ func (d *Daemon) look(ctx context.Context) *hold {
 			return h
 		}
 	}
-	return p.hold(coordinator.Running, glance, "the machine restarts")
+	panic("the last gate never opens: the machine goes down")
 }
 
 func (p *pass) hold(state coordinator.State, again time.Duration, text string) *hold {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,13 +31,14 @@ type world struct {
 	machines   []rebootlock.Machine
 	changed    chan struct{}
 	semChanged chan struct{}
+	rebooted   chan struct{}
 	inhibitors []string
 	people     int
 	drainErr   error
 	onDrain    func()
 	rebootErr  error
 	kexec      bool
-	skew       time.Duration
+	skew       atomic.Int64
 
 	reboots, drains, resumes, takes int
 	said                            []Status
@@ -44,13 +46,19 @@ type world struct {
 }
 
 func newWorld(t *testing.T, strategy Strategy) *world {
-	w := &world{t: t, sem: semaphore.New(), changed: make(chan struct{}, 1), semChanged: make(chan struct{}, 1)}
+	w := &world{t: t, sem: semaphore.New(), changed: make(chan struct{}, 1), semChanged: make(chan struct{}, 1), rebooted: make(chan struct{}, 1)}
 	w.update = updateengine.Status{Version: "1.0.0", Proven: true, Operation: updateengine.Idle}
 	w.Daemon = &Daemon{
 		ID: "m1", Name: "node1", BootID: "boot1", Strategy: strategy,
-		Updates: w, Lock: lockOf{w}, Host: w, Tell: w.tell, Now: func() time.Time { return time.Now().Add(w.skew) },
+		Updates: w, Lock: lockOf{w}, Host: w, Tell: w.tell, Now: w.now,
 	}
 	return w
+}
+
+func (w *world) set(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
 }
 
 func poke(c chan struct{}) {
@@ -61,9 +69,7 @@ func poke(c chan struct{}) {
 }
 
 func (w *world) change(f func()) {
-	w.mu.Lock()
-	f()
-	w.mu.Unlock()
+	w.set(f)
 	poke(w.changed)
 }
 
@@ -76,29 +82,47 @@ func (w *world) tell(s Status) {
 func (w *world) Status() (updateengine.Status, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.update, w.updateErr
+	if w.updateErr != nil {
+		return updateengine.Status{}, w.updateErr
+	}
+	return w.update, nil
 }
-func (w *world) Changed() <-chan struct{}                      { return w.changed }
-func (w *world) PrepareReboot(context.Context) (bool, error)   { return w.kexec, nil }
-func (w *world) RunsEtcd(context.Context) (bool, error)        { return true, nil }
-func (w *world) Inhibitors(context.Context) ([]string, error)  { return w.inhibitors, nil }
+func (w *world) Changed() <-chan struct{}                    { return w.changed }
+func (w *world) PrepareReboot(context.Context) (bool, error) { return w.kexec, nil }
+func (w *world) RunsEtcd(context.Context) (bool, error)      { return true, nil }
+func (w *world) Inhibitors(context.Context) ([]string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.inhibitors, nil
+}
 func (w *world) Warn(_ context.Context, _ string) (int, error) { return w.people, nil }
 func (w *world) Resume(context.Context)                        { w.resumes++ }
 func (w *world) Drain(context.Context) error {
-	w.drains++
 	if w.onDrain != nil {
 		w.onDrain()
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drains++
 	return w.drainErr
 }
+
 func (w *world) Reboot(_ context.Context, kexec bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if kexec != w.kexec {
 		w.t.Errorf("kexec %v", kexec)
 	}
 	if w.rebootErr == nil {
 		w.reboots++
+		poke(w.rebooted)
 	}
 	return w.rebootErr
+}
+
+// now is UTC's, so that windows are the same wherever the test runs.
+func (w *world) now() time.Time {
+	return time.Now().UTC().Add(time.Duration(w.skew.Load()))
 }
 
 type lockOf struct{ *world }
@@ -164,6 +188,12 @@ func (w *world) want(reboots int, state coordinator.State, text string) {
 	}
 }
 
+func (w *world) held() semaphore.Holder {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sem.Details["m1"]
+}
+
 func (w *world) wantHolders(want string) {
 	w.t.Helper()
 	w.mu.Lock()
@@ -185,7 +215,7 @@ func TestRestartsWithTheLock(t *testing.T) {
 		w.need("2.0.0")
 		w.want(1, coordinator.Rebooting, "restarts")
 		w.wantHolders("m1")
-		if h, _ := w.sem.Holds("m1"); h.Host != "node1" || h.From != "1.0.0" || h.To != "2.0.0" || h.BootID != "boot1" || h.Why != semaphore.Update {
+		if h := w.held(); h.Host != "node1" || h.From != "1.0.0" || h.To != "2.0.0" || h.BootID != "boot1" || h.Why != semaphore.Update {
 			t.Errorf("holder %+v", h)
 		}
 		// A machine that does not go down tries again, with the lock.
@@ -289,7 +319,6 @@ func window(t *testing.T, start, length string) *rebootwindow.Window {
 func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, EtcdLock)
-		w.Now = func() time.Time { return time.Now().UTC().Add(w.skew) }
 		w.Window = window(t, "Sun 02:00", "1h")
 		w.start()
 		w.need("2.0.0")
@@ -307,7 +336,6 @@ func TestWindow(t *testing.T) {
 func TestWindowClosesWhileWaitingForTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, EtcdLock)
-		w.Now = func() time.Time { return time.Now().UTC().Add(w.skew) }
 		w.Window = window(t, "00:00", "1h")
 		_ = w.sem.Lock("m2", semaphore.Holder{})
 		w.start()
@@ -328,7 +356,6 @@ func TestWindowClosesWhileWaitingForTheLock(t *testing.T) {
 func TestWindowClosesWhileHoldingTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, EtcdLock)
-		w.Now = func() time.Time { return time.Now().UTC().Add(w.skew) }
 		w.Window = window(t, "00:00", "2m")
 		w.people = 1
 		w.start()
@@ -347,23 +374,22 @@ func TestWindowClosesWhileHoldingTheLock(t *testing.T) {
 func TestClockJumps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, EtcdLock)
-		w.Now = func() time.Time { return time.Now().UTC().Add(w.skew) }
 		w.Window = window(t, "12:00", "1h")
 		_ = w.sem.Lock("m2", semaphore.Holder{})
 		w.start()
 		w.need("2.0.0")
 		w.want(0, coordinator.RebootPlanned, "2000-01-01 12:00")
-		w.skew = 12 * time.Hour
+		w.skew.Store(int64(12 * time.Hour))
 		w.after(glance)
 		w.want(0, coordinator.RebootPlanned, "held by m2")
-		w.skew = -365 * 24 * time.Hour
+		w.skew.Store(int64(-365 * 24 * time.Hour))
 		w.after(glance)
 		w.want(0, coordinator.RebootPlanned, "1999-01-01 12:00")
 		w.change(func() { _ = w.sem.Unlock("m2") })
 		w.after(glance)
 		w.want(0, coordinator.RebootPlanned, "1999-01-01 12:00")
 		w.wantHolders("")
-		w.skew = 12 * time.Hour
+		w.skew.Store(int64(12 * time.Hour))
 		w.after(glance)
 		w.want(1, coordinator.Rebooting, "")
 		w.stop()
@@ -373,21 +399,21 @@ func TestClockJumps(t *testing.T) {
 func TestInhibitors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, EtcdLock)
-		w.inhibitors = []string{"backup (it runs)"}
+		w.set(func() { w.inhibitors = []string{"backup (it runs)"} })
 		w.start()
 		w.need("2.0.0")
 		w.want(0, coordinator.RebootPlanned, "backup (it runs)")
 		w.wantHolders("")
-		w.inhibitors = nil
+		w.set(func() { w.inhibitors = nil })
 		// One that came in between is logind's to see; others get the lock meanwhile.
-		w.rebootErr = errors.New("blocked by inhibitor lock")
+		w.set(func() { w.rebootErr = errors.New("blocked by inhibitor lock") })
 		w.after(glance)
 		w.want(0, coordinator.RebootPlanned, "does not restart: blocked by inhibitor")
 		w.wantHolders("")
 		if w.drains != 1 || w.resumes != 1 {
 			t.Errorf("drained %d times, resumed %d times", w.drains, w.resumes)
 		}
-		w.rebootErr = nil
+		w.set(func() { w.rebootErr = nil })
 		w.after(retry)
 		w.want(1, coordinator.Rebooting, "")
 		w.stop()
@@ -397,7 +423,7 @@ func TestInhibitors(t *testing.T) {
 func TestDrainFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, EtcdLock)
-		w.drainErr = errors.New("hook 10-drain: exit status 1: the database is busy")
+		w.set(func() { w.drainErr = errors.New("hook 10-drain: exit status 1: the database is busy") })
 		w.start()
 		w.need("2.0.0")
 		w.want(0, coordinator.RebootPlanned, "the database is busy")
@@ -405,7 +431,7 @@ func TestDrainFails(t *testing.T) {
 		if w.resumes != 1 {
 			t.Errorf("resumed %d times", w.resumes)
 		}
-		w.drainErr = nil
+		w.set(func() { w.drainErr = nil })
 		w.after(drainedIn)
 		w.want(1, coordinator.Rebooting, "")
 		w.stop()
@@ -485,7 +511,7 @@ func TestDaemonStartsAnewWithTheLock(t *testing.T) {
 		w.start()
 		w.need("2.1.0")
 		w.want(1, coordinator.Rebooting, "")
-		if h, _ := w.sem.Holds("m1"); h.To != "2.1.0" {
+		if h := w.held(); h.To != "2.1.0" {
 			t.Errorf("%s", w.sem)
 		}
 		w.stop()
@@ -534,12 +560,12 @@ func TestFailedMachineKeepsTheLockForOthers(t *testing.T) {
 		w := newWorld(t, EtcdLock)
 		_ = w.sem.Lock("m1", semaphore.Holder{To: "2.0.0", BootID: "boot0"})
 		_ = w.sem.Fail("m1", "panic")
-		w.drainErr = errors.New("busy")
+		w.set(func() { w.drainErr = errors.New("busy") })
 		w.start()
 		w.need("2.0.1")
 		w.want(0, coordinator.RebootPlanned, "busy")
 		w.wantHolders("m1")
-		if h, _ := w.sem.Holds("m1"); h.FailedVersion != "2.0.0" {
+		if h := w.held(); h.FailedVersion != "2.0.0" {
 			t.Errorf("%s", w.sem)
 		}
 		w.stop()
@@ -569,7 +595,7 @@ func TestSteal(t *testing.T) {
 			}
 			w.start()
 			w.need("2.0.0")
-			w.skew = 365 * 24 * time.Hour // a clock that jumps steals nothing
+			w.skew.Store(int64(365 * 24 * time.Hour)) // a clock that jumps steals nothing
 			w.after(59 * time.Minute)
 			w.want(0, coordinator.RebootPlanned, "m2")
 			w.after(2 * time.Minute)
@@ -603,9 +629,7 @@ func TestGroup(t *testing.T) {
 			w.start()
 			w.need("2.0.0")
 			go func() { // the restart, which succeeds
-				for w.reboots == 0 {
-					time.Sleep(time.Second)
-				}
+				<-w.rebooted
 				w.stop()
 				time.Sleep(time.Minute)
 				w.Daemon.BootID = "boot2"
@@ -613,10 +637,10 @@ func TestGroup(t *testing.T) {
 				w.start()
 			}()
 			defer func() {
+				w.stop()
 				if w.reboots != 1 {
 					t.Errorf("machine %d: %d restarts", i, w.reboots)
 				}
-				w.stop()
 			}()
 		}
 		first.after(time.Hour)
