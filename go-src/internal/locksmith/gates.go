@@ -21,13 +21,16 @@ func (d *Daemon) known(ctx context.Context, p *pass) *hold {
 	}
 	switch d.Strategy {
 	case EtcdLock:
-		p.locked = true
+		p.status.Locked = true
 	case BestEffort:
 		// Where that cannot be found out the lock is the safe answer.
-		if p.locked, err = d.Host.RunsEtcd(ctx); err != nil {
+		if p.status.Locked, err = d.Host.RunsEtcd(ctx); err != nil {
 			slog.Warn("whether etcd runs here is not known; the lock is asked for", "error", err)
-			p.locked = true
+			p.status.Locked = true
 		}
+	}
+	if p.status.Locked && d.changed == nil {
+		d.changed = d.Lock.Watch(ctx)
 	}
 	return nil
 }
@@ -71,7 +74,7 @@ func (d *Daemon) uninhibited(ctx context.Context, p *pass) *hold {
 
 // turn waits until the lock is free and those are served who waited before.
 func (d *Daemon) turn(ctx context.Context, p *pass) *hold {
-	if !p.locked {
+	if !p.status.Locked {
 		return nil
 	}
 	s, err := d.Lock.Get(ctx)
@@ -117,7 +120,7 @@ func (d *Daemon) noLock(p *pass, err error) *hold {
 
 // take takes the lock, or keeps it.
 func (d *Daemon) take(ctx context.Context, p *pass) *hold {
-	if !p.locked {
+	if !p.status.Locked {
 		return nil
 	}
 	s, err := d.Lock.Change(ctx, func(s *semaphore.Semaphore) error { return s.Lock(d.ID, d.holder(p)) })
@@ -142,7 +145,7 @@ func (d *Daemon) holder(p *pass) semaphore.Holder {
 
 // release gives the lock back, unless others must not have it.
 func (d *Daemon) release(ctx context.Context, p *pass) {
-	if !p.locked {
+	if !p.status.Locked {
 		return
 	}
 	_, err := d.Lock.Change(ctx, func(s *semaphore.Semaphore) error {

@@ -53,7 +53,7 @@ func (d *Daemon) failedText(h semaphore.Holder) string {
 
 // settled finds out what became of a restart before.
 func (d *Daemon) settled(ctx context.Context, p *pass) *hold {
-	if !p.locked {
+	if !p.status.Locked {
 		return nil
 	}
 	s, err := d.Lock.Get(ctx)

@@ -78,6 +78,7 @@ type Daemon struct {
 	// Now is the time of the machine's clock, which may jump.
 	Now func() time.Time
 
+	changed   <-chan struct{}      // of the lock, once it is needed
 	freeSince time.Time            // when the lock was first seen free for this machine
 	missing   map[string]time.Time // when a holder was first seen to be away
 }
@@ -90,6 +91,8 @@ type Status struct {
 	Version, Next string
 	// Window is when the next reboot window begins, zero if that is not waited for.
 	Window time.Time
+	// Locked tells whether the machine restarts with the lock of its group alone.
+	Locked bool
 	// Waits tells whether the lock is all that is missing.
 	Waits bool
 	// Lock is the semaphore as last seen, nil without one.
@@ -111,7 +114,6 @@ const (
 // pass is one look at everything that a restart depends on.
 type pass struct {
 	update updateengine.Status
-	locked bool // by the strategy: whether the lock is needed
 	status Status
 }
 
@@ -127,10 +129,6 @@ type gate func(context.Context, *pass) *hold
 // Run restarts the machine whenever it has to be, until the context ends.
 func (d *Daemon) Run(ctx context.Context) error {
 	d.missing = map[string]time.Time{}
-	var changed <-chan struct{}
-	if d.Lock != nil {
-		changed = d.Lock.Watch(ctx)
-	}
 	told := ""
 	for {
 		h := d.look(ctx)
@@ -141,7 +139,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			told = h.Text
 			slog.Info(h.Text, "state", h.State)
 		}
-		if !d.wait(ctx, h, changed) {
+		if !d.wait(ctx, h) {
 			return nil
 		}
 	}
@@ -149,8 +147,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 
 // wait waits until there is something to look at. A machine that goes down does not
 // look before its time is up.
-func (d *Daemon) wait(ctx context.Context, h *hold, changed <-chan struct{}) bool {
-	updated := d.Updates.Changed()
+func (d *Daemon) wait(ctx context.Context, h *hold) bool {
+	updated, changed := d.Updates.Changed(), d.changed
 	if h.State == coordinator.Rebooting {
 		updated, changed = nil, nil
 	}

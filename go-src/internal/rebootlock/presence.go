@@ -15,18 +15,23 @@ const presenceTTL = time.Minute
 // Presence tells the group about one machine, for as long as it runs.
 type Presence struct {
 	lock *Lock
-	mu   sync.Mutex
-	now  Machine
+	once sync.Once
+	stop context.CancelFunc
+	done chan struct{}
 	wake chan struct{}
+
+	mu  sync.Mutex
+	now Machine
 }
 
 // NewPresence returns the presence of a machine, of which nothing is told yet.
 func (l *Lock) NewPresence() *Presence {
-	return &Presence{lock: l, wake: make(chan struct{}, 1)}
+	return &Presence{lock: l, stop: func() {}, wake: make(chan struct{}, 1)}
 }
 
-// Set says what is to be told.
-func (p *Presence) Set(m Machine) {
+// Announce says what is to be told, again whenever etcd was away, until the context of
+// the first call or End ends it.
+func (p *Presence) Announce(ctx context.Context, m Machine) {
 	p.mu.Lock()
 	p.now = m
 	p.mu.Unlock()
@@ -34,11 +39,22 @@ func (p *Presence) Set(m Machine) {
 	case p.wake <- struct{}{}:
 	default:
 	}
+	p.once.Do(func() {
+		ctx, p.stop = context.WithCancel(ctx)
+		p.done = make(chan struct{})
+		go p.run(ctx)
+	})
 }
 
-// Run tells it, again whenever etcd was away, until the context ends. What was told is
-// taken back then.
-func (p *Presence) Run(ctx context.Context) {
+// End takes back what was told.
+func (p *Presence) End() {
+	if p.stop(); p.done != nil {
+		<-p.done
+	}
+}
+
+func (p *Presence) run(ctx context.Context) {
+	defer close(p.done)
 	for ctx.Err() == nil {
 		p.session(ctx)
 		_ = pause(ctx, 5*time.Second)

@@ -145,13 +145,12 @@ func (l *Lock) Watch(ctx context.Context) <-chan struct{} {
 
 // Machine is what a machine of the group tells of itself.
 type Machine struct {
-	ID      string    `json:"-"`
-	Host    string    `json:"host,omitempty"`
-	Version string    `json:"version,omitempty"` // that runs
-	Next    string    `json:"next,omitempty"`    // that runs after the next restart
-	State   string    `json:"state"`             // as of coordinator.conf
-	Waiting string    `json:"waiting,omitempty"` // for what, in words
-	Since   time.Time `json:"since"`
+	ID      string `json:"-"`
+	Host    string `json:"host,omitempty"`
+	Version string `json:"version,omitempty"` // that runs
+	Next    string `json:"next,omitempty"`    // that runs after the next restart
+	State   string `json:"state"`             // as of coordinator.conf
+	Waiting string `json:"waiting,omitempty"` // for what, in words
 	// Window is when the machine may restart next; zero if it may now, or need not.
 	Window time.Time `json:"window,omitzero"`
 	// Turn is its place among those that wait for the lock, from 1; 0 if it does not.

@@ -161,14 +161,6 @@ func (s *Semaphore) Lock(id string, h Holder) error {
 	return nil
 }
 
-// Add makes a machine a holder as Lock does, but is an error if it is one.
-func (s *Semaphore) Add(id string, h Holder) error {
-	if _, held := s.Holds(id); held {
-		return ErrExist
-	}
-	return s.Lock(id, h)
-}
-
 // stopped finds another machine that failed with a version.
 func (s *Semaphore) stopped(id, version string) error {
 	for _, other := range s.Holders {

@@ -50,9 +50,6 @@ func TestLock(t *testing.T) {
 	if err := s.Lock("a", first); !errors.As(err, &full) || full.Error() != "held by b" {
 		t.Errorf("second holder: %v", err)
 	}
-	if err := s.Add("b", first); !errors.Is(err, ErrExist) {
-		t.Errorf("add again: %v", err)
-	}
 	// The answer to the first attempt was lost, and a newer version came.
 	if err := s.Lock("b", Holder{Why: Update, To: "3.0.0", Since: time.Unix(2000, 0)}); err != nil {
 		t.Errorf("lock again: %v", err)
