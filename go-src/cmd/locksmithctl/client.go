@@ -23,8 +23,9 @@ import (
 func client() *cobra.Command {
 	o := new(options)
 	command := &cobra.Command{
-		Use:   "locksmithctl",
-		Short: "Manage the cluster wide reboot lock",
+		Use:     "locksmithctl",
+		Version: version,
+		Short:   "Manage the cluster wide reboot lock",
 		Long: "Manage the cluster wide reboot lock.\n\nFlags may be written with one dash, and have environment variables: LOCKSMITHCTL_GROUP for\n" +
 			"--group.\n\nExit status: 0 when all went well, 1 when not, 2 for a wrong command line.",
 		Args: cobra.ArbitraryArgs,

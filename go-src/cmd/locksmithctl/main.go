@@ -21,6 +21,9 @@ import (
 	"coreos/internal/singledash"
 )
 
+// version is that of the locksmith whose commands, flags and output these are.
+const version = "0.6.2"
+
 // options are the flags of both.
 type options struct {
 	etcd  etcdclient.Config

@@ -28,7 +28,9 @@ func NewSystem(ctx context.Context, bus *dbus.Conn, hookTimeout time.Duration, h
 	if err != nil {
 		return nil, fmt.Errorf("systemd: %w", err)
 	}
-	return &System{logind.New(bus), conn, prereboot.Hooks{Dir: prereboot.Dir, Limit: hookTimeout}, hasEtcd}, nil
+	// Hooks are the operator's, who does not know of this daemon's sandbox.
+	launch := []string{"systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--property=RuntimeMaxSec=" + hookTimeout.String(), "--"}
+	return &System{logind.New(bus), conn, prereboot.Hooks{Dir: prereboot.Dir, Limit: hookTimeout, Launch: launch}, hasEtcd}, nil
 }
 
 // RunsEtcd is for Host: whether etcd-member.service runs, or would if it could.

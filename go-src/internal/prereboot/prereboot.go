@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,9 @@ type Hooks struct {
 	Dir string
 	// Limit is how long each of them may take.
 	Limit time.Duration
+	// Launch is a command that runs what follows it, such as systemd-run with its
+	// options, by which hooks get out of the caller's sandbox; nil to run them directly.
+	Launch []string
 }
 
 // Run runs the hooks with an argument, to the first that fails.
@@ -57,7 +61,8 @@ const maxTail = 400
 func (h Hooks) run(ctx context.Context, path, argument string) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Limit)
 	defer cancel()
-	command := exec.CommandContext(ctx, path, argument)
+	words := append(slices.Clone(h.Launch), path, argument)
+	command := exec.CommandContext(ctx, words[0], words[1:]...)
 	// A hook that is out of time ends with all that it started.
 	command.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return unix.Kill(-command.Process.Pid, unix.SIGKILL) }

@@ -23,7 +23,7 @@ func TestRun(t *testing.T) {
 		hook(t, dir, name, "echo "+name+" $1 >>"+seen, 0o755)
 	}
 	hook(t, dir, "README", "echo readme >>"+seen, 0o644)
-	h := Hooks{dir, time.Minute}
+	h := Hooks{Dir: dir, Limit: time.Minute, Launch: []string{"env", "A=b"}}
 	if err := h.Run(context.Background(), "reboot"); err != nil {
 		t.Fatal(err)
 	}
@@ -41,14 +41,14 @@ func TestRunEndsWhatTakesTooLong(t *testing.T) {
 	dir := t.TempDir()
 	hook(t, dir, "10-hangs", "sleep 1000 & wait", 0o755)
 	start := time.Now()
-	err := Hooks{dir, 200 * time.Millisecond}.Run(context.Background(), "reboot")
+	err := Hooks{Dir: dir, Limit: 200 * time.Millisecond}.Run(context.Background(), "reboot")
 	if err == nil || !strings.Contains(err.Error(), "not done within 200ms") || time.Since(start) > 4*time.Second {
 		t.Errorf("error %v after %s", err, time.Since(start))
 	}
 }
 
 func TestNoHooks(t *testing.T) {
-	if err := (Hooks{filepath.Join(t.TempDir(), "none"), time.Second}).Run(context.Background(), "reboot"); err != nil {
+	if err := (Hooks{Dir: filepath.Join(t.TempDir(), "none"), Limit: time.Second}).Run(context.Background(), "reboot"); err != nil {
 		t.Error(err)
 	}
 }
