@@ -71,7 +71,7 @@ func (w *writer) updateDir(ctx context.Context, st *state) (*change, error) {
 	}
 	var old int64
 	created := st.beneath.CreateRevision
-	if m := st.marker(); m != nil {
+	if m := st.marker; m != nil {
 		old = m.Lease
 		c.compares = append(c.compares, unchanged(m))
 	} else {
@@ -95,7 +95,7 @@ func (w *writer) updateDir(ctx context.Context, st *state) (*change, error) {
 // that ends earlier.
 func (w *writer) move(ctx context.Context, st *state, c *change, old, lease int64) error {
 	prefix := marker(st.path)
-	got, err := w.readTxn(ctx, clientv3.OpGet(prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(),
+	got, err := w.readTxn(ctx, clientv3.OpGet(prefix, clientv3.WithPrefix(),
 		clientv3.WithLimit(maxMoved+2), clientv3.WithRev(st.revision())))
 	if err != nil {
 		return err

@@ -99,6 +99,7 @@ func (h *handler) key(w http.ResponseWriter, r *http.Request) (waited bool) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), h.limits.Request)
 	defer cancel()
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.limits.Request + writeLimit))
 	e, header, failed := h.do(ctx, req)
 	if failed != nil {
 		h.fail(w, r, failed)
@@ -185,6 +186,8 @@ func (h *handler) wait(w http.ResponseWriter, r *http.Request, req *request) {
 	defer cancel()
 	writeHeader(w, seen.header)
 	control := http.NewResponseController(w)
+	// The server's own limit for reading a request is shorter than a wait.
+	_ = control.SetReadDeadline(time.Time{})
 	if flush(control) != nil {
 		return
 	}

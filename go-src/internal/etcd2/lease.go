@@ -38,7 +38,7 @@ func (w *writer) lease(ctx context.Context, st *state) (int64, error) {
 	}
 	kv, prefix := st.file, ""
 	if st.isDir() {
-		kv, prefix = st.marker(), marker(st.path)
+		kv, prefix = st.marker, marker(st.path)
 	}
 	if ok, err := w.keepAlive(ctx, kv, prefix, above, ttl); err != nil || ok {
 		return leaseOf(kv), err

@@ -59,7 +59,7 @@ func (s *Store) list(ctx context.Context, st *state, recursive bool, opts []clie
 		return nil, ctx.Err()
 	}
 	lease := st.inherited()
-	if m := st.marker(); m != nil {
+	if m := st.marker; m != nil {
 		lease = m.Lease
 	}
 	t := newTree(st.path, st.dirNode(), lease, recursive)

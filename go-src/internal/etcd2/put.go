@@ -162,7 +162,7 @@ func (w *writer) inOrder(ctx context.Context, st *state) (*change, error) {
 	key := orderKey(path.Dir(st.path))
 	named := *st
 	named.path = path.Join(path.Dir(st.path), fmt.Sprintf("%020d", st.revision()+1))
-	named.file, named.beneath = nil, nil
+	named.file, named.marker, named.beneath = nil, nil, nil
 	c, err := w.create(ctx, &named)
 	if err != nil {
 		return nil, err

@@ -79,24 +79,28 @@ type state struct {
 	path    string
 	parents []step
 	file    *mvccpb.KeyValue
-	// beneath is the first key of the directory: its marker, if it has one.
+	// marker is the directory's own key, or nil if it is only implied.
+	marker *mvccpb.KeyValue
+	// beneath is the first key of the directory, which is the marker if there is one.
 	beneath *mvccpb.KeyValue
 	// order is the revision at which the last in-order creation was.
 	order int64
 }
 
-// readOps are the operations that parseState takes the results of.
+// readOps are the operations that parseState takes the results of. Markers are read as a
+// whole: of keys alone, etcd from 3.7 on does not tell the lease.
 func readOps(p string, opts ...clientv3.OpOption) []clientv3.Op {
 	with := func(more ...clientv3.OpOption) []clientv3.OpOption { return append(more, opts...) }
 	ops := []clientv3.Op{clientv3.OpGet(orderKey(path.Dir(p)), with(clientv3.WithKeysOnly())...)}
 	for _, dir := range ancestors(p) {
 		ops = append(ops,
 			clientv3.OpGet(dir, with(clientv3.WithKeysOnly())...),
-			clientv3.OpGet(marker(dir), with(clientv3.WithKeysOnly())...))
+			clientv3.OpGet(marker(dir), with()...))
 	}
 	if p != "/" {
 		ops = append(ops,
 			clientv3.OpGet(p, with()...),
+			clientv3.OpGet(marker(p), with()...),
 			clientv3.OpGet(marker(p), with(clientv3.WithPrefix(), clientv3.WithLimit(1), clientv3.WithKeysOnly())...))
 	}
 	return ops
@@ -119,7 +123,7 @@ func parseState(p string, resp *clientv3.TxnResponse) *state {
 		st.parents = append(st.parents, step{path: dir, file: next(), marker: next()})
 	}
 	if p != "/" {
-		st.file, st.beneath = next(), next()
+		st.file, st.marker, st.beneath = next(), next(), next()
 	}
 	return st
 }
@@ -139,14 +143,6 @@ func (st *state) isDir() bool { return st.path == "/" || st.file == nil && st.be
 
 func (st *state) exists() bool { return st.file != nil || st.isDir() }
 
-// marker is the directory's own key, or nil.
-func (st *state) marker() *mvccpb.KeyValue {
-	if st.beneath != nil && string(st.beneath.Key) == marker(st.path) {
-		return st.beneath
-	}
-	return nil
-}
-
 // inherited is the lease that everything in the directory above hangs on, or 0.
 func (st *state) inherited() int64 {
 	for i := len(st.parents) - 1; i >= 0; i-- {
@@ -163,11 +159,10 @@ func (st *state) dirNode() *Node {
 	if st.path == "/" {
 		return &Node{Dir: true}
 	}
-	n := newNode(st.path, st.beneath, true, st.inherited())
-	if st.marker() == nil {
-		n.lease = 0
+	if st.marker == nil {
+		return newNode(st.path, st.beneath, true, 0)
 	}
-	return n
+	return newNode(st.path, st.marker, true, st.inherited())
 }
 
 // blocked is the error that a file stands where a directory is needed, or nil.

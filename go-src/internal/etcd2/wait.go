@@ -254,7 +254,7 @@ func (w *watch) expiredAbove(ctx context.Context, revision int64, events []*clie
 	}
 	var ops []clientv3.Op
 	for _, dir := range dirs {
-		ops = append(ops, clientv3.OpGet(marker(dir), clientv3.WithKeysOnly(), clientv3.WithRev(revision-1)))
+		ops = append(ops, clientv3.OpGet(marker(dir), clientv3.WithRev(revision-1)))
 	}
 	got, err := w.readTxn(ctx, ops...)
 	if errors.Is(err, rpctypes.ErrCompacted) {
