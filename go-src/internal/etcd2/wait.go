@@ -176,16 +176,28 @@ func (w *watch) concerns(e *Event, events []*clientv3.Event) bool {
 // recorded makes the event that a record tells of. The events may lack its key, if the
 // watch is of a path below it.
 func recorded(r *record, revision int64, events []*clientv3.Event) *Event {
+	var made *Event
+	var file *Node
 	for _, e := range events {
 		p, dir, ok := pathOf(string(e.Kv.Key))
-		// A file that becomes a directory is deleted at that revision too.
-		if ok && p == r.Key && dir == r.Dir {
-			return event(r.Action, p, dir, e)
+		switch {
+		case !ok || p != r.Key:
+		case dir == r.Dir:
+			made = event(r.Action, p, dir, e)
+		case !dir && e.PrevKv != nil:
+			// The file that the directory takes the place of.
+			file = newNode(p, e.PrevKv, false, 0)
+			file.lease = 0
 		}
 	}
-	made := &Event{Action: r.Action, Node: gone(r.Key, r.Dir, revision, r.Created)}
-	if r.Action == Delete {
-		made.PrevNode = gone(r.Key, r.Dir, r.Modified, r.Created)
+	if made == nil {
+		made = &Event{Action: r.Action, Node: gone(r.Key, r.Dir, revision, r.Created)}
+		if r.Action == Delete {
+			made.PrevNode = gone(r.Key, r.Dir, r.Modified, r.Created)
+		}
+	}
+	if made.PrevNode == nil {
+		made.PrevNode = file
 	}
 	return made
 }
