@@ -1,0 +1,247 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"coreos/internal/rebootlock"
+	"coreos/internal/semaphore"
+	"coreos/test/etcdtest"
+)
+
+// attempt is what a contender does to the semaphore.
+type attempt struct {
+	id     string
+	unlock bool
+	limit  int // of holders, the same in all of a history
+}
+
+// answer is what it was told, and the holders that it saw: those after the attempt, or
+// those for which it was refused.
+type answer struct {
+	outcome outcome
+	saw     holders
+}
+
+type outcome int
+
+const (
+	done outcome = iota
+	refused
+	unknown
+)
+
+// holders are the ids of a state, sorted, each with a space behind it.
+type holders string
+
+func (h holders) has(id string) bool { return strings.Contains(string(h), id+" ") }
+func (h holders) count() int         { return strings.Count(string(h), " ") }
+
+func (h holders) with(id string) holders {
+	all := append(strings.Fields(string(h)), id)
+	slices.Sort(all)
+	return holders(strings.Join(slices.Compact(all), " ") + " ")
+}
+
+func (h holders) without(id string) holders {
+	return holders(strings.Replace(string(h), id+" ", "", 1))
+}
+
+// after returns the states that there can be after an attempt.
+func (h holders) after(in attempt, out answer) []any {
+	possible, then := h.has(in.id), h.without(in.id)
+	if !in.unlock {
+		possible, then = h.has(in.id) || h.count() < in.limit, h.with(in.id)
+	}
+	switch {
+	case out.outcome == unknown && possible:
+		return []any{h, then}
+	case out.outcome == unknown || out.outcome == refused && !possible && out.saw == h:
+		return []any{h}
+	case out.outcome == done && possible && out.saw == then:
+		return []any{then}
+	}
+	return nil
+}
+
+var lockModel = (&porcupine.NondeterministicModel{
+	Init:  func() []any { return []any{holders("")} },
+	Step:  func(state, in, out any) []any { return state.(holders).after(in.(attempt), out.(answer)) },
+	Equal: func(a, b any) bool { return a == b },
+}).ToModel()
+
+// contender is a machine that wants to restart again and again.
+type contender struct {
+	id      string
+	number  int
+	lock    *rebootlock.Lock
+	random  *rand.Rand
+	limit   int
+	begin   time.Time
+	history []porcupine.Operation
+}
+
+// do attempts, for as long as the machine lives, which can be cut short at any moment.
+func (c *contender) do(ctx context.Context, unlock bool) outcome {
+	life, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if c.random.IntN(8) == 0 { // it is killed
+		life, cancel = context.WithTimeout(ctx, time.Duration(c.random.Int64N(int64(20*time.Millisecond))))
+		defer cancel()
+	}
+	call := time.Since(c.begin)
+	exchanges := false // or tried to, so that it is not known whether it did
+	saw, err := c.lock.Change(life, func(s *semaphore.Semaphore) (err error) {
+		if unlock {
+			err = s.Unlock(c.id)
+		} else {
+			err = s.Lock(c.id, semaphore.Holder{BootID: fmt.Sprint(len(c.history)), To: "2.0.0"})
+		}
+		exchanges = err == nil
+		return err
+	})
+	out := answer{outcome: unknown}
+	var full *semaphore.FullError
+	switch {
+	case err == nil:
+		out = answer{done, holdersOf(saw)}
+	case errors.As(err, &full), errors.Is(err, semaphore.ErrNotExist):
+		out = answer{refused, holdersOf(saw)}
+	case !exchanges:
+		return unknown // it did not get to do anything
+	}
+	c.write(attempt{c.id, unlock, c.limit}, out, call)
+	return out.outcome
+}
+
+func holdersOf(s *semaphore.Semaphore) holders {
+	h := holders("")
+	for _, id := range s.Holders {
+		h += holders(id + " ")
+	}
+	return h
+}
+
+func (c *contender) write(in attempt, out answer, call time.Duration) {
+	c.history = append(c.history, porcupine.Operation{ClientId: c.number, Input: in, Output: out, Call: int64(call), Return: int64(time.Since(c.begin))})
+}
+
+// closeUnknown says until when attempts of unknown outcome can have taken effect: until the
+// semaphore was exchanged by one that began later, since they name the revision that they
+// saw. Without that, for ever.
+func closeUnknown(history []porcupine.Operation) {
+	for i, op := range history {
+		if op.Output.(answer).outcome != unknown {
+			continue
+		}
+		history[i].Return = math.MaxInt64
+		for _, later := range history {
+			if later.Output.(answer).outcome == done && later.Call > op.Return {
+				history[i].Return = min(history[i].Return, later.Return)
+			}
+		}
+	}
+}
+
+func (c *contender) run(ctx context.Context) {
+	holds := false
+	for ctx.Err() == nil {
+		switch out := c.do(context.WithoutCancel(ctx), holds); {
+		case out == done:
+			holds = !holds
+		case out == refused && holds:
+			holds = false // an unlock of which the answer was lost
+		}
+		// Not a wait for something: the machine does what it does.
+		time.Sleep(time.Duration(50+c.random.IntN(200)) * time.Millisecond)
+	}
+}
+
+const contenders = 50
+
+// TestLockNeverHasTooManyHolders has contenders lock and unlock, some of them killed at
+// it, while members of etcd fail, and looks for an order of all attempts in which there
+// were never more holders than the semaphore allows.
+func TestLockNeverHasTooManyHolders(t *testing.T) {
+	c := etcdtest.New(t, 3, etcdtest.NoFsync())
+	var locks []func(group string) *rebootlock.Lock
+	for i := range c.Len() {
+		etcd := c.Client(t, c.Endpoint(i))
+		locks = append(locks, func(group string) *rebootlock.Lock { return rebootlock.New(etcd, group) })
+	}
+	all := c.Client(t)
+	locks = append(locks, func(group string) *rebootlock.Lock { return rebootlock.New(all, group) })
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			history := contend(ctx, t, c, locks, seed)
+			start := time.Now()
+			defer func() { t.Logf("checked in %s", time.Since(start).Round(time.Millisecond)) }()
+			if result := porcupine.CheckOperationsTimeout(lockModel, history, time.Minute); result != porcupine.Ok {
+				t.Errorf("%d attempts: %s", len(history), result)
+			}
+		})
+	}
+}
+
+func contend(ctx context.Context, t *testing.T, c *etcdtest.Cluster, locks []func(string) *rebootlock.Lock, seed uint64) []porcupine.Operation {
+	t.Helper()
+	limit, group := 1+int(seed%2), fmt.Sprintf("seed%d", seed)
+	if _, err := locks[0](group).Change(ctx, func(s *semaphore.Semaphore) error {
+		_, err := s.SetMax(limit)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	var running sync.WaitGroup
+	var machines []*contender
+	for i := range contenders {
+		m := &contender{
+			id: fmt.Sprintf("m%02d", i), number: i, limit: limit, begin: begin,
+			lock: locks[i%len(locks)](group), random: rand.New(rand.NewPCG(seed, uint64(i))),
+		}
+		machines = append(machines, m)
+		running.Go(func() { m.run(working) })
+	}
+	random := rand.New(rand.NewPCG(seed, math.MaxUint64))
+	for range 2 {
+		name, err := fault(ctx, c, random)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		t.Log(name)
+	}
+	stop()
+	running.Wait()
+	return collectAttempts(t, machines)
+}
+
+func collectAttempts(t *testing.T, machines []*contender) (history []porcupine.Operation) {
+	counts := map[outcome]int{}
+	for _, m := range machines {
+		for _, op := range m.history {
+			counts[op.Output.(answer).outcome]++
+		}
+		history = append(history, m.history...)
+	}
+	closeUnknown(history)
+	t.Logf("%d attempts done, %d refused, %d unknown", counts[done], counts[refused], counts[unknown])
+	if counts[done] == 0 || counts[refused] == 0 {
+		t.Error("nothing was contended for")
+	}
+	return history
+}
