@@ -27,7 +27,7 @@ type change struct {
 	event func(revision int64, results []*etcdserverpb.ResponseOp) *Event
 }
 
-// errConflict is returned by a plan that has to be made of a newer state.
+// errConflict is returned by a plan that has to be made anew; the state is the newer one.
 var errConflict = errors.New("the key was changed meanwhile")
 
 // writer carries out one write.
