@@ -44,6 +44,7 @@ func TestMeanwhile(t *testing.T) {
 	for i, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			m := meanwhile{t, base, store, fmt.Sprintf("/meanwhile%d", i), ""}
+			do(t, base, "PUT", "/v2/keys"+m.dir, "dir=true")
 			m.others(test.before)
 			e, err := m.write(test.write, func() { m.others(test.meanwhile) })
 			if got := told(e, err); got != test.want {
@@ -139,7 +140,10 @@ func TestMeanwhileLease(t *testing.T) {
 		{"PUT $/d/x value=1", "PUT $/d dir=true&prevExist=true"},
 		{"PUT $/d dir=true&prevExist=true&ttl=200", "PUT $/d/x value=1"},
 		{"PUT $/d dir=true&prevExist=true&ttl=200", "DELETE $/d/y;PUT $/d/x value=1"},
+		{"PUT $/d dir=true&prevExist=true&ttl=100", "PUT $/d dir=true&prevExist=true&ttl=200;PUT $/d/x value=1"},
+		{"PUT $/d/x value=1", "DELETE $/d?recursive=true;PUT $/d dir=true&ttl=100"},
 		{"PUT $/d/x value=1", "revoke"},
+		{"PUT $/new/x value=1", "PUT $/new dir=true&ttl=100"},
 	} {
 		m := meanwhile{t, base, NewStore(client), fmt.Sprintf("/lease%d", i), ""}
 		m.others("PUT $/d dir=true&ttl=100;PUT $/d/y value=1;PUT $/d/z value=1")
@@ -154,7 +158,11 @@ func TestMeanwhileLease(t *testing.T) {
 			t.Errorf("%s: %v", test.write, err)
 			continue
 		}
-		if dir, file := leaseAt(t, client, m.dir+"/d/"), leaseAt(t, client, m.dir+"/d/x"); dir != file {
+		d := m.dir + "/d/"
+		if strings.Contains(test.write, "/new/") {
+			d = m.dir + "/new/"
+		}
+		if dir, file := leaseAt(t, client, d), leaseAt(t, client, d+"x"); dir != file {
 			t.Errorf("%s, meanwhile %s: the directory has lease %x, the file in it %x", test.write, test.meanwhile, dir, file)
 		}
 	}
@@ -164,6 +172,7 @@ func TestMeanwhileLease(t *testing.T) {
 func TestMeanwhileOrder(t *testing.T) {
 	base, client := newFront(t, Limits{})
 	m := meanwhile{t, base, NewStore(client), "/order", ""}
+	m.others("PUT $/q dir=true")
 	e, err := m.write("POST $/q value=1", func() { m.others("PUT $/a value=1;POST $/q value=2") })
 	if err != nil {
 		t.Fatal(err)
