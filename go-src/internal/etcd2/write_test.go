@@ -17,6 +17,7 @@ func TestMeanwhile(t *testing.T) {
 		{"set", "", "PUT $/a value=1", "PUT $/a value=2", "set 1, was 2"},
 		{"set a file that goes", "PUT $/a value=0", "PUT $/a value=1", "DELETE $/a", "set 1"},
 		{"set what becomes a directory", "", "PUT $/a value=1", "PUT $/a dir=true", "error 102"},
+		{"set a file that becomes a directory", "PUT $/a value=0", "PUT $/a value=1", "PUT $/a dir=true", "error 102"},
 		{"set what gets something in it", "", "PUT $/a value=1", "PUT $/a/b value=2", "error 102"},
 		{"set under a file", "", "PUT $/a/b value=1", "PUT $/a value=2", "error 104"},
 		{"set in a directory that becomes a file", "PUT $/a dir=true", "PUT $/a/b value=1",
@@ -162,7 +163,7 @@ func TestMeanwhileLease(t *testing.T) {
 		if strings.Contains(test.write, "/new/") {
 			d = m.dir + "/new/"
 		}
-		if dir, file := leaseAt(t, client, d), leaseAt(t, client, d+"x"); dir != file {
+		if dir, file := leaseAt(t, client, d), leaseAt(t, client, d+"x"); dir != file || file == 0 && strings.Contains(test.meanwhile, "ttl=") {
 			t.Errorf("%s, meanwhile %s: the directory has lease %x, the file in it %x", test.write, test.meanwhile, dir, file)
 		}
 	}
