@@ -77,11 +77,11 @@ COREOS_RELEASE_VERSION=$version
 COREOS_RELEASE_BOARD=amd64-usr
 EOF
 cat >"$tree/usr/share/coreos/update.conf" <<EOF
-# What update-engine goes by; lines in /etc/coreos/update.conf go before these.
+# What update-engine and locksmithd go by; lines in /etc/coreos/update.conf go before these.
 GROUP=$group
 SERVER=
 REPOSITORY=
-REBOOT_STRATEGY=reboot
+REBOOT_STRATEGY=best-effort
 START_SPREAD=7m
 INTERVAL=45m
 EOF
@@ -91,12 +91,17 @@ account() { grep -q "^${2%%:*}:" "$tree/etc/$1" || echo "$2" >>"$tree/etc/$1"; }
 account group 'core:x:500:'
 account passwd 'core:x:500:500:CoreOS Admin:/home/core:/bin/bash'
 account shadow 'core:*:::::::'
+# etcd's has CoreOS's number: data directories outlive the system that made them.
+account group 'etcd:x:232:'
+account passwd 'etcd:x:232:232:etcd:/var/lib/etcd:/usr/sbin/nologin'
+account shadow 'etcd:!*:::::::'
 for name in docker sudo wheel systemd-journal; do
 	sed -i -e "s/^\($name:[^:]*:[^:]*:\)\(.\+\)\$/\1\2,core/" -e "s/^\($name:[^:]*:[^:]*:\)\$/\1core/" "$tree/etc/group"
 done
 # Buildroot has no gshadow.
 [ -e "$tree/etc/gshadow" ] || (umask 077 && awk -F: '{ print $1 ":!::" $4 }' "$tree/etc/group" >"$tree/etc/gshadow")
 account gshadow 'core:!::'
+account gshadow 'etcd:!::'
 
 # /etc becomes the lower layer of the machine's /etc.
 ln -sfn ../usr/lib/os-release "$tree/etc/os-release"

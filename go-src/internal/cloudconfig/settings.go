@@ -19,7 +19,7 @@ func environment(prefix, keys string) map[string]setting {
 	return settings
 }
 
-// etcdKeys are the flags of etcd 3.6 (https://etcd.io/docs/v3.6/op-guide/configuration/),
+// etcdKeys are the flags of etcd 3.7 (https://etcd.io/docs/v3.7/op-guide/configuration/),
 // and what became of those that etcd 0.4 and 2 had.
 var etcdKeys = func() map[string]setting {
 	settings := environment("ETCD_", `
@@ -85,7 +85,7 @@ var locksmithKeys = func() map[string]setting {
 }()
 
 var updateKeys = map[string]setting{
-	"reboot_strategy": {name: "REBOOT_STRATEGY", check: oneOf("etcd-lock", "reboot", "off")},
+	"reboot_strategy": {name: "REBOOT_STRATEGY", check: oneOf("etcd-lock", "reboot", "off", "best-effort")},
 	"group":           {name: "GROUP"},
 	"server":          {name: "SERVER"},
 }

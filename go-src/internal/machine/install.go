@@ -73,6 +73,3 @@ func closeSlot(pair install.Pair) {
 func (m *Machine) Keep() error {
 	return m.Change(func(s slot.Store) error { return slot.SetNext(s, m.Running) })
 }
-
-// Restart asks systemd for an orderly restart, without waiting for it.
-func (m *Machine) Restart() error { return restart() }

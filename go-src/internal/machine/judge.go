@@ -73,12 +73,9 @@ func (m *Machine) note(failed []string) error {
 }
 
 // restart asks systemd for an orderly restart, without waiting for it.
-func restart() error { return systemctl("reboot") }
-
-// systemctl asks systemd for a way to end the system, without waiting for it.
-func systemctl(verb string) error {
-	if out, err := exec.Command("systemctl", "--no-block", verb).CombinedOutput(); err != nil {
-		return fmt.Errorf("systemctl %s: %w: %s", verb, err, out)
+func restart() error {
+	if out, err := exec.Command("systemctl", "--no-block", "reboot").CombinedOutput(); err != nil {
+		return fmt.Errorf("systemctl reboot: %w: %s", err, out)
 	}
 	return nil
 }

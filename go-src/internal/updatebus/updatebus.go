@@ -40,6 +40,7 @@ const introspection = `
 		<method name="Update"/>
 		<method name="ApplyBundle"><arg type="s" name="path" direction="in"/></method>
 		<method name="GetDetails"><arg type="s" name="json" direction="out"/></method>
+		<method name="PrepareReboot"><arg type="b" name="kexec" direction="out"/></method>
 		<signal name="StatusUpdate">
 			<arg type="x" name="last_checked_time"/>
 			<arg type="d" name="progress"/>
@@ -57,6 +58,7 @@ type Engine interface {
 	Update(context.Context) error
 	Reset(context.Context) error
 	ApplyBundle(context.Context, string) error
+	PrepareReboot() (kexec bool, err error)
 }
 
 // manager has the interface's methods.
@@ -114,6 +116,13 @@ func (m manager) GetStatus() (int64, float64, string, string, int64, *dbus.Error
 func (m manager) GetDetails() (string, *dbus.Error) {
 	text, err := json.Marshal(m.engine.Status())
 	return string(text), failed(err)
+}
+
+// PrepareReboot is for whoever is about to restart the machine: with kexec the next
+// slot's kernel is loaded.
+func (m manager) PrepareReboot() (bool, *dbus.Error) {
+	kexec, err := m.engine.PrepareReboot()
+	return kexec, failed(err)
 }
 
 // fields are upstream's part of a status.
@@ -177,17 +186,23 @@ func (c *Client) Status(ctx context.Context) (updateengine.Status, error) {
 	return s, json.Unmarshal([]byte(text), &s)
 }
 
+// PrepareReboot has the machine made ready for a restart, and returns whether that is to
+// be by kexec.
+func (c *Client) PrepareReboot(ctx context.Context) (kexec bool, err error) {
+	if err := c.object.CallWithContext(ctx, Interface+".PrepareReboot", 0).Store(&kexec); err != nil {
+		return false, fmt.Errorf("update-engine: %w", err)
+	}
+	return kexec, nil
+}
+
 // Watch calls take with the status now and after each change, until it says that it has
 // seen enough.
 func (c *Client) Watch(ctx context.Context, take func(updateengine.Status) (enough bool, err error)) error {
-	signals := make(chan *dbus.Signal, 64)
-	c.bus.Signal(signals)
-	defer c.bus.RemoveSignal(signals)
-	match := []dbus.MatchOption{dbus.WithMatchObjectPath(Path), dbus.WithMatchInterface(Interface), dbus.WithMatchMember("StatusUpdate")}
-	if err := c.bus.AddMatchSignalContext(ctx, match...); err != nil {
-		return fmt.Errorf("D-Bus: %w", err)
+	signals, end, err := c.subscribe(ctx)
+	if err != nil {
+		return err
 	}
-	defer func() { _ = c.bus.RemoveMatchSignal(match...) }()
+	defer end()
 	for {
 		s, err := c.Status(ctx)
 		if err != nil {

@@ -19,13 +19,6 @@ import (
 	"coreos/internal/release"
 )
 
-// Strategies of REBOOT_STRATEGY that update-engine itself knows: to restart when an
-// update is installed, or to leave that to someone else.
-const (
-	Reboot = "reboot"
-	Off    = "off"
-)
-
 // Config is what the files say.
 type Config struct {
 	// Group is what an Omaha server calls a group of machines, and a repository a
@@ -34,8 +27,7 @@ type Config struct {
 	// Server is the URL of an Omaha server; empty or "disabled" for none.
 	Server string
 	// Repository is the URL of a repository that is asked without a server.
-	Repository     string
-	RebootStrategy string
+	Repository string
 	// Kexec restarts the machine by kexec (ACTIVATION=kexec) rather than by its firmware.
 	Kexec bool
 	// Pin is a version, or the beginning of one, that alone is installed.
@@ -59,7 +51,7 @@ var ErrLocal = errors.New("nobody is asked for updates until /etc/coreos/update.
 
 // Read reads the files below a root directory. If it is the machine's own file that is
 // wrong, the error is ErrLocal, and the configuration that of a machine without it, that
-// asks nobody and does not restart by itself.
+// asks nobody.
 func Read(root string) (*Config, error) {
 	values := map[string]string{}
 	for _, file := range []string{"usr/share/coreos/release", "usr/share/coreos/update.conf"} {
@@ -80,7 +72,7 @@ func Read(root string) (*Config, error) {
 		c, err = parse(values)
 	}
 	if err != nil {
-		shipped.Server, shipped.Repository, shipped.RebootStrategy = "", "", Off
+		shipped.Server, shipped.Repository = "", ""
 		return shipped, fmt.Errorf("%w: %w", err, ErrLocal)
 	}
 	return c, nil
@@ -129,7 +121,7 @@ func unquote(value string) string {
 func parse(values map[string]string) (*Config, error) {
 	c := &Config{
 		Group: values["GROUP"], Server: values["SERVER"], Repository: values["REPOSITORY"],
-		RebootStrategy: values["REBOOT_STRATEGY"], Pin: values["PIN"], Proxy: values["PROXY"],
+		Pin: values["PIN"], Proxy: values["PROXY"],
 		Version: values["COREOS_RELEASE_VERSION"], Board: values["COREOS_RELEASE_BOARD"],
 	}
 	if c.Server == "disabled" {

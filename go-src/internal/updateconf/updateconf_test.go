@@ -36,7 +36,7 @@ func read(t *testing.T, etc string) (*Config, error) {
 
 func TestRead(t *testing.T) {
 	want := Config{
-		Group: "stable", Server: "https://update.example.com/v1/update/", RebootStrategy: "reboot",
+		Group: "stable", Server: "https://update.example.com/v1/update/",
 		StartSpread: 7 * time.Minute, Interval: 45 * time.Minute, Version: "4891.0.0", Board: "amd64-usr",
 	}
 	got, err := Read(write(t, map[string]string{"usr/share/coreos/release": goodRelease, "usr/share/coreos/update.conf": shipped}))
@@ -45,7 +45,7 @@ func TestRead(t *testing.T) {
 	}
 	got, err = read(t, "GROUP=\"beta\"\nSERVER=disabled\nREPOSITORY='http://10.0.2.2:8000/'\nPIN=4891.\nALLOW_DOWNGRADE=true\nBANDWIDTH_LIMIT=1000000\nREBOOT_STRATEGY=off\nACTIVATION=kexec\n")
 	want.Group, want.Server, want.Repository, want.Pin = "beta", "", "http://10.0.2.2:8000/", "4891."
-	want.AllowDowngrade, want.Bandwidth, want.RebootStrategy = true, 1000000, "off"
+	want.AllowDowngrade, want.Bandwidth = true, 1000000
 	want.Kexec = true
 	if err != nil || *got != want {
 		t.Errorf("%+v, %v", got, err)
@@ -71,7 +71,7 @@ func TestReadRefuses(t *testing.T) {
 		if !errors.Is(err, ErrLocal) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: error %v", etc, err)
 		}
-		if c == nil || c.Version != "4891.0.0" || c.Server != "" || c.Repository != "" || c.RebootStrategy != Off {
+		if c == nil || c.Version != "4891.0.0" || c.Server != "" || c.Repository != "" {
 			t.Errorf("%.40q: configuration %+v", etc, c)
 		}
 	}

@@ -64,10 +64,8 @@ type Machine interface {
 	Install(context.Context, *release.Manifest, install.Files, func(install.Progress)) error
 	// Keep makes the running slot the next again.
 	Keep() error
-	// Restart asks for a restart of the machine.
-	Restart() error
-	// Activate asks for one into the next slot by kexec.
-	Activate() error
+	// LoadNext loads the next slot's kernel, so that a restart can be by kexec.
+	LoadNext() error
 }
 
 // Engine is the daemon's work. Its methods may be called at the same time.
@@ -97,7 +95,7 @@ func New(config *updateconf.Config, server Server, machine Machine, dir string, 
 	}
 	return &Engine{
 		config: config, server: server, machine: machine, dir: dir, notify: notify, state: state,
-		status: Status{Operation: Idle, Refused: maps.Clone(state.Failed)}, wake: make(chan struct{}, 1),
+		status: Status{Operation: Idle, Version: config.Version, Refused: maps.Clone(state.Failed)}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -275,25 +273,23 @@ func (e *Engine) installed(ctx context.Context, pending *Pending) error {
 		omaha.EventRequest{Type: omaha.EventDownloadFinished, Result: omaha.EventSuccess, NextVersion: pending.Version},
 		omaha.EventRequest{Type: omaha.EventUpdateComplete, Result: omaha.EventSuccess, NextVersion: pending.Version})
 	slog.Info("update installed, the machine needs a restart", "version", pending.Version, "slot", pending.Slot)
-	if err := e.end(ctx, nil, nil); err != nil {
-		return err
-	}
-	if e.config.RebootStrategy == updateconf.Reboot {
-		return e.restart()
-	}
-	return nil
+	return e.end(ctx, nil, nil)
 }
 
-// restart restarts the machine, by kexec if that is wished and possible.
-func (e *Engine) restart() error {
-	if e.config.Kexec {
-		err := e.machine.Activate()
-		if err == nil {
-			return nil
-		}
-		slog.Warn("no kexec; the machine restarts by its firmware", "error", err)
+// PrepareReboot is for whoever is about to restart the machine, who has to hear of it
+// whether that is to be by kexec. It waits for an installation that is under way, which a
+// restart would interrupt.
+func (e *Engine) PrepareReboot() (kexec bool, err error) {
+	e.working.Lock()
+	defer e.working.Unlock()
+	if !e.config.Kexec || e.state.Pending == nil {
+		return false, nil
 	}
-	return e.machine.Restart()
+	if err := e.machine.LoadNext(); err != nil {
+		slog.Warn("no kexec; the machine restarts by its firmware", "error", err)
+		return false, nil
+	}
+	return true, nil
 }
 
 // end ends an attempt: with success, or with an error that the server hears of if it is

@@ -53,7 +53,7 @@ type world struct {
 	patches int       // from how many versions a published one has patches
 	signed  time.Time // when what is published was signed; zero for now
 
-	restarts, activations int
+	loads int
 }
 
 func newWorld(t *testing.T) *world {
@@ -92,7 +92,7 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	w.must(os.WriteFile(filepath.Join(w.dir, "EFI"), grubenvtest.Image(env), 0o644))
 	w.config = updateconf.Config{
-		Group: "stable", Server: w.http.URL + "/v1/update/", RebootStrategy: updateconf.Off,
+		Group: "stable", Server: w.http.URL + "/v1/update/",
 		Version: "1.0.0", Board: board, Interval: time.Hour,
 	}
 	return w
@@ -188,16 +188,11 @@ func (w *world) Keep() error {
 	return w.change(func(s slot.Store) error { return slot.SetNext(s, w.running) })
 }
 
-func (w *world) Restart() error {
-	w.restarts++
-	return nil
-}
-
-func (w *world) Activate() error {
+func (w *world) LoadNext() error {
 	if w.locked {
 		return errors.New("kexec is locked")
 	}
-	w.activations++
+	w.loads++
 	return nil
 }
 
@@ -216,7 +211,7 @@ func (w *world) machine() *Daemon {
 	if c.AllowDowngrade {
 		downgrade = "true"
 	}
-	write("usr/share/coreos/update.conf", "GROUP="+c.Group+"\nSERVER="+c.Server+"\nREPOSITORY="+c.Repository+"\nREBOOT_STRATEGY="+c.RebootStrategy+
+	write("usr/share/coreos/update.conf", "GROUP="+c.Group+"\nSERVER="+c.Server+"\nREPOSITORY="+c.Repository+
 		"\nPIN="+c.Pin+"\nALLOW_DOWNGRADE="+downgrade+"\nSTART_SPREAD=0s\nINTERVAL="+c.Interval.String()+"\n")
 	text, err := os.ReadFile(w.root)
 	w.must(err)
@@ -443,13 +438,9 @@ func TestBundle(t *testing.T) {
 	w.must(os.WriteFile(path, bundle.Bytes(), 0o644))
 	w.http.Close()
 	w.config.Server = ""
-	w.config.RebootStrategy = updateconf.Reboot
 	d := w.machine()
 	w.must(d.ApplyBundle(context.Background(), path))
 	w.wantOperation(d, NeedReboot, "1.1.0")
-	if w.restarts != 1 || w.activations != 0 {
-		t.Errorf("%d restarts, %d activations", w.restarts, w.activations)
-	}
 	d = w.boot(true)
 	w.settle(d)
 	if w.config.Version != "1.1.0" {
@@ -527,16 +518,25 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-func TestActivation(t *testing.T) {
-	for _, locked := range []bool{false, true} {
+func TestPrepareReboot(t *testing.T) {
+	for _, test := range []struct{ kexec, locked, pending, want bool }{
+		{true, false, true, true},
+		{true, true, true, false},
+		{false, false, true, false},
+		{true, false, false, false},
+	} {
 		w := newWorld(t)
-		w.locked = locked
-		w.publish("1.1.0", "")
-		w.config.RebootStrategy, w.config.Kexec = updateconf.Reboot, true
-		_, err := w.machine().Attempt(context.Background(), false)
+		w.locked, w.config.Kexec = test.locked, test.kexec
+		if test.pending {
+			w.publish("1.1.0", "")
+		}
+		d := w.machine()
+		_, err := d.Attempt(context.Background(), false)
 		w.must(err)
-		if locked && (w.restarts != 1 || w.activations != 0) || !locked && (w.restarts != 0 || w.activations != 1) {
-			t.Errorf("locked %v: %d restarts, %d activations", locked, w.restarts, w.activations)
+		got, err := d.PrepareReboot()
+		w.must(err)
+		if got != test.want || (w.loads == 1) != test.want {
+			t.Errorf("%+v: got %v, %d kernels loaded", test, got, w.loads)
 		}
 	}
 }

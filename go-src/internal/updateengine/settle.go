@@ -21,11 +21,14 @@ func (e *Engine) Settle() error {
 }
 
 func (e *Engine) settle() error {
+	running, other, err := e.slots()
+	if err == nil && running.OK != e.Status().Proven {
+		e.change(func(s *Status) { s.Proven = running.OK })
+	}
 	pending := e.state.Pending
 	if pending == nil {
 		return nil
 	}
-	running, other, err := e.slots()
 	if err != nil {
 		return fmt.Errorf("what became of the update to %s is not known: %w", pending.Version, err)
 	}

@@ -23,6 +23,10 @@ const (
 
 // Status is what the engine tells of itself.
 type Status struct {
+	// Version runs; Proven tells whether it was found to be healthy.
+	Version string `json:"version"`
+	Proven  bool   `json:"proven"`
+
 	LastChecked time.Time `json:"last_checked_time,omitzero"`
 	Operation   Operation `json:"current_op"`
 	NewVersion  string    `json:"new_version,omitempty"`

@@ -56,6 +56,8 @@ type Config struct {
 	Cmdline     string   // added to the kernel command line
 	LoadVM      string   // name of the saved state to start from
 	Network     string   // from NewNetwork, shared by the machines of a test; none
+	MAC         string   // on that network; one that no other machine has
+	Forward     []int    // TCP ports that the host reaches; see Machine.Address
 	Args        []string // more arguments for QEMU
 }
 
@@ -70,6 +72,7 @@ type Machine struct {
 	cut     bool
 	exited  chan struct{}
 	port    int
+	forward map[int]int // ports of the host
 	key     *Key
 	ssh     *ssh.Client // open connection, nil if none
 	monitor string
@@ -84,6 +87,10 @@ func Start(dir string, key *Key, config Config) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
+	forward, err := freePorts(config.Forward)
+	if err != nil {
+		return nil, err
+	}
 	console, err := newConsole(filepath.Join(dir, config.Name+".console"))
 	if err != nil {
 		return nil, err
@@ -95,7 +102,7 @@ func Start(dir string, key *Key, config Config) (*Machine, error) {
 	}
 	m := &Machine{
 		Console: console, Config: config, dir: socketDir,
-		exited: make(chan struct{}), booting: config.LoadVM == "", port: port, key: key, monitor: filepath.Join(socketDir, "qmp"),
+		exited: make(chan struct{}), booting: config.LoadVM == "", port: port, forward: forward, key: key, monitor: filepath.Join(socketDir, "qmp"),
 	}
 	if config.Firmware == UEFI {
 		fresh, err := os.ReadFile(ovmfVars)
@@ -183,7 +190,7 @@ func (m *Machine) args() []string {
 		"-display", "none", "-serial", "stdio", "-qmp", "unix:" + m.monitor + ",server=on,wait=off",
 		"-no-reboot", "-chardev", fmt.Sprintf("socket,id=events,fd=%d", eventsFD), "-mon", "chardev=events,mode=control",
 		"-device", "virtio-rng-pci",
-		"-nic", fmt.Sprintf("user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:%d-:22", m.port),
+		"-nic", m.userNIC(),
 		"-smbios", "type=11,value=io.systemd.credential.binary:ssh.authorized_keys.root=" + m.key.authorizedBase64(),
 	}
 	if c.KeepsMemory {
@@ -220,13 +227,44 @@ func accelerator() []string {
 
 // MAC returns the address of the machine's interface on the tests' network. It
 // follows from the SSH port, which no two machines share.
-func (m *Machine) MAC() string { return fmt.Sprintf("52:54:00:c0:%02x:%02x", m.port>>8, m.port&255) }
+func (m *Machine) MAC() string {
+	if m.Config.MAC != "" {
+		return m.Config.MAC
+	}
+	return fmt.Sprintf("52:54:00:c0:%02x:%02x", m.port>>8, m.port&255)
+}
 
 // NewNetwork names a virtual network for Config.Network: a multicast group on the
 // host's loopback with a port that nobody else uses.
 func NewNetwork() (string, error) {
 	port, err := freePort()
 	return fmt.Sprintf("230.0.0.1:%d,localaddr=127.0.0.1", port), err
+}
+
+// userNIC is the interface to the host, who reaches the machine's SSH and what is
+// forwarded.
+func (m *Machine) userNIC() string {
+	nic := fmt.Sprintf("user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:%d-:22", m.port)
+	for guest, host := range m.forward {
+		nic += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", host, guest)
+	}
+	return nic
+}
+
+// Address is where the host reaches a forwarded port.
+func (m *Machine) Address(port int) string {
+	return fmt.Sprintf("127.0.0.1:%d", m.forward[port])
+}
+
+func freePorts(guest []int) (map[int]int, error) {
+	ports := map[int]int{}
+	for _, port := range guest {
+		var err error
+		if ports[port], err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	return ports, nil
 }
 
 func freePort() (int, error) {

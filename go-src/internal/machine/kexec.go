@@ -15,10 +15,10 @@ import (
 // bootKey is the public key by which GRUB, and so we, verify boot images.
 const bootKey = "/usr/share/coreos/boot.pub"
 
-// Activate asks for a restart of the machine without its firmware and boot loader: into
-// the next slot's kernel, by kexec, at the price of one of the slot's tries as ever. If
-// that kernel does not come up, the machine restarts by GRUB.
-func (m *Machine) Activate() error {
+// LoadNext loads the next slot's kernel, so that the machine can be restarted without its
+// firmware and boot loader, at the price of one of the slot's tries as ever. If that
+// kernel does not come up, the machine restarts by GRUB.
+func (m *Machine) LoadNext() error {
 	states, err := m.States()
 	if err != nil {
 		return err
@@ -27,10 +27,7 @@ func (m *Machine) Activate() error {
 	if err := m.loadKernel(next); err != nil {
 		return fmt.Errorf("slot %s: %w", next, err)
 	}
-	if err := m.Change(func(s slot.Store) error { return slot.Take(s, next) }); err != nil {
-		return err
-	}
-	return systemctl("kexec")
+	return m.Change(func(s slot.Store) error { return slot.Take(s, next) })
 }
 
 func (m *Machine) loadKernel(n slot.Name) (err error) {

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/spf13/cobra"
+
+	"coreos/internal/logind"
+	"coreos/internal/rebootlock"
+	"coreos/internal/semaphore"
+	"coreos/internal/updatebus"
+)
+
+// client is locksmithctl.
+func client() *cobra.Command {
+	o := new(options)
+	command := &cobra.Command{
+		Use:     "locksmithctl",
+		Version: version,
+		Short:   "Manage the cluster wide reboot lock",
+		Long: "Manage the cluster wide reboot lock.\n\nFlags may be written with one dash, and have environment variables: LOCKSMITHCTL_GROUP for\n" +
+			"--group.\n\nExit status: 0 when all went well, 1 when not, 2 for a wrong command line.",
+		Args: cobra.ArbitraryArgs,
+		RunE: func(command *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown subcommand: %q; run locksmithctl help", args[0])}
+			}
+			return command.Help()
+		},
+	}
+	o.flags(command, "LOCKSMITHCTL")
+	command.AddCommand(o.statusCommand(), o.lockCommand(), o.unlockCommand(), o.stealCommand(), o.setMaxCommand(), o.rebootCommand(), sendNeedReboot())
+	return command
+}
+
+// on runs f with the lock.
+func (o *options) on(f func(context.Context, *rebootlock.Lock, []string) error) func(*cobra.Command, []string) error {
+	return func(command *cobra.Command, args []string) error {
+		etcd, lock, err := o.lock()
+		if err != nil {
+			return err
+		}
+		defer func() { _ = etcd.Close() }()
+		return f(command.Context(), lock, args)
+	}
+}
+
+// machine is the machine id of the arguments, or this machine's.
+func machine(args []string) (string, error) {
+	if len(args) > 0 {
+		return args[0], nil
+	}
+	return machineID()
+}
+
+func machineID() (string, error) {
+	text, err := os.ReadFile("/etc/machine-id")
+	if err != nil {
+		return "", fmt.Errorf("cannot read machine-id: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+func (o *options) lockCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "lock [machine-id]",
+		Short: "Lock this machine or a given machine-id for reboot",
+		Long:  "Makes a machine a holder of the lock by hand, so that others do not restart. The daemon\ndoes not give that back: unlock does.",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: o.on(func(ctx context.Context, lock *rebootlock.Lock, args []string) error {
+			id, err := machine(args)
+			if err != nil {
+				return err
+			}
+			first := true // an attempt of which the answer was lost is not an error
+			_, err = lock.Change(ctx, func(s *semaphore.Semaphore) error {
+				h, held := s.Holds(id)
+				if held && (first || h.Why != semaphore.ByHand) {
+					return semaphore.ErrExist
+				}
+				first = false
+				return s.Lock(id, semaphore.Holder{Why: semaphore.ByHand, Since: time.Now().UTC().Truncate(time.Second)})
+			})
+			return wrap("Error locking", err)
+		}),
+	}
+}
+
+func wrap(what string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+func (o *options) unlockCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "unlock [machine-id]",
+		Short: "Unlock this machine or a given machine-id for reboot",
+		Long:  "Ends a machine's being a holder of the lock, whatever it is doing.",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: o.on(func(ctx context.Context, lock *rebootlock.Lock, args []string) error {
+			id, err := machine(args)
+			if err != nil {
+				return err
+			}
+			_, err = lock.Change(ctx, func(s *semaphore.Semaphore) error { return s.Unlock(id) })
+			return wrap("Error unlocking", err)
+		}),
+	}
+}
+
+func (o *options) stealCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "steal machine-id",
+		Short: "Take the lock from a machine that is gone",
+		Long: "Ends a machine's being a holder of the lock, if it does not answer: its daemon has not been\n" +
+			"heard of for a minute. A machine on which a version failed, or that was locked by hand, keeps\nthe lock: use unlock.",
+		Args: cobra.ExactArgs(1),
+		RunE: o.on(func(ctx context.Context, lock *rebootlock.Lock, args []string) error {
+			machines, err := lock.Machines(ctx)
+			if err != nil {
+				return wrap("Error stealing", err)
+			}
+			if slices.ContainsFunc(machines, func(m rebootlock.Machine) bool { return m.ID == args[0] }) {
+				return fmt.Errorf("Error stealing: %s is there; use unlock if it is to lose the lock all the same", args[0]) //nolint:staticcheck // upstream's words
+			}
+			_, err = lock.Change(ctx, func(s *semaphore.Semaphore) error {
+				switch h, _ := s.Holds(args[0]); {
+				case h.Failed != "":
+					return fmt.Errorf("version %s failed there: %s; use unlock if others are to try it", h.FailedVersion, h.Failed)
+				case h.Why == semaphore.ByHand:
+					return errors.New("it was locked by hand; use unlock")
+				}
+				return s.Unlock(args[0])
+			})
+			return wrap("Error stealing", err)
+		}),
+	}
+}
+
+func (o *options) setMaxCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "set-max number",
+		Short: "Set the maximum number of lock holders",
+		Long: "Sets how many machines of the group may be restarting at the same time; 0: none. Those that\n" +
+			"hold the lock keep it.",
+		Args: cobra.ExactArgs(1),
+		RunE: o.on(func(ctx context.Context, lock *rebootlock.Lock, args []string) error {
+			limit, err := strconv.Atoi(args[0])
+			if err != nil {
+				return fmt.Errorf("Invalid maximum value: %.40s", args[0]) //nolint:staticcheck // upstream's words
+			}
+			old := 0
+			s, err := lock.Change(ctx, func(s *semaphore.Semaphore) (err error) {
+				old, err = s.SetMax(limit)
+				return err
+			})
+			if err != nil {
+				return wrap("Error setting value", err)
+			}
+			fmt.Printf("Old-Max: %d\nMax: %d\n", old, s.Max)
+			return nil
+		}),
+	}
+}
+
+func (o *options) rebootCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "reboot",
+		Short: "Reboot honoring reboot locks",
+		Long: "Restarts this machine at once, if the lock can be had and nothing inhibits that. The daemon\n" +
+			"gives the lock back when the machine is up and healthy.",
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, args []string) error {
+			if os.Geteuid() != 0 {
+				return errors.New("Must be root to initiate reboot.") //nolint:staticcheck // upstream's words
+			}
+			return o.on(reboot)(command, args)
+		},
+	}
+}
+
+func reboot(ctx context.Context, lock *rebootlock.Lock, _ []string) error {
+	id, err := machineID()
+	if err != nil {
+		return err
+	}
+	bus, err := dbus.ConnectSystemBus()
+	if err != nil {
+		return fmt.Errorf("D-Bus: %w", err)
+	}
+	defer bus.Close()
+	holder, err := holder()
+	if err != nil {
+		return err
+	}
+	if _, err := lock.Change(ctx, func(s *semaphore.Semaphore) error { return s.Lock(id, holder) }); err != nil {
+		return wrap("Error locking", err)
+	}
+	if err := logind.New(bus).Reboot(ctx, false); err != nil {
+		_, unlock := lock.Change(ctx, func(s *semaphore.Semaphore) error { return s.Unlock(id) })
+		return errors.Join(err, unlock)
+	}
+	return nil
+}
+
+// holder describes this machine as the holder for a restart by hand.
+func holder() (semaphore.Holder, error) {
+	boot, err := bootID()
+	if err != nil {
+		return semaphore.Holder{}, err
+	}
+	host, err := os.Hostname()
+	return semaphore.Holder{Host: host, Why: semaphore.Reboot, Since: time.Now().UTC().Truncate(time.Second), BootID: boot}, err
+}
+
+func bootID() (string, error) {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(text)), err
+}
+
+func sendNeedReboot() *cobra.Command {
+	return &cobra.Command{
+		Use:   "send-need-reboot",
+		Short: "Send a 'need reboot' signal, as update-engine does",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			bus, err := dbus.ConnectSystemBus()
+			if err != nil {
+				return fmt.Errorf("D-Bus: %w", err)
+			}
+			defer bus.Close()
+			return updatebus.SendNeedReboot(command.Context(), bus)
+		},
+	}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	notify "github.com/coreos/go-systemd/v22/daemon"
+	"github.com/godbus/dbus/v5"
+	"github.com/spf13/cobra"
+
+	"coreos/internal/coordinator"
+	"coreos/internal/etcdclient"
+	"coreos/internal/locksmith"
+	"coreos/internal/metrics"
+	"coreos/internal/updatebus"
+)
+
+// daemon is locksmithd.
+func daemon() *cobra.Command {
+	o := new(options)
+	command := &cobra.Command{
+		Use:   "locksmithd",
+		Short: "Restart this machine after updates (run by locksmithd.service)",
+		Long: "Restarts the machine when update-engine says that it needs that, as REBOOT_STRATEGY, the\n" +
+			"reboot window and the lock of the machine's group allow. Flags have environment variables:\nLOCKSMITHD_GROUP for --group.",
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return o.serve(command.Context()) },
+	}
+	o.flags(command, "LOCKSMITHD")
+	return command
+}
+
+func (o *options) serve(ctx context.Context) error {
+	if o.debug {
+		slog.SetLogLoggerLevel(slog.LevelDebug)
+	}
+	settings, misconfigured := locksmith.ReadSettings(os.Getenv)
+	if settings.Strategy == locksmith.Off && misconfigured == nil {
+		slog.Info("REBOOT_STRATEGY=off: nothing restarts this machine after updates")
+		return nil
+	}
+	file, err := coordinator.New(coordinator.Path, "locksmithd", string(settings.Strategy))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	if misconfigured != nil {
+		return disabled(ctx, file, misconfigured)
+	}
+	bus, err := dbus.ConnectSystemBus()
+	if err != nil {
+		return fmt.Errorf("D-Bus: %w", err)
+	}
+	defer bus.Close()
+	d, err := o.newDaemon(settings)
+	if err != nil {
+		return disabled(ctx, file, err)
+	}
+	host, err := locksmith.NewSystem(ctx, bus, settings.HookTimeout, o.etcd.Endpoints[0] != etcdclient.Default)
+	if err != nil {
+		return err
+	}
+	etcd, lock, err := o.lock()
+	if err != nil {
+		return disabled(ctx, file, err)
+	}
+	defer func() { _ = etcd.Close() }()
+	var gauges locksmith.Metrics
+	presence := lock.NewPresence()
+	d.Updates, d.Lock, d.Host = updatebus.NewClient(bus).Follow(ctx), lock, host
+	d.Tell = func(s locksmith.Status) {
+		tell(file, s)
+		gauges.Set(s)
+		if s.Locked {
+			presence.Announce(ctx, d.Machine(s))
+		}
+	}
+	if err := metrics.Serve(ctx, settings.Metrics, gauges.Collectors()...); err != nil {
+		return err
+	}
+	_, _ = notify.SdNotify(false, notify.SdNotifyReady)
+	defer presence.End()
+	return d.Run(ctx)
+}
+
+// disabled waits for its end: a daemon that lives and says what is wrong is easier to
+// find than one that fails again and again, and nothing restarts by mistake.
+func disabled(ctx context.Context, file *coordinator.Coordinator, err error) error {
+	slog.Error("this machine is not restarted after updates until the configuration is right and locksmithd restarted", "error", err)
+	_, _ = notify.SdNotify(false, notify.SdNotifyReady+"\nSTATUS=not restarting the machine: "+err.Error())
+	err = file.Set(coordinator.Disabled)
+	<-ctx.Done()
+	return err
+}
+
+func (o *options) newDaemon(settings locksmith.Settings) (*locksmith.Daemon, error) {
+	id, err := machineID()
+	boot, errBoot := bootID()
+	host, errHost := os.Hostname()
+	return &locksmith.Daemon{
+		ID: id, Name: host, BootID: boot, Strategy: settings.Strategy, Window: settings.Window, StealAfter: settings.StealAfter,
+		Now: time.Now,
+	}, errors.Join(err, errBoot, errHost)
+}
+
+// tell tells systemd, whose status shows it, and those who read coordinator.conf.
+func tell(file *coordinator.Coordinator, s locksmith.Status) {
+	_, _ = notify.SdNotify(false, "STATUS="+s.Text)
+	if err := file.Set(s.State); err != nil {
+		slog.Warn("state not told", "error", err)
+	}
+}

@@ -1,0 +1,355 @@
+package blackbox
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"coreos/test/machine"
+	"coreos/test/suite"
+)
+
+func init() {
+	suite.Register(suite.Test{
+		Name: "cluster", Machines: 3, Limit: 12 * time.Minute,
+		Does: "three machines become a cluster, which outlives the loss of its leader; that catches up",
+		Run:  clusterSurvives,
+	})
+	suite.Register(suite.Test{
+		Suite: suite.Soak, Name: "cluster-update", Machines: 3, Limit: 40 * time.Minute,
+		Does: "three machines update one after the other while etcd is written to; a bad release stops at the first",
+		Run:  clusterUpdates,
+	})
+}
+
+// Times of etcd's elections in the tests: emulated machines that share two processors
+// are slow to answer.
+const (
+	heartbeat = 500 * time.Millisecond
+	election  = 5 * time.Second
+)
+
+// cluster is three machines from one image.
+type cluster struct {
+	t     *suite.T
+	group string
+	nodes [3]*machine.Machine
+}
+
+// config is the cloud-config of a node.
+func (c *cluster) config(i int, state, server string) string {
+	var members []string
+	for j := range c.nodes {
+		members = append(members, fmt.Sprintf("node%d=http://10.9.0.%d:2380", j+1, j+1))
+	}
+	return fmt.Sprintf(`#cloud-config
+hostname: node%[1]d
+coreos:
+  etcd2:
+    name: node%[1]d
+    initial-cluster: %[2]s
+    initial-cluster-state: %[3]s
+    initial-advertise-peer-urls: http://10.9.0.%[1]d:2380
+    listen-peer-urls: http://10.9.0.%[1]d:2380
+    advertise-client-urls: http://10.9.0.%[1]d:2379
+    listen-client-urls: http://0.0.0.0:2379
+    heartbeat-interval: %[4]d
+    election-timeout: %[5]d
+  update:
+    reboot-strategy: etcd-lock
+    server: %[6]q
+  units:
+    - name: 10-cluster.network
+      content: |
+        [Match]
+        MACAddress=%[7]s
+        [Network]
+        Address=10.9.0.%[1]d/24
+        [Link]
+        RequiredForOnline=no
+    - name: etcd-member.service
+      enable: true
+      command: start
+`, i+1, strings.Join(members, ","), state, heartbeat.Milliseconds(), election.Milliseconds(), server, mac(i))
+}
+
+func mac(i int) string { return fmt.Sprintf("52:54:00:c1:00:%02x", i+1) }
+
+// newCluster boots three machines for the first time, each from its own cloud-config.
+func newCluster(t *suite.T, server string) *cluster {
+	group, err := machine.NewNetwork()
+	t.Must(err)
+	c := &cluster{t: t, group: group}
+	for i := range c.nodes {
+		c.boot(i, fmt.Sprintf("node%d", i+1), "new", server)
+	}
+	for _, m := range c.nodes {
+		healthy(t, m)
+	}
+	c.wantHealthy()
+	return c
+}
+
+// boot switches a node on with a new disk.
+func (c *cluster) boot(i int, name, state, server string) {
+	path := filepath.Join(c.t.Dir, name+".yml")
+	c.t.Must(os.WriteFile(path, []byte(c.config(i, state, server)), 0o644))
+	c.start(i, name, c.t.DiskFrom("two-slots", bothSlots(c.t), name), path)
+}
+
+func (c *cluster) start(i int, name string, disk *machine.Disk, config string) {
+	c.nodes[i] = c.t.Start(machine.Config{
+		Name: name, Disk: disk, Network: c.group, MAC: mac(i), Forward: []int{2379},
+		Args: []string{"-fw_cfg", "name=opt/com.coreos/cloud-config,file=" + config},
+	})
+}
+
+// wantHealthy waits until each member says that all are healthy.
+func (c *cluster) wantHealthy() {
+	c.t.Helper()
+	for _, m := range c.nodes {
+		// etcdctl waits for an answer itself, but not for members that come up.
+		c.t.Run(m, "timeout 120 sh -c 'until etcdctl --command-timeout=20s --dial-timeout=20s endpoint health --cluster; do sleep 1; done'")
+	}
+}
+
+// etcd returns a client of some of the nodes.
+func (c *cluster) etcd(nodes ...*machine.Machine) *clientv3.Client {
+	c.t.Helper()
+	var endpoints []string
+	for _, m := range nodes {
+		endpoints = append(endpoints, "http://"+m.Address(2379))
+	}
+	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop(), DialKeepAliveTime: 5 * time.Second, DialKeepAliveTimeout: 5 * time.Second})
+	c.t.Must(err)
+	c.t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// observer writes to etcd all the time.
+type observer struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+	mu     sync.Mutex
+	writes int
+	worst  time.Duration // until a write was taken, with its repetitions
+	failed int           // attempts that were not
+}
+
+// attemptTime bounds an attempt to write: no member may keep one for longer than a new
+// leader takes.
+const attemptTime = 2 * election
+
+func (c *cluster) observe() *observer {
+	ctx, cancel := context.WithCancel(c.t.Context)
+	o := &observer{cancel: cancel, done: make(chan struct{})}
+	clients := []*clientv3.Client{c.etcd(c.nodes[0]), c.etcd(c.nodes[1]), c.etcd(c.nodes[2])}
+	go func() {
+		defer close(o.done)
+		for n := 0; ctx.Err() == nil; n++ {
+			o.write(ctx, clients, n)
+		}
+	}()
+	c.t.Cleanup(o.end)
+	return o
+}
+
+// write writes until that is taken, each time by another node.
+func (o *observer) write(ctx context.Context, clients []*clientv3.Client, n int) {
+	start := time.Now()
+	for at := n; ctx.Err() == nil; at++ {
+		attempt, cancel := context.WithTimeout(ctx, attemptTime)
+		_, err := clients[at%len(clients)].Put(attempt, "observer", fmt.Sprint(n))
+		cancel()
+		o.mu.Lock()
+		if err == nil {
+			o.writes, o.worst = n+1, max(o.worst, time.Since(start))
+		} else {
+			o.failed++
+		}
+		o.mu.Unlock()
+		if err == nil {
+			break
+		}
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(200 * time.Millisecond):
+	}
+}
+
+func (o *observer) end() {
+	o.cancel()
+	<-o.done
+}
+
+func (o *observer) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.writes
+}
+
+// wantWrites waits until so many more writes were taken.
+func (o *observer) wantWrites(t *suite.T, more int) {
+	t.Helper()
+	for until := o.count() + more; o.count() < until; {
+		select {
+		case <-t.Context.Done():
+			t.Fatalf("etcd takes no writes: %d of %d", o.count(), until)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// wantNoGap checks that no write took longer than etcd needs to find that a leader is
+// gone, elect another, and the client to ask that.
+func (o *observer) wantNoGap(t *suite.T) {
+	t.Helper()
+	o.end()
+	t.Logf("%d writes, %d attempts failed, the slowest write took %.1f s", o.writes, o.failed, o.worst.Seconds())
+	if limit := 2*election + attemptTime; o.worst > limit {
+		t.Errorf("a write took %s, more than %s", o.worst, limit)
+	}
+}
+
+func clusterSurvives(t *suite.T) {
+	c := newCluster(t, "")
+	t.Equal("members", t.Run(c.nodes[0], "etcdctl member list | grep -c started"), "3")
+	o := c.observe()
+	o.wantWrites(t, 5)
+	lost := c.leader()
+	disk, config := c.nodes[lost].Config.Disk, c.nodes[lost].Config.Args[1]
+	c.nodes[lost].Cut()
+	o.wantWrites(t, 20)
+	other := c.nodes[(lost+1)%3]
+	t.Run(other, "etcdctl put while-away yes && etcdctl get while-away")
+	c.start(lost, fmt.Sprintf("node%d-again", lost+1), disk, strings.TrimPrefix(config, "name=opt/com.coreos/cloud-config,file="))
+	healthy(t, c.nodes[lost])
+	c.wantHealthy()
+	t.Equal("what was written meanwhile, read from the machine's own copy",
+		t.Run(c.nodes[lost], "etcdctl get --consistency=s --print-value-only while-away"), "yes")
+	o.wantNoGap(t)
+}
+
+// leader is the node that leads.
+func (c *cluster) leader() int {
+	c.t.Helper()
+	for i, m := range c.nodes {
+		if c.t.Run(m, `etcdctl endpoint status -w fields | awk '/"MemberID"/ { id = $3 } /"Leader"/ { leader = $3 } END { print id == leader }'`) == "1" {
+			return i
+		}
+	}
+	c.t.Fatal("no node leads")
+	return 0
+}
+
+func clusterUpdates(t *suite.T) {
+	u := newUpdates(t)
+	c := newCluster(t, u.url()+"/v1/update/")
+	w := c.watchDown()
+	o := c.observe()
+	boots := c.bootIDs()
+	u.offer(goodVersion)
+	start := time.Now()
+	for _, m := range c.nodes {
+		t.Run(m, "update_engine_client -check_for_update")
+	}
+	c.waitVersions(goodVersion)
+	t.Logf("all three run %s after %.0f s", goodVersion, time.Since(start).Seconds())
+	o.wantNoGap(t)
+	w.wantOneAtATime()
+	for i, id := range c.bootIDs() {
+		if id == boots[i] {
+			t.Errorf("node%d did not restart", i+1)
+		}
+	}
+
+	boots = c.bootIDs()
+	u.offer(badVersion)
+	for _, m := range c.nodes {
+		t.Run(m, "update_engine_client -check_for_update")
+	}
+	bad := c.waitFailed()
+	status := t.Run(c.nodes[(bad+1)%3], "locksmithctl status")
+	t.Logf("%s", status)
+	if want := fmt.Sprintf("Version %s FAILED on node%d", badVersion, bad+1); !strings.Contains(status, want) || !strings.Contains(status, "unhealthy:90-shop") {
+		t.Errorf("the status does not say what failed where and why")
+	}
+	// The others have it installed, and do not follow.
+	for i, m := range c.nodes {
+		if i == bad {
+			continue
+		}
+		t.Run(m, "update_engine_client -update; update_engine_client -needs_reboot")
+		t.Run(m, `timeout 100 sh -c 'until systemctl status locksmithd | grep "Status:.*version `+badVersion+` failed on node"; do sleep 1; done'`)
+	}
+	for i, id := range c.bootIDs() {
+		if (id != boots[i]) != (i == bad) {
+			t.Errorf("node%d: restarted is %v", i+1, id != boots[i])
+		}
+	}
+}
+
+func (c *cluster) bootIDs() (ids []string) {
+	c.t.Helper()
+	for _, m := range c.nodes {
+		ids = append(ids, c.t.Run(m, "cat /proc/sys/kernel/random/boot_id"))
+	}
+	return ids
+}
+
+// waitVersions waits until each node runs a version and gave the lock back.
+func (c *cluster) waitVersions(version string) {
+	c.t.Helper()
+	for _, m := range c.nodes {
+		c.until(m, "grep -qx VERSION_ID="+version+" /usr/lib/os-release")
+		healthy(c.t, m)
+	}
+	c.until(c.nodes[0], `[ "$(etcdctl get --print-value-only /coreos.com/updateengine/rebootlock/semaphore)" = '{"semaphore":1,"max":1,"holders":[]}' ]`)
+}
+
+// waitFailed waits until the semaphore says that a node failed, and returns which.
+func (c *cluster) waitFailed() int {
+	c.t.Helper()
+	etcd := c.etcd(c.nodes[:]...)
+	for {
+		answer, err := etcd.Get(c.t.Context, "/coreos.com/updateengine/rebootlock/semaphore")
+		c.t.Must(err)
+		text := string(answer.Kvs[0].Value)
+		if strings.Contains(text, `"failed_version":"`+badVersion+`"`) {
+			return slices.IndexFunc([]int{1, 2, 3}, func(n int) bool { return strings.Contains(text, fmt.Sprintf(`"host":"node%d"`, n)) })
+		}
+		select {
+		case <-c.t.Context.Done():
+			c.t.Fatalf("no node failed: %s", text)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// until repeats a command until it goes well, over restarts of the machine.
+func (c *cluster) until(m *machine.Machine, command string) {
+	c.t.Helper()
+	for {
+		ctx, cancel := context.WithTimeout(c.t.Context, 2*time.Minute)
+		_, err := m.Run(ctx, command)
+		cancel()
+		if err == nil {
+			return
+		}
+		m.Disconnect()
+		select {
+		case <-c.t.Context.Done():
+			c.t.Fatalf("%s: %v", command, err)
+		case <-time.After(time.Second):
+		}
+	}
+}
