@@ -131,14 +131,7 @@ func (h *handler) do(ctx context.Context, req *request) (*Event, *etcdserverpb.R
 		return h.store.Get(ctx, req)
 	}
 	w := &writer{Store: h.store, req: req}
-	p, plan := req.path, w.put
-	switch req.method {
-	case http.MethodPost:
-		// The name is not known yet; any other shows the directories above it.
-		p, plan = marker(req.path)+"new", w.inOrder
-	case http.MethodDelete:
-		plan = w.remove
-	}
+	p, plan := w.plan()
 	e, header, err := w.run(ctx, p, plan)
 	if err != nil {
 		return nil, nil, err

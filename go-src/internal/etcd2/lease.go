@@ -114,6 +114,7 @@ func (w *writer) refreshFile(ctx context.Context, st *state, action string) (*ch
 			return nil, err
 		}
 		if now.file == nil || now.file.ModRevision != st.file.ModRevision {
+			*st = *now
 			return nil, errConflict
 		}
 		st.header = now.header

@@ -24,7 +24,9 @@ type watch struct {
 	next   int64
 	header *etcdserverpb.ResponseHeader
 	events clientv3.WatchChan
-	queue  []*Event
+	// end ends what sends the events.
+	end   context.CancelFunc
+	queue []*Event
 }
 
 // watch begins to wait at the request's index, or after now. That the index is compacted
@@ -86,6 +88,7 @@ func (w *watch) Next(ctx context.Context) (*Event, error) {
 			return nil, w.cleared(resp.CompactRevision)
 		}
 		if !ok || resp.Err() != nil || w.take(ctx, resp.Events) != nil {
+			w.end()
 			w.events = nil
 			select {
 			case <-ctx.Done():
@@ -106,7 +109,8 @@ func (w *watch) open(ctx context.Context) {
 	if w.recursive {
 		end = clientv3.GetPrefixRangeEnd(marker(w.path))
 	}
-	w.events = w.client.Watch(clientv3.WithRequireLeader(ctx), from,
+	ctx, w.end = context.WithCancel(clientv3.WithRequireLeader(ctx))
+	w.events = w.client.Watch(ctx, from,
 		clientv3.WithRange(end), clientv3.WithRev(w.next), clientv3.WithPrevKV())
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -27,7 +28,7 @@ type change struct {
 	event func(revision int64, results []*etcdserverpb.ResponseOp) *Event
 }
 
-// errConflict is returned by a plan that has to be made of a newer state.
+// errConflict is returned by a plan that has to be made anew; the state is the newer one.
 var errConflict = errors.New("the key was changed meanwhile")
 
 // writer carries out one write.
@@ -38,9 +39,24 @@ type writer struct {
 	granted int64
 }
 
+// plan computes a change from a state.
+type plan func(context.Context, *state) (*change, error)
+
+// plan is how the request is carried out, and the path whose state that takes.
+func (w *writer) plan() (string, plan) {
+	switch w.req.method {
+	case http.MethodPost:
+		// The name is not known yet; any other shows the directories above it.
+		return marker(w.req.path) + "new", w.inOrder
+	case http.MethodDelete:
+		return w.req.path, w.remove
+	}
+	return w.req.path, w.put
+}
+
 // run makes a plan of what it reads and commits it, again and again until no other write
 // comes between. The answer is of the revision in the header.
-func (w *writer) run(ctx context.Context, p string, plan func(context.Context, *state) (*change, error)) (*Event, *etcdserverpb.ResponseHeader, error) {
+func (w *writer) run(ctx context.Context, p string, plan plan) (*Event, *etcdserverpb.ResponseHeader, error) {
 	st, err := w.read(ctx, p)
 	for try := 1; err == nil; try++ {
 		var c *change

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -351,4 +352,80 @@ func collect(t *testing.T, clients []*client) map[string][]porcupine.Operation {
 		t.Errorf("only %d writes took place", writes)
 	}
 	return all
+}
+
+// TestEtcd2Wait waits in a stream while members fail: all events of writes that were
+// confirmed come, once, in order.
+func TestEtcd2Wait(t *testing.T) {
+	c := etcdtest.New(t, 3, etcdtest.NoFsync())
+	front := fronts(t, c)[0]
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, front+"/v2/keys/stream?wait=true&recursive=true&stream=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	confirmed := make(chan []string, 1)
+	working, stop := context.WithCancel(ctx)
+	go func() {
+		w := &client{http: http.DefaultClient, base: front}
+		var all []string
+		for i := 0; working.Err() == nil; i++ {
+			value := strconv.Itoa(i)
+			if w.send(ctx, input{key: "/stream/a", kind: set, value: value}).ok {
+				all = append(all, value)
+			}
+		}
+		// The one that ends the test.
+		for ctx.Err() == nil && !w.send(ctx, input{key: "/stream/a", kind: set, value: "end"}).ok {
+		}
+		confirmed <- append(all, "end")
+	}()
+	go func() {
+		defer stop()
+		random := rand.New(rand.NewPCG(1, 1))
+		for range faults {
+			if name, err := fault(ctx, c, random); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}()
+	seen := stream(t, resp.Body)
+	want := <-confirmed
+	for _, value := range want {
+		if seen[value] == 0 {
+			t.Errorf("the event of %s did not come", value)
+		}
+	}
+	t.Logf("%d writes confirmed, %d events", len(want), len(seen))
+}
+
+// stream reads events until the last, and returns the index of each value.
+func stream(t *testing.T, body io.Reader) map[string]int64 {
+	t.Helper()
+	seen := map[string]int64{}
+	last := int64(0)
+	for decoder := json.NewDecoder(body); seen["end"] == 0; {
+		var event struct {
+			Action string
+			Node   struct {
+				Value         string
+				ModifiedIndex int64
+			}
+		}
+		if err := decoder.Decode(&event); err != nil {
+			t.Fatalf("after %d events: %v", len(seen), err)
+		}
+		if event.Action != "set" || event.Node.ModifiedIndex <= last {
+			t.Errorf("%+v after index %d", event, last)
+		}
+		last = event.Node.ModifiedIndex
+		seen[event.Node.Value] = last
+	}
+	return seen
 }
