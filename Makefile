@@ -35,7 +35,7 @@ include $(TOP)/base/buildroot.mk
 include $(TOP)/base/debian.mk
 
 flavours := $(patsubst $(TOP)/configs/%,%,$(wildcard $(TOP)/configs/*_defconfig))
-.PHONY: all run test lint unit smoke soak fuzz bench flash host-tools clean distclean help $(flavours)
+.PHONY: all run test lint unit cluster smoke soak fuzz bench flash host-tools clean distclean help $(flavours)
 
 # base prints which base the output directory is configured for.
 base = $$(if grep -qs '^BR2_COREOS_BASE_DEBIAN=y' $(O)/.config; then echo debian; else echo buildroot; fi)
@@ -85,6 +85,7 @@ test: host-tools
 	@mkdir -p $(O) && rm -f $(O)/test-times
 	$(call phase,lint)
 	$(call phase,unit)
+	$(call phase,cluster)
 	$(call phase,image)
 	$(call phase,smoke)
 	@echo "where the time went:"; cat $(O)/test-times
@@ -97,6 +98,10 @@ lint:
 
 unit:
 	@cd $(TOP)/go-src && $(GO) test -race ./cmd/... ./internal/...
+
+# Daemons on clusters of real etcd processes that fail.
+cluster:
+	@cd $(TOP)/go-src && $(GO) test -race ./test/etcdtest ./test/cluster $(if $(RUN),-run '$(RUN)')
 
 # Black-box tests; RUN= names some (a regular expression), IMAGE= another image.
 black-box = @[ -f $(IMAGE) ] || { echo "error: there is no $(IMAGE): run make first" >&2; exit 1; }; \

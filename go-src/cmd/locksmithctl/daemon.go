@@ -80,7 +80,7 @@ func (o *options) serve(ctx context.Context) error {
 		}
 	}
 	if err := metrics.Serve(ctx, settings.Metrics, gauges.Collectors()...); err != nil {
-		return err
+		slog.Error("no metrics", "error", err)
 	}
 	_, _ = notify.SdNotify(false, notify.SdNotifyReady)
 	defer presence.End()

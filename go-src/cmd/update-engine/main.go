@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coreos/internal/machine"
+	"coreos/internal/metrics"
 	"coreos/internal/updatebus"
 	"coreos/internal/updateengine"
 )
@@ -57,6 +58,9 @@ func run(ctx context.Context, stateDir string) error {
 	}
 	if err := updatebus.Export(ctx, bus, d); err != nil {
 		return err
+	}
+	if err := metrics.Serve(ctx, d.Metrics(), updateengine.Metrics{Status: d.Status}); err != nil {
+		slog.Error("no metrics", "error", err)
 	}
 	return d.Run(ctx)
 }

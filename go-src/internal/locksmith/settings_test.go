@@ -4,6 +4,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"coreos/internal/coordinator"
+	"coreos/internal/semaphore"
 )
 
 func TestReadSettings(t *testing.T) {
@@ -43,5 +49,37 @@ func TestReadSettings(t *testing.T) {
 		if err != nil || got != test.want || window != test.window {
 			t.Errorf("%s: %+v, window %q, %v", text, got, window, err)
 		}
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	var m Metrics
+	s := semaphore.New()
+	_ = s.Lock("m2", semaphore.Holder{To: "2.0.0"})
+	_ = s.Fail("m2", "panic")
+	m.Set(Status{State: coordinator.RebootPlanned, Waits: true, Lock: s, Trouble: true})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m.Collectors()...)
+	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
+		t.Errorf("%v, %v", problems, err)
+	}
+	want := `
+# HELP locksmith_failed_machines How many machines keep the lock because a version failed on them.
+# TYPE locksmith_failed_machines gauge
+locksmith_failed_machines 1
+# HELP locksmith_lock_holders How many machines of the group hold the lock.
+# TYPE locksmith_lock_holders gauge
+locksmith_lock_holders 1
+# HELP locksmith_state 1 for the state in which the daemon is.
+# TYPE locksmith_state gauge
+locksmith_state{state="reboot-planned"} 1
+locksmith_state{state="rebooting"} 0
+locksmith_state{state="running"} 0
+# HELP locksmith_unreachable_total How often etcd or update-engine could not be asked.
+# TYPE locksmith_unreachable_total counter
+locksmith_unreachable_total 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "locksmith_failed_machines", "locksmith_lock_holders", "locksmith_state", "locksmith_unreachable_total"); err != nil {
+		t.Error(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -41,6 +42,9 @@ type Config struct {
 	StartSpread time.Duration
 	// Interval is the time between two questions unless the server asks for another.
 	Interval time.Duration
+
+	// Metrics is the address to serve metrics on, "" for none.
+	Metrics string
 
 	// Version and Board are of the running system.
 	Version, Board string
@@ -121,7 +125,7 @@ func unquote(value string) string {
 func parse(values map[string]string) (*Config, error) {
 	c := &Config{
 		Group: values["GROUP"], Server: values["SERVER"], Repository: values["REPOSITORY"],
-		Pin: values["PIN"], Proxy: values["PROXY"],
+		Pin: values["PIN"], Metrics: values["METRICS"], Proxy: values["PROXY"],
 		Version: values["COREOS_RELEASE_VERSION"], Board: values["COREOS_RELEASE_BOARD"],
 	}
 	if c.Server == "disabled" {
@@ -151,6 +155,9 @@ func parse(values map[string]string) (*Config, error) {
 		if c.AllowDowngrade, problem = strconv.ParseBool(value); problem != nil {
 			fail("ALLOW_DOWNGRADE", errors.New("want true or false"))
 		}
+	}
+	if _, _, problem := net.SplitHostPort(c.Metrics); c.Metrics != "" && problem != nil {
+		fail("METRICS", errors.New("want an address such as 127.0.0.1:9102"))
 	}
 	if value := values["BANDWIDTH_LIMIT"]; value != "" {
 		var problem error

@@ -62,6 +62,7 @@ func TestReadRefuses(t *testing.T) {
 		"SERVER=\nREPOSITORY=http://x\nGROUP=../x": "GROUP",
 		"ALLOW_DOWNGRADE=perhaps":                  "ALLOW_DOWNGRADE",
 		"BANDWIDTH_LIMIT=-1":                       "BANDWIDTH_LIMIT",
+		"METRICS=9102":                             "METRICS",
 		"ACTIVATION=magic":                         "ACTIVATION",
 		"INTERVAL=45":                              "INTERVAL",
 		"COREOS_RELEASE_BOARD=../x":                "release file",

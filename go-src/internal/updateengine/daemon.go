@@ -57,6 +57,9 @@ func osOf(config *updateconf.Config) omaha.OS {
 	return omaha.OS{Platform: "CoreOS", Version: "CoreOS", SP: config.Version + "_" + arch, Arch: arch}
 }
 
+// Metrics returns the address to serve metrics on, "" for none.
+func (d *Daemon) Metrics() string { return d.config.Metrics }
+
 // Wake makes the daemon ask soon.
 func (d *Daemon) Wake() {
 	select {
