@@ -35,12 +35,12 @@ type Metrics struct {
 }
 
 var help = map[string]string{
-	"locksmith_reboot_needed":                 "1 if an update waits for a restart.",
-	"locksmith_reboot_window_start_timestamp": "When the reboot window that is waited for opens, in seconds since 1970; 0 if none is waited for.",
-	"locksmith_lock_waiting":                  "1 if the machine waits for the lock.",
-	"locksmith_lock_max":                      "How many machines of the group may hold the lock.",
-	"locksmith_lock_holders":                  "How many machines of the group hold the lock.",
-	"locksmith_failed_machines":               "How many machines keep the lock because a version failed on them.",
+	"locksmith_reboot_needed":                         "1 if an update waits for a restart.",
+	"locksmith_reboot_window_start_timestamp_seconds": "When the reboot window that is waited for opens, in seconds since 1970; 0 if none is waited for.",
+	"locksmith_lock_waiting":                          "1 if the machine waits for the lock.",
+	"locksmith_lock_max":                              "How many machines of the group may hold the lock.",
+	"locksmith_lock_holders":                          "How many machines of the group hold the lock.",
+	"locksmith_failed_machines":                       "How many machines keep the lock because a version failed on them.",
 }
 
 func (m *Metrics) init() {
@@ -76,7 +76,7 @@ func (m *Metrics) Set(s Status) {
 	if !s.Window.IsZero() {
 		window = float64(s.Window.Unix())
 	}
-	m.gauges["locksmith_reboot_window_start_timestamp"].Set(window)
+	m.gauges["locksmith_reboot_window_start_timestamp_seconds"].Set(window)
 	if s.Trouble {
 		m.trouble.Inc()
 	}
