@@ -178,7 +178,7 @@ func (r *Request) stale(a *authority, path, keyPath string, want *x509.Certifica
 	cert, _, err := readPair(path, keyPath)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "it was not there", nil
+		return "there was none", nil
 	case err != nil:
 		return err.Error(), nil
 	case cert.CheckSignatureFrom(a.cert) != nil:

@@ -102,7 +102,6 @@ func serve(t *testing.T, dir string) string {
 	return "https://" + server.Clients[0].Addr().String()
 }
 
-
 // read returns the files of a directory by their names in it.
 func read(t *testing.T, dir string) map[string]string {
 	t.Helper()
@@ -136,7 +135,7 @@ func TestRenewal(t *testing.T) {
 		{"before it is time", func(r *Request) { r.Now = r.Now.Add(334 * days) }, nil, "kept"},
 		{"near the end", func(r *Request) { r.Now = r.Now.Add(336 * days) }, append(m0, root...), "made m0/peer.crt, which ends on"},
 		{"other addresses", func(r *Request) { r.Machines[0].Addresses = append(r.Machines[0].Addresses, "192.0.2.7") }, m0, "for other addresses"},
-		{"key gone", func(r *Request) { os.Remove(filepath.Join(r.Dir, "clients/root/client.key")) }, root, "it was not there"},
+		{"key gone", func(r *Request) { os.Remove(filepath.Join(r.Dir, "clients/root/client.key")) }, root, "there was none"},
 		{"key of another", func(r *Request) {
 			text, _ := os.ReadFile(filepath.Join(r.Dir, "m0/server.key"))
 			os.WriteFile(filepath.Join(r.Dir, "clients/root/client.key"), text, 0o600)

@@ -21,15 +21,8 @@ func Collect(ctx context.Context, config etcdclient.Config, env *etcdenv.File, d
 	if f.Own, err = etcdmember.Status(ctx, config, config.Endpoints[0]); err != nil {
 		return f, fmt.Errorf("etcd does not answer at %s: %w", config.Endpoints[0], err)
 	}
-	if cluster, err := etcdmember.Survey(ctx, config); err != nil {
-		f.NoList = err
-	} else {
-		f.Members = cluster.Members
-		f.ownAnswers()
-	}
-	// Of a cluster that has no quorum, etcd tells the alarms that it knows in its status.
-	if alarms, err := etcdmember.Alarms(ctx, config); err == nil {
-		f.Alarms = alarms
+	if err := f.ask(ctx, config); err != nil {
+		return f, err
 	}
 	if free, all, err := etcddata.Room(data); err == nil {
 		f.Disk, f.DiskFree, f.DiskAll = data, free, all
@@ -46,6 +39,21 @@ func Collect(ctx context.Context, config etcdclient.Config, env *etcdenv.File, d
 		}
 	}
 	return f, nil
+}
+
+// ask asks for what the cluster has to agree on.
+func (f *Facts) ask(ctx context.Context, config etcdclient.Config) error {
+	cluster, err := etcdmember.Survey(ctx, config)
+	if err != nil {
+		f.NoList = err
+		// By now the local member has noticed, too, that the others are gone.
+		f.Own, err = etcdmember.Status(ctx, config, config.Endpoints[0])
+		return err
+	}
+	f.Members = cluster.Members
+	f.ownAnswers()
+	f.Alarms, err = etcdmember.Alarms(ctx, config)
+	return err
 }
 
 // ownAnswers keeps a local member from being called unwell that answers here, and not at

@@ -18,7 +18,8 @@ import (
 // From where on there is a warning.
 const (
 	quotaShare = 0.8                 // of the quota that the database's file has
-	diskShare  = 0.1                 // of the file system that is free
+	diskShare  = 0.1                 // of the file system that is free,
+	diskBytes  = 4 << 30             // if that is not more than etcd can use
 	certTime   = 21 * 24 * time.Hour // until a certificate's end
 	lag        = 5000                // entries by which a member is behind
 )
@@ -167,7 +168,7 @@ func (f Facts) disk() []Finding {
 		return nil
 	}
 	text := fmt.Sprintf("%s free of %s at %s", size(f.DiskFree), size(f.DiskAll), f.Disk)
-	if float64(f.DiskFree) < diskShare*float64(f.DiskAll) {
+	if float64(f.DiskFree) < diskShare*float64(f.DiskAll) && f.DiskFree < diskBytes {
 		return []Finding{{Warning, text + ": etcd ends when it cannot write; delete what is not needed there, or take a larger disk"}}
 	}
 	if f.DiskFree < f.Own.DbSizeInUse {

@@ -19,7 +19,8 @@ import (
 	"coreos/internal/etcdenv"
 )
 
-// Replacement puts this machine in the place of a member that is dead.
+// Replacement puts this machine in the place of a member that is dead, or adds it to the
+// members that there are.
 //
 // The order is the safe one. Before anything is changed, all that can be wrong is looked
 // for. Then the intent is written down, as a comment in the environment file, so that an
@@ -29,7 +30,7 @@ import (
 // costs the cluster nothing, and gets its vote when it has caught up.
 type Replacement struct {
 	Etcd etcdclient.Config // endpoints of members that live, and certificates
-	Dead string            // name or id
+	Dead string            // name or id; "" if this machine joins without taking a place
 
 	Name, PeerURL string // of this machine; if "", as the environment file has them
 	EnvFile       string
@@ -56,6 +57,9 @@ var ErrNotStarted = errors.New("this machine is a member that was not started: s
 // journal begins the comment that says which member is being replaced: id and name.
 const journal = "# etcd-memberctl replaces: "
 
+// nobody is in the journal of a machine that takes nobody's place.
+const nobody = "nobody"
+
 // Run returns when this machine is a healthy member that votes. The context bounds how
 // long it may take to catch up.
 func (r *Replacement) Run(ctx context.Context) error {
@@ -80,7 +84,7 @@ func (r *Replacement) Run(ctx context.Context) error {
 			return err
 		}
 	} else {
-		r.Say("going on with the replacement of %s", r.Dead)
+		r.Say("going on where it was interrupted")
 	}
 	if err := r.remove(ctx, cluster, dead); err != nil {
 		return err
@@ -126,6 +130,9 @@ func (r *Replacement) settle(env *etcdenv.File) error {
 // resumed returns the id of the dead member if its replacement was begun.
 func (r *Replacement) resumed(env *etcdenv.File) (uint64, bool) {
 	text, name, _ := strings.Cut(env.Comment(journal), " ")
+	if r.Dead == "" {
+		return 0, text == nobody
+	}
 	id, err := strconv.ParseUint(text, 16, 64)
 	return id, err == nil && (r.Dead == name || strings.EqualFold(strings.TrimLeft(r.Dead, "0"), text))
 }
@@ -154,9 +161,12 @@ func (r *Replacement) own(c *Cluster) *Member {
 
 // begin looks for all that can be wrong, and writes down that the replacement begins.
 func (r *Replacement) begin(ctx context.Context, c *Cluster, env *etcdenv.File) (uint64, error) {
-	dead, err := c.Find(r.Dead)
-	if err != nil {
-		return 0, err
+	dead := Member{Name: nobody, Learner: true} // whom nobody misses
+	if r.Dead != "" {
+		var err error
+		if dead, err = c.Find(r.Dead); err != nil {
+			return 0, err
+		}
 	}
 	if err := errors.Join(r.checkCluster(c, dead), r.checkNames(c, dead), r.checkUnit(ctx)); err != nil {
 		return 0, err
@@ -169,7 +179,10 @@ func (r *Replacement) begin(ctx context.Context, c *Cluster, env *etcdenv.File) 
 	if err := r.clean(); err != nil {
 		return 0, err
 	}
-	env.SetComment(journal, strings.TrimSpace(fmt.Sprintf("%x %s", dead.ID, dead.Name)))
+	env.SetComment(journal, nobody)
+	if r.Dead != "" {
+		env.SetComment(journal, strings.TrimSpace(fmt.Sprintf("%x %s", dead.ID, dead.Name)))
+	}
 	return dead.ID, env.Write()
 }
 
@@ -247,6 +260,9 @@ func (r *Replacement) clean() error {
 
 // remove removes the dead member if it is still one, and still dead.
 func (r *Replacement) remove(ctx context.Context, c *Cluster, id uint64) error {
+	if r.Dead == "" {
+		return nil
+	}
 	dead, err := c.Find(strconv.FormatUint(id, 16))
 	if errors.Is(err, ErrNoMember) {
 		return nil
