@@ -26,6 +26,7 @@ type Member struct {
 	binary  string
 	dir     string
 	flags   []string
+	env     []string
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -52,6 +53,22 @@ func (m *Member) ownFlags(initial string) []string {
 // DataDir is where the member keeps its data, which outlive Kill.
 func (m *Member) DataDir() string { return filepath.Join(m.dir, "data") }
 
+// Renew makes the member, which must not run, a new machine at the same address: without
+// data, and without flags but for DataDir. It is configured by ETCD_* variables, each
+// NAME=value, when it is started next.
+func (m *Member) Renew(env []string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.running() {
+		return fmt.Errorf("member %d runs", m.index)
+	}
+	m.flags, m.env = []string{"--data-dir", m.DataDir()}, append(env, "PATH="+os.Getenv("PATH"))
+	return os.RemoveAll(m.DataDir())
+}
+
+// PeerURL is the URL that the other members use.
+func (m *Member) PeerURL() string { return m.network.url(m.index, peerPort) }
+
 // Endpoint is the URL that clients use.
 func (m *Member) Endpoint() string { return m.network.url(m.index, clientPort) }
 
@@ -76,6 +93,9 @@ func (m *Member) Start() error {
 	// ip becomes etcd by exec, so signals to it reach etcd.
 	cmd := exec.Command("ip", args...)
 	cmd.Stdout, cmd.Stderr = log, log
+	if m.env != nil {
+		cmd.Env = m.env
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := start(cmd); err != nil {
 		return fmt.Errorf("start member %d: %w", m.index, err)
