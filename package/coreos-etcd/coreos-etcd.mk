@@ -4,6 +4,6 @@
 #
 ################################################################################
 
-COREOS_ETCD_BUILD_TARGETS = cmd/etcd cmd/etcdctl cmd/etcdutl
+COREOS_ETCD_BUILD_TARGETS = cmd/etcd cmd/etcdctl cmd/etcdutl cmd/etcd-memberctl
 
 $(eval $(coreos-go-package))

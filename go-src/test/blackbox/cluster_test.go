@@ -30,6 +30,14 @@ func init() {
 	})
 }
 
+func init() {
+	suite.Register(suite.Test{
+		Suite: suite.Soak, Name: "cluster-replace", Machines: 3, Limit: 15 * time.Minute,
+		Does: "a machine of a cluster is lost with its disk; a new one takes its place",
+		Run:  clusterReplaces,
+	})
+}
+
 // Times of etcd's elections in the tests: emulated machines that share two processors
 // are slow to answer.
 const (
@@ -352,4 +360,29 @@ func (c *cluster) until(m *machine.Machine, command string) {
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// clusterReplaces loses a machine with its disk. The new one comes up from the same
+// config, and one command puts it in the place of the old one.
+func clusterReplaces(t *suite.T) {
+	c := newCluster(t, "")
+	o := c.observe()
+	o.wantWrites(t, 5)
+	const lost = 2
+	c.nodes[lost].Cut()
+	c.boot(lost, "node3-new", "new", "")
+	m := c.nodes[lost]
+	healthy(t, m)
+	t.Logf("%s", t.Run(m, "etcd-memberctl replace node3 --name node3 --peer-url http://10.9.0.3:2380 --wipe --endpoint http://10.9.0.1:2379,http://10.9.0.2:2379"))
+	c.wantHealthy()
+	t.Equal("members", t.Run(c.nodes[0], "etcdctl member list | grep -c started"), "3")
+	t.Run(c.nodes[0], "etcdctl put replaced yes")
+	t.Equal("what was written, read from the new machine's own copy",
+		t.Run(m, "timeout 60 sh -c 'until etcdctl get --consistency=s --print-value-only replaced | grep .; do sleep 1; done'"), "yes")
+	// It is a member for good.
+	reboot(t, m)
+	c.wantHealthy()
+	t.Run(m, "systemctl start etcd-check.service && systemctl is-active etcd-check.timer etcd-snapshot.timer etcd-defrag.timer")
+	t.Run(m, "etcd-memberctl snapshot && ls /var/lib/etcd-snapshots/etcd-*.db")
+	o.wantNoGap(t)
 }
