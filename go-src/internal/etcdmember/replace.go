@@ -168,13 +168,13 @@ func (r *Replacement) begin(ctx context.Context, c *Cluster, env *etcdenv.File) 
 			return 0, err
 		}
 	}
-	if err := errors.Join(r.checkCluster(c, dead), r.checkNames(c, dead), r.checkUnit(ctx)); err != nil {
-		return 0, err
-	}
 	if !r.Force {
 		if err := mustBeDead(ctx, dead); err != nil {
 			return 0, err
 		}
+	}
+	if err := errors.Join(r.checkCluster(c, dead), r.checkNames(c, dead), r.checkUnit(ctx)); err != nil {
+		return 0, err
 	}
 	if err := r.clean(); err != nil {
 		return 0, err
@@ -367,7 +367,7 @@ func (r *Replacement) start(ctx context.Context, env *etcdenv.File, own uint64) 
 	if err := r.Unit.Start(ctx); err != nil {
 		return err
 	}
-	r.Say("started etcd")
+	r.Say("started etcd, which catches up now: journalctl -f -u etcd-member")
 	return nil
 }
 
