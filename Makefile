@@ -121,7 +121,7 @@ fuzz:
 bench: export COREOS_IMAGES := $(or $(IMAGES),coreos=$(abspath $(IMAGE)))
 bench: export COREOS_OLD := $(and $(OLD),$(abspath $(OLD)))
 bench: host-tools
-	$(call black-box,./test/bench,$(or $(BENCH),$(if $(OLD),TestBenchUpdates,TestBench(Configs)?))$$$$)
+	$(call black-box,./test/bench,$(or $(BENCH),$(if $(OLD),TestBenchUpdates,TestBench(Configs|Etcd)?))$$$$)
 
 flash:
 	@$(TOP)/board/coreos/flash.sh "$(O)/images/coreos_production_image.bin" "$(DISK)"

@@ -140,7 +140,7 @@ func (u *updates) offer(version string) { u.Offer(version, u.url()) }
 // configure tells the machine about the server.
 func (u *updates) configure(m *machine.Machine) {
 	u.t.Helper()
-	u.t.Run(m, fmt.Sprintf("printf 'SERVER=%s/v1/update/\\nREBOOT_STRATEGY=off\\n' >/etc/coreos/update.conf && systemctl restart update-engine && sync", u.url()))
+	u.t.Run(m, fmt.Sprintf("printf 'SERVER=%s/v1/update/\\nREBOOT_STRATEGY=off\\n' >/etc/coreos/update.conf && systemctl restart update-engine locksmithd && sync", u.url()))
 }
 
 func (u *updates) wantEvents(want ...string) {
@@ -210,7 +210,7 @@ func updateBundle(t *suite.T) {
 	m := running(t)
 	t.Run(m, fmt.Sprintf("curl -sS -o /root/update.bundle %s/%s.bundle", u.url(), goodVersion))
 	u.http.Close()
-	t.Run(m, "echo REBOOT_STRATEGY=off >/etc/coreos/update.conf && systemctl restart update-engine")
+	t.Run(m, "echo REBOOT_STRATEGY=off >/etc/coreos/update.conf && systemctl restart update-engine locksmithd")
 	// Most of the last member, the payload of /usr, but not its end, which is an index.
 	t.Run(m, "cp /root/update.bundle /root/bad.bundle && dd if=/dev/zero of=/root/bad.bundle bs=1M seek=20 count=$(($(stat -c %s /root/bad.bundle) / 1048576 - 24)) conv=notrunc")
 	if message := t.Fails(m, "update_engine_client --apply /root/bad.bundle"); !strings.Contains(message, "not the bytes of the release") {
