@@ -41,6 +41,7 @@ func (o *options) serve(ctx context.Context) error {
 	settings, misconfigured := locksmith.ReadSettings(os.Getenv)
 	if settings.Strategy == locksmith.Off && misconfigured == nil {
 		slog.Info("REBOOT_STRATEGY=off: nothing restarts this machine after updates")
+		_, _ = notify.SdNotify(false, notify.SdNotifyReady) // systemd takes a silent end for a failure
 		return nil
 	}
 	file, err := coordinator.New(coordinator.Path, "locksmithd", string(settings.Strategy))
