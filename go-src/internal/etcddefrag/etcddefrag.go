@@ -60,7 +60,7 @@ func (d *Defrag) Run(ctx context.Context) error {
 	if status.IsLearner {
 		return errors.New("this member is a learner, and cannot be defragmented: etcd-memberctl replace gives it its vote")
 	}
-	if !d.Force && !Worth(status) {
+	if !d.Force && !d.WithoutLock && !Worth(status) {
 		d.Say("not worth it: %d of %d MB are unused", (status.DbSize-status.DbSizeInUse)>>20, status.DbSize>>20)
 		return nil
 	}

@@ -103,6 +103,9 @@ func TestReplace(t *testing.T) {
 	if err := c.Member(2).Kill(); err != nil {
 		t.Fatal(err)
 	}
+	if err := c.WaitHealthy(limit(t), 0, 1); err != nil {
+		t.Fatal(err)
+	}
 	put(t, c, 0, "meanwhile", "2")
 	m := newMachine(t, c.Member(2))
 	r := m.replacement("m2", "m2", c.Endpoints())
