@@ -47,7 +47,10 @@ type Replacement struct {
 // Unit is etcd-member.service.
 type Unit interface {
 	Active(context.Context) (bool, error)
+	// Failing tells one that is started again and again without becoming a member.
+	Failing(context.Context) (bool, error)
 	Start(context.Context) error
+	Stop(context.Context) error
 }
 
 // ErrNotStarted says that all is prepared, and that someone else has to start etcd. Run
@@ -63,10 +66,6 @@ const nobody = "nobody"
 // Run returns when this machine is a healthy member that votes. The context bounds how
 // long it may take to catch up.
 func (r *Replacement) Run(ctx context.Context) error {
-	cluster, err := Survey(ctx, r.Etcd)
-	if err != nil {
-		return err
-	}
 	env, err := etcdenv.Read(r.EnvFile)
 	if err != nil {
 		return err
@@ -75,6 +74,15 @@ func (r *Replacement) Run(ctx context.Context) error {
 		return err
 	}
 	dead, resumed := r.resumed(env)
+	if !resumed {
+		if err := r.quiet(ctx); err != nil {
+			return err
+		}
+	}
+	cluster, err := Survey(ctx, r.Etcd)
+	if err != nil {
+		return err
+	}
 	if !resumed {
 		if done := r.done(cluster); done != nil {
 			r.Say("%v is this machine, healthy, and votes: nothing to do", done)
@@ -231,13 +239,27 @@ func (r *Replacement) checkNames(c *Cluster, dead Member) error {
 	return nil
 }
 
+// quiet stops an etcd that tries in vain to be what its configuration says: the member
+// that was lost with its disk. It would answer in that one's place now and then.
+func (r *Replacement) quiet(ctx context.Context) error {
+	if r.Unit == nil || !r.Wipe {
+		return nil
+	}
+	failing, err := r.Unit.Failing(ctx)
+	if err != nil || !failing {
+		return err
+	}
+	r.Say("stopping etcd-member.service, which does not become a member")
+	return r.Unit.Stop(ctx)
+}
+
 func (r *Replacement) checkUnit(ctx context.Context) error {
 	if r.Unit == nil {
 		return nil
 	}
 	active, err := r.Unit.Active(ctx)
 	if err == nil && active {
-		err = errors.New("etcd-member.service runs on this machine, which is to be a new member: run this on the new machine, or stop it first: systemctl stop etcd-member")
+		err = errors.New("etcd-member.service runs on this machine, which is to be a new member: run this on the new machine, or stop it first (systemctl stop etcd-member); --wipe does that if it does not become a member")
 	}
 	return err
 }

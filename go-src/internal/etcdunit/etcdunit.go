@@ -33,12 +33,24 @@ func (u *Unit) Close() { u.conn.Close() }
 // Active says whether the unit runs, or is about to: an etcd that fails is started again
 // and again.
 func (u *Unit) Active(ctx context.Context) (bool, error) {
+	state, err := u.state(ctx)
+	return err == nil && state != "inactive" && state != "failed", err
+}
+
+// Failing says whether the unit is being started, but does not serve: as long as etcd is
+// no member of a cluster with a quorum.
+func (u *Unit) Failing(ctx context.Context) (bool, error) {
+	state, err := u.state(ctx)
+	return state == "activating", err
+}
+
+func (u *Unit) state(ctx context.Context) (string, error) {
 	property, err := u.conn.GetUnitPropertyContext(ctx, Name, "ActiveState")
 	if err != nil {
-		return false, fmt.Errorf("%s: %w", Name, err)
+		return "", fmt.Errorf("%s: %w", Name, err)
 	}
 	state, _ := property.Value.Value().(string)
-	return state != "inactive" && state != "failed", nil
+	return state, nil
 }
 
 // Start starts the unit, and does not wait until etcd answers: a member may need long

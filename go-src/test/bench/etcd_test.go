@@ -89,7 +89,6 @@ func TestBenchEtcd(t *testing.T) {
 	}
 }
 
-
 // start boots a machine from a throw-away copy of an image.
 func start(t *testing.T, dir, image string) *machine.Machine {
 	t.Helper()

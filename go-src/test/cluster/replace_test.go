@@ -25,9 +25,17 @@ type machine struct {
 	envFile string
 	data    etcddata.Dir
 	fail    error // what Start does, in place of starting
+	failing bool  // etcd is being started again and again
 }
 
 func (m *machine) Active(context.Context) (bool, error) { return m.member.Running(), nil }
+
+func (m *machine) Failing(context.Context) (bool, error) { return m.failing, nil }
+
+func (m *machine) Stop(context.Context) error {
+	m.failing = false
+	return m.member.Kill()
+}
 
 func (m *machine) Start(context.Context) error {
 	if m.fail != nil {
