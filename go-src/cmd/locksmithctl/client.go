@@ -131,7 +131,7 @@ func (o *options) stealCommand() *cobra.Command {
 				return wrap("Error stealing", err)
 			}
 			if slices.ContainsFunc(machines, func(m rebootlock.Machine) bool { return m.ID == args[0] }) {
-				return fmt.Errorf("Error stealing: %s is there; use unlock if it is to lose the lock all the same", args[0]) //nolint:staticcheck // upstream's words
+				return wrap("Error stealing", fmt.Errorf("%s is there; use unlock if it is to lose the lock all the same", args[0]))
 			}
 			_, err = lock.Change(ctx, func(s *semaphore.Semaphore) error {
 				switch h, _ := s.Holds(args[0]); {
@@ -157,7 +157,7 @@ func (o *options) setMaxCommand() *cobra.Command {
 		RunE: o.on(func(ctx context.Context, lock *rebootlock.Lock, args []string) error {
 			limit, err := strconv.Atoi(args[0])
 			if err != nil {
-				return fmt.Errorf("Invalid maximum value: %.40s", args[0]) //nolint:staticcheck // upstream's words
+				return fmt.Errorf("invalid maximum value: %.40s", args[0])
 			}
 			old := 0
 			s, err := lock.Change(ctx, func(s *semaphore.Semaphore) (err error) {
@@ -182,7 +182,7 @@ func (o *options) rebootCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, args []string) error {
 			if os.Geteuid() != 0 {
-				return errors.New("Must be root to initiate reboot.") //nolint:staticcheck // upstream's words
+				return errors.New("must be root to initiate a reboot")
 			}
 			return o.on(reboot)(command, args)
 		},

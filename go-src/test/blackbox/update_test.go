@@ -46,7 +46,7 @@ func init() {
 		Does: "an update is activated by kexec, without firmware and boot loader",
 		Run:  updateKexec,
 	})
-	const smoke, soak = 3, 200
+	const smoke, soak = 2, 200
 	for seed := range uint64(smoke + soak) {
 		in := suite.Soak
 		if seed < smoke {
