@@ -83,24 +83,6 @@ type Daemon struct {
 	missing   map[string]time.Time // when a holder was first seen to be away
 }
 
-// Status is what the daemon does.
-type Status struct {
-	State coordinator.State
-	Text  string // what it waits for, in words
-	// Version runs, Next does after the restart.
-	Version, Next string
-	// Window is when the next reboot window begins, zero if that is not waited for.
-	Window time.Time
-	// Locked tells whether the machine restarts with the lock of its group alone.
-	Locked bool
-	// Waits tells whether the lock is all that is missing.
-	Waits bool
-	// Lock is the semaphore as last seen, nil without one.
-	Lock *semaphore.Semaphore
-	// Trouble tells whether etcd or update-engine could not be asked.
-	Trouble bool
-}
-
 // Times of the daemon.
 const (
 	retry     = 15 * time.Second // after trouble with etcd or D-Bus

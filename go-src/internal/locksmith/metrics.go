@@ -6,25 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"coreos/internal/coordinator"
-	"coreos/internal/rebootlock"
+	"coreos/internal/metrics"
 )
-
-// Machine is what the group is told of the machine.
-func (d *Daemon) Machine(s Status) rebootlock.Machine {
-	m := rebootlock.Machine{
-		ID: d.ID, Host: d.Name, Version: s.Version, Next: s.Next, State: string(s.State), Window: s.Window.UTC(),
-	}
-	if s.State == coordinator.RebootPlanned {
-		m.Waiting = s.Text
-	}
-	if s.Window.IsZero() {
-		m.Window = s.Window
-	}
-	if s.Waits {
-		m.Turn = 1
-	}
-	return m
-}
 
 // Metrics are the daemon's metrics.
 type Metrics struct {
@@ -68,10 +51,10 @@ func (m *Metrics) Collectors() []prometheus.Collector {
 func (m *Metrics) Set(s Status) {
 	m.init()
 	for _, state := range []coordinator.State{coordinator.Running, coordinator.RebootPlanned, coordinator.Rebooting} {
-		m.state.WithLabelValues(string(state)).Set(one(s.State == state))
+		m.state.WithLabelValues(string(state)).Set(metrics.Bool(s.State == state))
 	}
-	m.gauges["locksmith_reboot_needed"].Set(one(s.State != coordinator.Running))
-	m.gauges["locksmith_lock_waiting"].Set(one(s.Waits))
+	m.gauges["locksmith_reboot_needed"].Set(metrics.Bool(s.State != coordinator.Running))
+	m.gauges["locksmith_lock_waiting"].Set(metrics.Bool(s.Waits))
 	window := 0.0
 	if !s.Window.IsZero() {
 		window = float64(s.Window.Unix())
@@ -92,11 +75,4 @@ func (m *Metrics) Set(s Status) {
 	m.gauges["locksmith_lock_max"].Set(float64(s.Lock.Max))
 	m.gauges["locksmith_lock_holders"].Set(float64(len(s.Lock.Holders)))
 	m.gauges["locksmith_failed_machines"].Set(float64(failed))
-}
-
-func one(yes bool) float64 {
-	if yes {
-		return 1
-	}
-	return 0
 }

@@ -38,3 +38,11 @@ func Serve(ctx context.Context, address string, metrics ...prometheus.Collector)
 	}()
 	return nil
 }
+
+// Bool is a gauge's value for what is true or not.
+func Bool(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -2,6 +2,8 @@ package updateengine
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"coreos/internal/metrics"
 )
 
 // operations are all of them.
@@ -32,12 +34,12 @@ func (m Metrics) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(what, prometheus.GaugeValue, value, labels...)
 	}
 	for _, operation := range operations {
-		gauge(operationMetric, one(s.Operation == operation), string(operation))
+		gauge(operationMetric, metrics.Bool(s.Operation == operation), string(operation))
 	}
 	gauge(infoMetric, 1, s.Version, s.NewVersion)
-	gauge(provenMetric, one(s.Proven))
-	gauge(rebootMetric, one(s.Operation == NeedReboot))
-	gauge(errorMetric, one(s.LastError != ""))
+	gauge(provenMetric, metrics.Bool(s.Proven))
+	gauge(rebootMetric, metrics.Bool(s.Operation == NeedReboot))
+	gauge(errorMetric, metrics.Bool(s.LastError != ""))
 	gauge(refusedMetric, float64(len(s.Refused)))
 	gauge(progressMetric, s.Progress())
 	checked := 0.0
@@ -45,11 +47,4 @@ func (m Metrics) Collect(to chan<- prometheus.Metric) {
 		checked = float64(s.LastChecked.Unix())
 	}
 	gauge(checkedMetric, checked)
-}
-
-func one(yes bool) float64 {
-	if yes {
-		return 1
-	}
-	return 0
 }
