@@ -10,7 +10,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "reboots", Machines: 1, Limit: 5 * time.Minute,
+		Name: "reboots", Machines: 1, Limit: 8 * time.Minute,
 		Does: "locksmithd hears root alone, waits for inhibitors, runs hooks outside of its sandbox, and restarts the machine",
 		Run:  reboots,
 	})
@@ -19,7 +19,7 @@ func init() {
 // wantLocksmith waits until the status of locksmithd has some words.
 func wantLocksmith(t *suite.T, m *machine.Machine, words string) {
 	t.Helper()
-	t.Run(m, fmt.Sprintf(`timeout 90 sh -c 'until systemctl status locksmithd | grep -qF "%s"; do sleep 0.5; done' || { systemctl status locksmithd; exit 1; }`, words))
+	t.Run(m, fmt.Sprintf(`timeout 150 sh -c 'until systemctl status locksmithd | grep -qF "%s"; do sleep 0.5; done' || { systemctl status locksmithd; exit 1; }`, words))
 }
 
 func reboots(t *suite.T) {
