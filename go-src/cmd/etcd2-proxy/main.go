@@ -10,8 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
+	"coreos/internal/envflags"
 	"coreos/internal/etcd2"
 	"coreos/internal/singledash"
 )
@@ -58,7 +58,7 @@ func newCommand() *cobra.Command {
 	command.MarkFlagsRequiredTogether("cert", "key")
 	command.MarkFlagsRequiredTogether("listen-cert", "listen-key")
 	// Before cobra looks at which flags go together.
-	command.Args = func(*cobra.Command, []string) error { return fromEnvironment(f) }
+	command.Args = func(*cobra.Command, []string) error { return envflags.Set(f, "ETCD2_PROXY", os.LookupEnv) }
 	command.RunE = func(command *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return fmt.Errorf("unexpected argument %q", args[0])
@@ -69,22 +69,6 @@ func newCommand() *cobra.Command {
 		return etcd2.Run(command.Context(), &config)
 	}
 	return command
-}
-
-// fromEnvironment sets the flags that were not given.
-func fromEnvironment(flags *pflag.FlagSet) error {
-	var failed error
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := "ETCD2_PROXY_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, ok := os.LookupEnv(name)
-		if !ok || f.Changed || failed != nil {
-			return
-		}
-		if err := flags.Set(f.Name, value); err != nil {
-			failed = fmt.Errorf("%s: %w", name, err)
-		}
-	})
-	return failed
 }
 
 func readPassword(config *etcd2.Config, file string) error {

@@ -9,13 +9,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"coreos/internal/envflags"
 	"coreos/internal/etcdclient"
 	"coreos/internal/rebootlock"
 	"coreos/internal/singledash"
@@ -61,22 +60,17 @@ func (o *options) flags(command *cobra.Command, prefix string) {
 	command.SilenceUsage, command.SilenceErrors = true, true
 	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	command.PersistentPreRunE = func(command *cobra.Command, _ []string) error {
-		return fromEnvironment(prefix, command.Flags())
+		if err := envflags.Set(command.Flags(), prefix, notEmpty); err != nil {
+			return usageError{err}
+		}
+		return nil
 	}
 }
 
-// fromEnvironment sets the flags that the command line did not: --etcd-cafile from
-// LOCKSMITHD_ETCD_CAFILE or LOCKSMITHCTL_ETCD_CAFILE.
-func fromEnvironment(prefix string, flags *pflag.FlagSet) (err error) {
-	flags.VisitAll(func(flag *pflag.Flag) {
-		name := prefix + "_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
-		if value := os.Getenv(name); value != "" && !flag.Changed {
-			if problem := flags.Set(flag.Name, value); problem != nil {
-				err = errors.Join(err, usageError{fmt.Errorf("%s: %w", name, problem)})
-			}
-		}
-	})
-	return err
+// notEmpty is the environment as upstream reads it: an empty variable is none.
+func notEmpty(name string) (string, bool) {
+	value := os.Getenv(name)
+	return value, value != ""
 }
 
 // lock connects to the lock.

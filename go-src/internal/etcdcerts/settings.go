@@ -13,6 +13,7 @@ import (
 
 	"coreos/internal/etcdenv"
 	"coreos/internal/etcdmember"
+	"coreos/internal/etcdunit"
 )
 
 // OnMachine is where a machine's files belong. Keys are the user etcd's.
@@ -123,7 +124,7 @@ func cloudConfig(dir string, env *etcdenv.File) ([]byte, error) {
 		c.Files = append(c.Files, configFile{OnMachine + "/" + name, "etcd:etcd", mode, string(text)})
 	}
 	c.Files = append(c.Files, configFile{etcdenv.Path, "root:root", "0644", env.String()})
-	c.CoreOS.Units = []configUnit{{"etcd-member.service", "start"}}
+	c.CoreOS.Units = []configUnit{{etcdunit.Name, "start"}}
 	text := bytes.NewBufferString("#cloud-config\n\n")
 	encoder := yaml.NewEncoder(text)
 	encoder.SetIndent(2)

@@ -44,13 +44,25 @@ func (u *Unit) Failing(ctx context.Context) (bool, error) {
 	return state == "activating", err
 }
 
-func (u *Unit) state(ctx context.Context) (string, error) {
-	property, err := u.conn.GetUnitPropertyContext(ctx, Name, "ActiveState")
+// Wanted says whether the unit is enabled, or was started, be it in vain.
+func (u *Unit) Wanted(ctx context.Context) (bool, error) {
+	file, err := u.property(ctx, "UnitFileState")
+	if err != nil || file == "enabled" || file == "enabled-runtime" {
+		return err == nil, err
+	}
+	state, err := u.state(ctx)
+	return err == nil && state != "inactive", err
+}
+
+func (u *Unit) state(ctx context.Context) (string, error) { return u.property(ctx, "ActiveState") }
+
+func (u *Unit) property(ctx context.Context, name string) (string, error) {
+	property, err := u.conn.GetUnitPropertyContext(ctx, Name, name)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", Name, err)
 	}
-	state, _ := property.Value.Value().(string)
-	return state, nil
+	value, _ := property.Value.Value().(string)
+	return value, nil
 }
 
 // Start starts the unit, and does not wait until etcd answers: a member may need long

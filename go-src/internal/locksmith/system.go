@@ -2,13 +2,12 @@ package locksmith
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
-	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 
+	"coreos/internal/etcdunit"
 	"coreos/internal/logind"
 	"coreos/internal/prereboot"
 )
@@ -16,7 +15,7 @@ import (
 // System is the machine that we run on.
 type System struct {
 	*logind.Logind
-	systemd *systemd.Conn
+	etcd    *etcdunit.Unit
 	hooks   prereboot.Hooks
 	hasEtcd bool
 }
@@ -24,13 +23,13 @@ type System struct {
 // NewSystem connects to the machine's systemd. hasEtcd says that the machine was told of
 // an etcd, of its own or not.
 func NewSystem(ctx context.Context, bus *dbus.Conn, hookTimeout time.Duration, hasEtcd bool) (*System, error) {
-	conn, err := systemd.NewSystemConnectionContext(ctx)
+	etcd, err := etcdunit.Open(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("systemd: %w", err)
+		return nil, err
 	}
 	// Hooks are the operator's, who does not know of this daemon's sandbox.
 	launch := []string{"systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--property=RuntimeMaxSec=" + hookTimeout.String(), "--"}
-	return &System{logind.New(bus), conn, prereboot.Hooks{Dir: prereboot.Dir, Limit: hookTimeout, Launch: launch}, hasEtcd}, nil
+	return &System{logind.New(bus), etcd, prereboot.Hooks{Dir: prereboot.Dir, Limit: hookTimeout, Launch: launch}, hasEtcd}, nil
 }
 
 // RunsEtcd is for Host: whether etcd-member.service runs, or would if it could.
@@ -38,15 +37,7 @@ func (s *System) RunsEtcd(ctx context.Context) (bool, error) {
 	if s.hasEtcd {
 		return true, nil
 	}
-	properties, err := s.systemd.GetUnitPropertiesContext(ctx, "etcd-member.service")
-	if err != nil {
-		return false, fmt.Errorf("systemd: %w", err)
-	}
-	switch properties["UnitFileState"] {
-	case "enabled", "enabled-runtime":
-		return true, nil
-	}
-	return properties["ActiveState"] != "inactive", nil
+	return s.etcd.Wanted(ctx)
 }
 
 // Drain is for Host.

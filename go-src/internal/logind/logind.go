@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,7 @@ type Logind struct{ bus *dbus.Conn }
 // New returns systemd-logind on a bus.
 func New(bus *dbus.Conn) *Logind { return &Logind{bus} }
 
-// call bounds a call: logind answers at once.
+// callTime bounds a call: logind answers at once.
 const callTime = 30 * time.Second
 
 func (l *Logind) call(ctx context.Context, method string, to any, args ...any) error {
@@ -43,7 +44,7 @@ func (l *Logind) call(ctx context.Context, method string, to any, args ...any) e
 	return nil
 }
 
-// inhibitor is an element of ListInhibitors' a(ssssuu).
+// inhibitor is an element of ListInhibitors' a(ssssuu). What is a list with colons.
 type inhibitor struct {
 	What, Who, Why, Mode string
 	UID, PID             uint32
@@ -57,21 +58,11 @@ func (l *Logind) Inhibitors(ctx context.Context) ([]string, error) {
 	}
 	var blocking []string
 	for _, i := range all {
-		if strings.HasPrefix(i.Mode, "block") && contains(i.What, "shutdown") {
+		if strings.HasPrefix(i.Mode, "block") && slices.Contains(strings.Split(i.What, ":"), "shutdown") {
 			blocking = append(blocking, fmt.Sprintf("%s (%s)", i.Who, i.Why))
 		}
 	}
 	return blocking, nil
-}
-
-// contains looks for a word in a list with colons.
-func contains(list, word string) bool {
-	for _, w := range strings.Split(list, ":") {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }
 
 // Flags of RebootWithFlags.
