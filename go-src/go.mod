@@ -32,6 +32,8 @@ require (
 	golang.org/x/time v0.16.0
 )
 
+require github.com/google/btree v1.1.3 // indirect
+
 require (
 	cel.dev/expr v0.25.2 // indirect
 	cloud.google.com/go v0.123.0 // indirect

@@ -69,21 +69,24 @@ func requirements(t *testing.T, name, text string) (Requirements, error) {
 }
 
 func TestRequirements(t *testing.T) {
-	none := map[string][]string{}
+	var none map[string][]string
 	for text, want := range map[string]Requirements{
-		"":                                   {Metadata: none},
-		"MachineID=abc\nMachineID=def":       {MachineID: "abc", Metadata: none},
-		"X-ConditionMachineID=abc":           {MachineID: "abc", Metadata: none},
-		"X-ConditionMachineBootID=abc":       {MachineID: "abc", Metadata: none},
-		"MachineOf=%p@%i.socket":             {MachineOf: []string{"web@2.socket"}, Metadata: none},
-		"X-ConditionMachineOf=a.service":     {MachineOf: []string{"a.service"}, Metadata: none},
-		"Conflicts=%p@*.service db.service":  {Conflicts: []string{"web@*.service", "db.service"}, Metadata: none},
-		`Conflicts="a.service" "b.service"`:  {Conflicts: []string{"a.service", "b.service"}, Metadata: none},
-		"Replaces=web@1.service":             {Replaces: []string{"web@1.service"}, Metadata: none},
-		"Global=false\nGlobal=YES":           {Global: true, Metadata: none},
-		"Global=perhaps":                     {Metadata: none},
-		"MachineMetadata=region=eu":          {Metadata: map[string][]string{"region": {"eu"}}},
-		`MachineMetadata="a=1" "a=2" "b=%n"`: {Metadata: map[string][]string{"a": {"1", "2"}, "b": {"web@2.service"}}},
+		"":                                  {Metadata: none},
+		"MachineID=abc\nMachineID=def":      {MachineID: "abc", Metadata: none},
+		"X-ConditionMachineID=abc":          {MachineID: "abc", Metadata: none},
+		"X-ConditionMachineBootID=abc":      {MachineID: "abc", Metadata: none},
+		"MachineOf=%p@%i.socket":            {MachineOf: []string{"web@2.socket"}, Metadata: none},
+		"X-ConditionMachineOf=a.service":    {MachineOf: []string{"a.service"}, Metadata: none},
+		"Conflicts=%p@*.service db.service": {Conflicts: []string{"web@*.service", "db.service"}, Metadata: none},
+		`Conflicts="a.service" "b.service"`: {Conflicts: []string{"a.service", "b.service"}, Metadata: none},
+		"Replaces=web@1.service":            {Replaces: []string{"web@1.service"}, Metadata: none},
+		"Global=false\nGlobal=YES":          {Global: true, Metadata: none},
+		"Global=perhaps":                    {Metadata: none},
+		"Prefers=disk=ssd\nCPUs=0.5\nMemory=512M\nMaxPerMachine=2\nRunOnce=yes": {
+			Prefers: map[string][]string{"disk": {"ssd"}}, CPUs: 0.5, Memory: 512 << 20, MaxPerMachine: 2, RunOnce: true,
+		},
+		"MachineMetadata=region=eu":                                    {Metadata: map[string][]string{"region": {"eu"}}},
+		`MachineMetadata="a=1" "a=2" "b=%n"`:                           {Metadata: map[string][]string{"a": {"1", "2"}, "b": {"web@2.service"}}},
 		"MachineMetadata=a=b=c\nMachineMetadata==x\nMachineMetadata=y": {Metadata: none},
 	} {
 		got, err := requirements(t, "web@2.service", text)
@@ -105,6 +108,11 @@ func TestRequirementsThatCannotBe(t *testing.T) {
 		"Conflicts=a\nReplaces=b":           "Conflicts cannot be used with Replaces",
 		"MachineOf=db.service\nConflicts=*": `MachineOf="db.service" matches Conflicts="*"`,
 		"MachineOf=d.service\nReplaces=d.*": `matches Replaces="d.*"`,
+		"CPUs=-1":                           "CPUs=\"-1\"",
+		"CPUs=NaN":                          "CPUs",
+		"Memory=":                           "Memory",
+		"Memory=9999999999T":                "Memory",
+		"MaxPerMachine=0":                   "MaxPerMachine",
 		"Conflicts=[":                       "Conflicts=\"[\"",
 	} {
 		if _, err := requirements(t, "web.service", text); err == nil || !strings.Contains(err.Error(), want) {

@@ -67,3 +67,10 @@ func (n Name) IsTemplate() bool { return n.Template != "" && n.Instance == "" }
 func (n Name) expand(text string) string {
 	return strings.NewReplacer("%n", n.Full, "%N", n.Stem, "%p", n.Prefix, "%i", n.Instance).Replace(text)
 }
+
+// SameTemplate reports whether two names are of instances of one template.
+func SameTemplate(a, b string) bool {
+	prefixA, _, atA := strings.Cut(a, "@")
+	prefixB, _, atB := strings.Cut(b, "@")
+	return atA && atB && prefixA == prefixB && a[strings.LastIndex(a, "."):] == b[strings.LastIndex(b, "."):]
+}

@@ -24,6 +24,20 @@ type Requirements struct {
 	Metadata map[string][]string
 	// Global has the unit run on every machine that fits.
 	Global bool
+
+	// What follows is not upstream's.
+
+	// Prefers are values of metadata as in Metadata, of machines that are taken first.
+	Prefers map[string][]string
+	// MaxPerMachine is how many units of the same template a machine may have, 0 for any
+	// number.
+	MaxPerMachine int
+	// CPUs (processors) and Memory (bytes) are reserved for the unit, 0 for none.
+	CPUs   float64
+	Memory int64
+	// RunOnce has the unit stay finished once its process has ended without a failure,
+	// and not be run again elsewhere or after a restart of the machine.
+	RunOnce bool
 }
 
 // section is fleet's.
@@ -37,6 +51,11 @@ var options = map[string][]string{
 	"Replaces":        {"Replaces"},
 	"MachineMetadata": {"X-ConditionMachineMetadata", "MachineMetadata"},
 	"Global":          {"Global"},
+	"Prefers":         {"Prefers"},
+	"MaxPerMachine":   {"MaxPerMachine"},
+	"CPUs":            {"CPUs"},
+	"Memory":          {"Memory"},
+	"RunOnce":         {"RunOnce"},
 }
 
 // Requirements reads [X-Fleet] for a unit with that name. It refuses options that fleet
@@ -57,8 +76,11 @@ func (f *File) Requirements(name Name) (Requirements, error) {
 	if all := f.all(name, "Global"); len(all) > 0 {
 		r.Global = isTrue(all[len(all)-1])
 	}
-	r.Metadata = metadata(f.all(name, "MachineMetadata"))
-	return r, r.check()
+	r.Metadata, r.Prefers = metadata(f.all(name, "MachineMetadata")), metadata(f.all(name, "Prefers"))
+	if all := f.all(name, "RunOnce"); len(all) > 0 {
+		r.RunOnce = isTrue(all[len(all)-1])
+	}
+	return r, errors.Join(r.amounts(f, name), r.check())
 }
 
 func (f *File) checkOptions() error {
@@ -118,10 +140,13 @@ func isTrue(text string) bool {
 
 // metadata reads key=value. What is not that is ignored, as upstream does.
 func metadata(all []string) map[string][]string {
-	m := map[string][]string{}
+	var m map[string][]string
 	for _, text := range all {
 		key, value, ok := strings.Cut(text, "=")
 		if ok && key != "" && value != "" && !strings.Contains(value, "=") && !slices.Contains(m[key], value) {
+			if m == nil {
+				m = map[string][]string{}
+			}
 			m[key] = append(m[key], value)
 		}
 	}
@@ -152,6 +177,7 @@ func (r Requirements) check() error {
 		{r.Global && peers, "Global cannot be used with MachineOf"},
 		{r.Global && replaces, "Global cannot be used with Replaces"},
 		{conflicts && replaces, "Conflicts cannot be used with Replaces"},
+		{r.Global && r.RunOnce, "Global cannot be used with RunOnce"},
 	} {
 		if combination.is {
 			return errors.New(combination.text)
@@ -163,6 +189,21 @@ func (r Requirements) check() error {
 func matches(pattern, name string) bool {
 	ok, err := path.Match(pattern, name)
 	return ok && err == nil
+}
+
+// Wishes is the number of keys that Prefers names, Pleased how many of them a machine's
+// metadata fulfil.
+func (r Requirements) Wishes() int { return len(r.Prefers) }
+
+// Pleased: see Wishes.
+func (r Requirements) Pleased(metadata map[string]string) int {
+	n := 0
+	for key, values := range r.Prefers {
+		if value, ok := metadata[key]; ok && slices.Contains(values, value) {
+			n++
+		}
+	}
+	return n
 }
 
 // Fits reports whether a machine's metadata fulfil the requirements.
@@ -181,4 +222,9 @@ func Conflict(name string, r Requirements, otherName string, other Requirements)
 	return name != otherName &&
 		(slices.ContainsFunc(r.Conflicts, func(p string) bool { return matches(p, otherName) }) ||
 			slices.ContainsFunc(other.Conflicts, func(p string) bool { return matches(p, name) }))
+}
+
+// Replaces reports whether a unit has another one make room for it.
+func Replaces(name string, r Requirements, other string) bool {
+	return name != other && slices.ContainsFunc(r.Replaces, func(p string) bool { return matches(p, other) })
 }

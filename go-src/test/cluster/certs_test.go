@@ -20,6 +20,7 @@ import (
 // TestCerts has machines that know nothing but what etcd-memberctl certs made for them
 // become a cluster, and takes new certificates while it runs.
 func TestCerts(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.New(t, 2, etcdtest.NoFsync())
 	dir := t.TempDir()
 	r := &etcdcerts.Request{Dir: dir, Clients: []string{"root"}, Life: 365 * 24 * time.Hour, Now: time.Now(), Say: t.Logf}

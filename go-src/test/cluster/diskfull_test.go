@@ -45,6 +45,7 @@ func (w *waiting) Reboot(context.Context, bool) error           { w.restarts.Add
 // restart does not get the lock, does not restart, and says why; when there is room again,
 // it does.
 func TestNoRestartWhileEtcdHasNoDisk(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("mounting needs root")
 	}

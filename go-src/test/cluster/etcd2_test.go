@@ -284,6 +284,7 @@ const (
 // proxies while members of the cluster fail, and has porcupine look for an order of all
 // operations that explains what each client was told.
 func TestEtcd2Linearizable(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())
 	urls := fronts(t, c)
 	for seed := range uint64(5) {
@@ -357,6 +358,7 @@ func collect(t *testing.T, clients []*client) map[string][]porcupine.Operation {
 // TestEtcd2Wait waits in a stream while members fail: all events of writes that were
 // confirmed come, once, in order.
 func TestEtcd2Wait(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())
 	front := fronts(t, c)[0]
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -261,6 +261,7 @@ const contenders = 50
 // it, while members of etcd fail, and looks for an order of all attempts in which there
 // were never more holders than the semaphore allows.
 func TestLockNeverHasTooManyHolders(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())
 	var locks []func(group string) *rebootlock.Lock
 	for i := range c.Len() {

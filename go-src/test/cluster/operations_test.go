@@ -40,6 +40,7 @@ func fragment(t *testing.T, c *etcdtest.Cluster) {
 
 // TestDefrag defragments all members of a cluster as their timers would: at once.
 func TestDefrag(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())
 	fragment(t, c)
 	var mu sync.Mutex
@@ -111,6 +112,7 @@ func TestDefrag(t *testing.T) {
 
 // TestCheck is what the operator reads as a cluster gets worse.
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync(), etcdtest.Flags("--quota-backend-bytes", "40000000"))
 	check := func() string {
 		t.Helper()
@@ -179,6 +181,7 @@ func TestCheck(t *testing.T) {
 // TestDisaster loses a cluster, restores its snapshot on one machine, and has another
 // machine join.
 func TestDisaster(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.New(t, 2, etcdtest.NoFsync())
 	put(t, c, 0, "key", "value")
 	store := etcdsnapshot.Store{Dir: t.TempDir(), Keep: 1}

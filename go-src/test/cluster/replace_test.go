@@ -106,6 +106,7 @@ func put(t *testing.T, c *etcdtest.Cluster, i int, key, value string) {
 }
 
 func TestReplace(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())
 	put(t, c, 0, "before", "1")
 	if err := c.Member(2).Kill(); err != nil {
@@ -152,6 +153,7 @@ func TestReplace(t *testing.T) {
 // TestReplaceInterrupted interrupts the replacement at each step after which it can be
 // found half done.
 func TestReplaceInterrupted(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())
 	if err := c.Member(1).Kill(); err != nil {
 		t.Fatal(err)
@@ -188,6 +190,7 @@ func TestReplaceInterrupted(t *testing.T) {
 }
 
 func TestReplaceRefused(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())
 	m := newMachine(t, c.Member(2))
 	refused := func(what, dead, want string, change func(*etcdmember.Replacement)) {
@@ -224,6 +227,7 @@ func TestReplaceRefused(t *testing.T) {
 
 // TestReplaceWipe replaces a member by the same machine after it lost its disk's trust.
 func TestReplaceWipe(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())
 	if err := c.Member(2).Kill(); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,93 @@
+package fleetengine
+
+import (
+	"log/slog"
+
+	"coreos/internal/fleetapi"
+	"coreos/internal/fleetscheduler"
+	"coreos/internal/fleetstore"
+	"coreos/internal/fleetunit"
+)
+
+// Board shows the scheduler what is in etcd.
+type Board struct {
+	*fleetscheduler.Scheduler
+	model *fleetstore.Model
+	// placed is what the scheduler has to place, with the hash of the file from which its
+	// requirements are.
+	placed map[string]string
+}
+
+// NewBoard shows a scheduler all of a model.
+func NewBoard(model *fleetstore.Model) *Board {
+	b := &Board{fleetscheduler.New(), model, map[string]string{}}
+	for id := range model.Machines {
+		b.machine(id)
+	}
+	for name := range model.Jobs {
+		b.unit(name)
+	}
+	return b
+}
+
+// machine shows what became of a machine.
+func (b *Board) machine(id string) {
+	m, there := b.model.Machines[id]
+	if !there {
+		b.RemoveMachine(id)
+		return
+	}
+	_, drained := b.model.Drains[id]
+	b.SetMachine(fleetscheduler.Machine{
+		ID: id, Metadata: b.model.MachineMetadata(id), CPUs: m.Value.CPUs, Memory: m.Value.Memory, MaxUnits: m.Value.MaxUnits, Drained: drained,
+	})
+}
+
+// unit shows what became of a unit. Where the scheduler placed it before it leaves it: only
+// the leader places units.
+func (b *Board) unit(name string) {
+	job := b.model.Jobs[name].Value
+	if !wanted(job) || job.Finished != "" && !b.alive(job.Machine) {
+		b.RemoveUnit(name)
+		delete(b.placed, name)
+		return
+	}
+	if b.placed[name] == job.Hash {
+		return
+	}
+	file, there := b.model.Units[name]
+	if !there {
+		return // its record is damaged
+	}
+	requirements, err := requirements(name, file.Value.Options)
+	if err != nil {
+		slog.Warn("a unit cannot be placed: submit it again", "unit", name, "error", err)
+		b.RemoveUnit(name)
+		delete(b.placed, name)
+		return
+	}
+	at := job.Machine
+	if place, ok := b.Place(name); ok {
+		at = place
+	}
+	b.placed[name] = job.Hash
+	b.SetUnit(fleetscheduler.Unit{Name: name, Requirements: requirements, Machine: at})
+}
+
+// wanted reports whether a unit has to be on one of the machines.
+func wanted(job fleetstore.Job) bool {
+	return !job.Global && (job.Target == fleetapi.Loaded || job.Target == fleetapi.Launched)
+}
+
+func (b *Board) alive(id string) bool {
+	_, there := b.model.Machines[id]
+	return there
+}
+
+func requirements(name string, options []fleetapi.UnitOption) (fleetunit.Requirements, error) {
+	n, err := fleetunit.ParseName(name)
+	if err != nil {
+		return fleetunit.Requirements{}, err
+	}
+	return fleetapi.File(options).Requirements(n)
+}
