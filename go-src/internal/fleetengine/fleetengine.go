@@ -98,6 +98,8 @@ type turn struct {
 	// they were changed last: until the model has come that far, they wait.
 	due  map[string]bool
 	sent map[string]int64
+	// rebalanced is the revision of the last wish to rebalance that was followed.
+	rebalanced int64
 }
 
 // take takes over what changed in etcd.
@@ -146,9 +148,9 @@ func (t *turn) lost(id string) {
 func (t *turn) plan(ctx context.Context) error {
 	start := time.Now()
 	moves := t.board.Plan()
-	if t.model.Rebalance != 0 && t.model.Rebalance > t.sent["/rebalance"] {
+	rebalance := t.model.Rebalance
+	if rebalance > t.rebalanced {
 		moves = append(moves, t.board.Rebalance()...)
-		t.sent["/rebalance"] = t.model.Rebalance
 	}
 	for _, move := range moves {
 		slog.Debug("plan", "unit", move.Unit, "from", move.From, "to", move.To)
@@ -161,5 +163,17 @@ func (t *turn) plan(ctx context.Context) error {
 			return err
 		}
 	}
+	if rebalance > t.rebalanced {
+		t.rebalanced = rebalance
+		return t.forget(ctx, t.Store.Rebalance(), rebalance)
+	}
 	return nil
+}
+
+// forget removes a key that has not changed since a revision.
+func (t *turn) forget(ctx context.Context, key string, revision int64) error {
+	ctx, stop := context.WithTimeout(ctx, requestTime)
+	defer stop()
+	_, err := t.Store.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).Then(clientv3.OpDelete(key)).Commit()
+	return err
 }

@@ -74,6 +74,12 @@ type Assignment struct {
 	Target string `json:"target"`
 }
 
+// Global is what every machine has to do with a unit whose metadata fit.
+type Global struct {
+	Assignment
+	Metadata map[string][]string `json:"metadata,omitempty"`
+}
+
 // State is what a machine says of a unit.
 type State struct {
 	Hash   string `json:"hash"`

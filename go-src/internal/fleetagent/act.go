@@ -1,0 +1,153 @@
+package fleetagent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"coreos/internal/fleetapi"
+	"coreos/internal/fleetstore"
+	"coreos/internal/fleetunit"
+)
+
+// requestTime bounds a request to etcd.
+const requestTime = 10 * time.Second
+
+// act begins what is next for a unit, if anything is, and nothing is going on with it.
+func (a *Agent) act(ctx context.Context, name string) {
+	u := a.units[name]
+	if u == nil || u.busy {
+		return
+	}
+	action := a.next(name, u)
+	if action == nil {
+		if !u.want.runs() && u.want.revision == 0 && u.hash == "" {
+			delete(a.units, name)
+		}
+		return
+	}
+	u.busy = true
+	go func() {
+		r := action(ctx)
+		r.name = name
+		a.tell(ctx, r)
+	}()
+}
+
+// next is what is next for a unit; nil if it is as it has to be.
+func (a *Agent) next(name string, u *unit) func(context.Context) result {
+	switch {
+	case !u.want.runs() && u.hash != "":
+		return func(ctx context.Context) result { return a.remove(ctx, name, u.installed) }
+	case !u.want.runs():
+		if u.want.revision != 0 && !u.want.global && a.lease() != 0 {
+			revision := u.want.revision
+			return func(ctx context.Context) result { return result{err: a.release(ctx, name, revision)} }
+		}
+		return nil
+	case u.want.Hash != u.hash:
+		want, is := u.want, u.installed
+		return func(ctx context.Context) result { return a.install(ctx, name, want, is) }
+	case u.want.Target == fleetapi.Launched && !u.launched:
+		is := u.installed
+		return func(ctx context.Context) result { return a.change(ctx, name, is, true) }
+	case u.want.Target == fleetapi.Loaded && u.launched:
+		is := u.installed
+		return func(ctx context.Context) result { return a.change(ctx, name, is, false) }
+	}
+	return nil
+}
+
+// change starts or stops a unit.
+func (a *Agent) change(ctx context.Context, name string, is installed, launch bool) result {
+	do, verb := a.Systemd.Stop, "stopping"
+	if launch {
+		do, verb = a.Systemd.Start, "starting"
+	}
+	if err := do(ctx, name); err != nil {
+		return result{err: fmt.Errorf("%s %s: %w", verb, name, err)}
+	}
+	is.launched = launch
+	return result{is: &is}
+}
+
+// remove stops a unit and has systemd forget it.
+func (a *Agent) remove(ctx context.Context, name string, is installed) result {
+	if err := a.Systemd.Stop(ctx, name); err != nil {
+		return result{err: fmt.Errorf("stopping %s: %w", name, err)}
+	}
+	if err := a.Systemd.Remove(ctx, name); err != nil {
+		is.launched = false
+		return result{is: &is, err: fmt.Errorf("removing %s: %w", name, err)}
+	}
+	if is.global { // nobody else removes its state: other machines may go on with the unit
+		request, stop := context.WithTimeout(ctx, requestTime)
+		defer stop()
+		if _, err := a.Store.Delete(request, a.Store.State(name, a.ID)); err != nil {
+			return result{err: fmt.Errorf("removing the state of %s: %w", name, err)}
+		}
+	}
+	return result{is: &installed{}}
+}
+
+// install gets the file of a unit and has systemd know it, in place of another one.
+func (a *Agent) install(ctx context.Context, name string, want want, is installed) result {
+	file, err := a.file(ctx, name, want.Hash)
+	if err != nil {
+		return result{err: err}
+	}
+	n, err := fleetunit.ParseName(name)
+	if err != nil {
+		return result{err: err}
+	}
+	requirements, err := file.Requirements(n)
+	if err != nil {
+		return result{err: fmt.Errorf("%s: %w", name, err)}
+	}
+	if is.hash != "" {
+		if err := a.Systemd.Stop(ctx, name); err != nil {
+			return result{err: fmt.Errorf("stopping %s, which has a new file: %w", name, err)}
+		}
+	}
+	if err := a.Systemd.Install(ctx, name, file.String()); err != nil {
+		return result{err: fmt.Errorf("installing %s: %w", name, err)}
+	}
+	return result{is: &installed{hash: want.Hash, bound: want.global || requirements.MachineID != "", global: want.global, runOnce: requirements.RunOnce}}
+}
+
+// file gets the file with a hash.
+func (a *Agent) file(ctx context.Context, name, hash string) (*fleetunit.File, error) {
+	ctx, stop := context.WithTimeout(ctx, requestTime)
+	defer stop()
+	answer, err := a.Store.Get(ctx, a.Store.Unit(name))
+	if err != nil {
+		return nil, fmt.Errorf("reading the file of %s: %w", name, err)
+	}
+	if len(answer.Kvs) == 0 {
+		return nil, fmt.Errorf("the file of %s is not in etcd", name)
+	}
+	record, err := fleetstore.Decode[fleetstore.Unit](answer.Kvs[0].Value)
+	if err != nil {
+		return nil, fmt.Errorf("the file of %s: %w", name, err)
+	}
+	file := fleetapi.File(record.Options)
+	if is := file.Hash().String(); is != hash {
+		return nil, fmt.Errorf("the file of %s has the hash %s, %s is wanted", name, is, hash)
+	}
+	return file, nil
+}
+
+// release tells the leader that a unit does not run here any longer.
+func (a *Agent) release(ctx context.Context, name string, revision int64) error {
+	ctx, stop := context.WithTimeout(ctx, requestTime)
+	defer stop()
+	key := a.Store.Assignment(a.ID, name)
+	_, err := a.Store.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
+		Then(clientv3.OpDelete(key), clientv3.OpDelete(a.Store.State(name, a.ID))).Commit()
+	if err != nil {
+		return fmt.Errorf("giving %s back: %w", name, err)
+	}
+	return nil
+}

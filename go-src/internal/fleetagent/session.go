@@ -1,0 +1,199 @@
+package fleetagent
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"coreos/internal/fleetstore"
+	"coreos/internal/fleetunit"
+)
+
+// session is a time with a lease.
+type session struct {
+	ctx     context.Context
+	lease   clientv3.LeaseID
+	updates chan update
+	// assigned, globals and metadata are as etcd has them; read says which were read.
+	assigned, globals map[string]want
+	own, metadata     map[string]string
+	read              [3]bool
+}
+
+// update is a batch from one of the three prefixes that are followed.
+type update struct {
+	from  int
+	batch fleetstore.Batch
+}
+
+const (
+	fromAgent = iota
+	fromGlobals
+	fromMetadata
+)
+
+// Session has the agent do what etcd says for as long as the context, which has to end
+// with the machine's lease. metadata are the machine's own. When the lease ended the
+// cluster may give the units to other machines: CutOff stops them. In between nothing is
+// stopped.
+func (a *Agent) Session(ctx context.Context, lease clientv3.LeaseID, metadata map[string]string) {
+	s := &session{ctx: ctx, lease: lease, updates: make(chan update), own: metadata, metadata: metadata, assigned: map[string]want{}, globals: map[string]want{}}
+	select {
+	case a.sessions <- s:
+	case <-ctx.Done():
+		return
+	}
+	for from, prefix := range []string{a.Store.Agent(a.ID), a.Store.Globals(), a.Store.Metadata(a.ID)} {
+		go a.Store.Follow(ctx, prefix, func(batch fleetstore.Batch) {
+			select {
+			case s.updates <- update{from, batch}:
+			case <-ctx.Done():
+			}
+		})
+	}
+}
+
+// CutOff stops units that the cluster may run elsewhere since the lease has ended.
+func (a *Agent) CutOff(ctx context.Context) {
+	ended, end := context.WithCancel(ctx)
+	end()
+	select {
+	case a.sessions <- &session{ctx: ended}:
+	case <-ctx.Done():
+	}
+}
+
+// updated is where updates come from; never while there is no session.
+func (s *session) updated() <-chan update {
+	if s == nil {
+		return nil
+	}
+	return s.updates
+}
+
+// begin begins a session. States that etcd had went with the last lease.
+func (a *Agent) begin(ctx context.Context, s *session) {
+	a.session = s
+	for name, u := range a.units {
+		u.published = fleetstore.State{}
+		if s.ctx.Err() == nil {
+			a.soil(name)
+			continue
+		}
+		if u.hash != "" && !u.bound {
+			slog.Warn("stopping a unit: the machine's lease in etcd has ended and another machine may run it", "unit", name)
+			u.want = want{}
+			a.act(ctx, name)
+		}
+	}
+}
+
+// update takes over what etcd says, and acts once all was read.
+func (a *Agent) update(ctx context.Context, up update) {
+	s := a.session
+	changed := map[string]bool{}
+	switch up.from {
+	case fromAgent:
+		merge(s.assigned, up.batch, changed, func(data []byte, revision int64) (want, error) {
+			assignment, err := fleetstore.Decode[fleetstore.Assignment](data)
+			return want{Assignment: assignment, revision: revision}, err
+		})
+	case fromGlobals:
+		merge(s.globals, up.batch, changed, func(data []byte, revision int64) (want, error) {
+			global, err := fleetstore.Decode[fleetstore.Global](data)
+			return want{global.Assignment, revision, true, global.Metadata}, err
+		})
+	case fromMetadata:
+		s.describe(up.batch)
+		for name := range s.globals {
+			changed[name] = true
+		}
+	}
+	if !s.read[up.from] {
+		s.read[up.from] = true
+		for _, all := range []map[string]want{s.assigned, s.globals} {
+			for name := range all {
+				changed[name] = true
+			}
+		}
+		for name := range a.units {
+			changed[name] = true
+		}
+	}
+	if s.read != [3]bool{true, true, true} {
+		return
+	}
+	for name := range changed {
+		a.want(ctx, name)
+	}
+}
+
+// merge takes a batch over, and notes which units changed.
+func merge(all map[string]want, batch fleetstore.Batch, changed map[string]bool, decode func([]byte, int64) (want, error)) {
+	if batch.Reset {
+		for name := range all {
+			changed[name] = true
+		}
+		clear(all)
+	}
+	for _, event := range batch.Events {
+		changed[event.Key] = true
+		delete(all, event.Key)
+		if event.Value == nil {
+			continue
+		}
+		w, err := decode(event.Value, event.Revision)
+		if err != nil {
+			slog.Warn("what is to be done with a unit cannot be read: submit it again", "unit", event.Key, "error", err)
+			continue
+		}
+		all[event.Key] = w
+	}
+}
+
+// describe takes over the metadata that the API gave to the machine.
+func (s *session) describe(batch fleetstore.Batch) {
+	given := map[string]string{}
+	for _, event := range batch.Events {
+		if event.Key != "" || event.Value == nil {
+			continue
+		}
+		var err error
+		if given, err = fleetstore.Decode[map[string]string](event.Value); err != nil {
+			slog.Warn("the metadata that the API gave to this machine cannot be read", "error", err)
+		}
+	}
+	s.metadata = maps.Clone(s.own)
+	if s.metadata == nil {
+		s.metadata = map[string]string{}
+	}
+	maps.Copy(s.metadata, given)
+}
+
+// want sets what a unit has to be, and has it become that.
+func (a *Agent) want(ctx context.Context, name string) {
+	s := a.session
+	w, there := s.assigned[name]
+	if global, is := s.globals[name]; is && !there && (fleetunit.Requirements{Metadata: global.fits}).Fits(s.metadata) {
+		w, there = global, true
+	}
+	u := a.units[name]
+	if u == nil {
+		if !there {
+			return
+		}
+		u = &unit{}
+		a.units[name] = u
+	}
+	u.want = w
+	if !w.runs() {
+		u.published = fleetstore.State{} // it is removed with the assignment
+	}
+	if u.pause != nil && u.pause.Stop() { // what failed may not be wanted any longer
+		u.busy, u.pause = false, nil
+	}
+	a.soil(name)
+	a.act(ctx, name)
+}

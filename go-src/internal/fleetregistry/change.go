@@ -1,0 +1,153 @@
+package fleetregistry
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"coreos/internal/fleetapi"
+	"coreos/internal/fleetengine"
+	"coreos/internal/fleetstore"
+	"coreos/internal/fleetunit"
+)
+
+// Create implements fleetapi.Cluster.
+func (r *Registry) Create(ctx context.Context, by string, unit fleetapi.Unit) error {
+	name, err := fleetunit.ParseName(unit.Name)
+	if err != nil {
+		return fmt.Errorf("%w: %w", fleetapi.ErrInvalid, err)
+	}
+	file := fleetapi.File(unit.Options)
+	requirements, err := file.Requirements(name)
+	if err != nil {
+		return fmt.Errorf("%w: %w", fleetapi.ErrInvalid, err)
+	}
+	if unit.DesiredState == "" {
+		unit.DesiredState = fleetapi.Inactive
+	}
+	record := fleetstore.Unit{Options: unit.Options, Submitted: time.Now().UTC().Truncate(time.Second), By: by}
+	return r.change(ctx, "submitting "+unit.Name, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
+		was := m.model.Jobs[unit.Name]
+		job := was.Value
+		job.Target, job.Hash, job.Global, job.Finished = unit.DesiredState, file.Hash().String(), requirements.Global, ""
+		is, then := r.job(unit.Name, was.Revision, job, requirements)
+		return is, append(then, clientv3.OpPut(r.store.Unit(unit.Name), fleetstore.Encode(record))), nil
+	})
+}
+
+// SetDesired implements fleetapi.Cluster.
+func (r *Registry) SetDesired(ctx context.Context, by, name, state string) error {
+	return r.change(ctx, "changing "+name, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
+		was, there := m.model.Jobs[name]
+		if !there {
+			return nil, nil, notFound(name)
+		}
+		job := was.Value
+		job.Target = state
+		if state == fleetapi.Launched && was.Value.Target != state {
+			job.Finished = ""
+		}
+		if job == was.Value {
+			return nil, nil, nil
+		}
+		var requirements fleetunit.Requirements
+		if n, err := fleetunit.ParseName(name); err == nil {
+			requirements, _ = fleetapi.File(m.model.Units[name].Value.Options).Requirements(n)
+		}
+		is, then := r.job(name, was.Revision, job, requirements)
+		return is, then, nil
+	})
+}
+
+// job writes a unit's job, and for a global one what the machines read of it.
+func (r *Registry) job(name string, revision int64, job fleetstore.Job, requirements fleetunit.Requirements) ([]clientv3.Cmp, []clientv3.Op) {
+	then := []clientv3.Op{clientv3.OpPut(r.store.Job(name), fleetstore.Encode(job))}
+	if job.Global && job.Target != fleetapi.Inactive {
+		global := fleetstore.Global{Assignment: fleetstore.Assignment{Hash: job.Hash, Target: job.Target}, Metadata: requirements.Metadata}
+		then = append(then, clientv3.OpPut(r.store.Global(name), fleetstore.Encode(global)))
+	} else {
+		then = append(then, clientv3.OpDelete(r.store.Global(name)))
+	}
+	return []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(r.store.Job(name)), "=", revision)}, then
+}
+
+// Destroy implements fleetapi.Cluster. A machine that has the unit stops it, and the
+// leader waits for that before it gives a unit of the same name to another one.
+func (r *Registry) Destroy(ctx context.Context, by, name string) error {
+	return r.change(ctx, "destroying "+name, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
+		job, there := m.model.Jobs[name]
+		if !there {
+			return nil, nil, notFound(name)
+		}
+		return []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(r.store.Job(name)), "=", job.Revision)},
+			[]clientv3.Op{
+				clientv3.OpDelete(r.store.Job(name)), clientv3.OpDelete(r.store.Unit(name)), clientv3.OpDelete(r.store.Global(name)),
+				clientv3.OpDelete(r.store.UnitStates(name), clientv3.WithPrefix()),
+			}, nil
+	})
+}
+
+// SetMetadata implements fleetapi.Cluster.
+func (r *Registry) SetMetadata(ctx context.Context, by string, changes []fleetapi.MetadataChange) error {
+	return r.change(ctx, "changing metadata", func(m *mirror) (is []clientv3.Cmp, then []clientv3.Op, err error) {
+		given := map[string]map[string]string{}
+		for _, change := range changes {
+			id := change.MachineID
+			if _, there := m.model.Machines[id]; !there {
+				return nil, nil, fmt.Errorf("machine %s: %w", id, fleetapi.ErrNotFound)
+			}
+			if given[id] == nil {
+				given[id] = map[string]string{}
+				maps.Copy(given[id], m.model.Metadata[id].Value)
+				is = append(is, clientv3.Compare(clientv3.ModRevision(r.store.Metadata(id)), "=", m.model.Metadata[id].Revision))
+			}
+			if change.Value == "" {
+				delete(given[id], change.Key)
+			} else {
+				given[id][change.Key] = change.Value
+			}
+		}
+		for id, metadata := range given {
+			if len(metadata) == 0 {
+				then = append(then, clientv3.OpDelete(r.store.Metadata(id)))
+			} else {
+				then = append(then, clientv3.OpPut(r.store.Metadata(id), fleetstore.Encode(metadata)))
+			}
+		}
+		return is, then, nil
+	})
+}
+
+// SetDrain implements fleetapi.Cluster.
+func (r *Registry) SetDrain(ctx context.Context, by, id string, drain bool, reason string) error {
+	return r.change(ctx, "draining "+id, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
+		is, drained := m.model.Drains[id]
+		_, there := m.model.Machines[id]
+		unchanged := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(r.store.Drain(id)), "=", is.Revision)}
+		switch {
+		case drain && drained, !drain && !drained && there:
+			return nil, nil, nil
+		case drain && there:
+			record := fleetstore.Drain{Reason: reason, By: by, Since: time.Now().UTC().Truncate(time.Second)}
+			return unchanged, []clientv3.Op{clientv3.OpPut(r.store.Drain(id), fleetstore.Encode(record))}, nil
+		case !drain && drained: // of a machine that is away, too
+			return unchanged, []clientv3.Op{clientv3.OpDelete(r.store.Drain(id))}, nil
+		}
+		return nil, nil, fmt.Errorf("machine %s: %w", id, fleetapi.ErrNotFound)
+	})
+}
+
+// Rebalance implements fleetapi.Cluster: the leader does it. The number is of what is in
+// etcd now, and may differ from what the leader finds.
+func (r *Registry) Rebalance(ctx context.Context, by string) (moves int, err error) {
+	err = r.change(ctx, "rebalancing", func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
+		if moves = len(fleetengine.NewBoard(m.model).Rebalance()); moves == 0 {
+			return nil, nil, nil
+		}
+		return nil, []clientv3.Op{clientv3.OpPut(r.store.Rebalance(), fleetstore.Encode(by))}, nil
+	})
+	return moves, err
+}

@@ -1,0 +1,150 @@
+package fleetregistry
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"coreos/internal/fleetapi"
+	"coreos/internal/fleetengine"
+	"coreos/internal/fleetunit"
+)
+
+// Machines implements fleetapi.Cluster.
+func (r *Registry) Machines(ctx context.Context) ([]fleetapi.Machine, error) {
+	var all []fleetapi.Machine
+	err := r.view(ctx, func(m *mirror) {
+		units := map[string]int{}
+		for _, job := range m.model.Jobs {
+			units[job.Value.Machine]++
+		}
+		for _, id := range slices.Sorted(maps.Keys(m.model.Machines)) {
+			is := m.model.Machines[id].Value
+			machine := fleetapi.Machine{
+				ID: id, PrimaryIP: is.PublicIP, Metadata: m.model.MachineMetadata(id), Version: is.Version,
+				CPUs: is.CPUs, Memory: is.Memory, Units: units[id],
+			}
+			if drain, drained := m.model.Drains[id]; drained {
+				machine.Drain = &drain.Value
+			}
+			all = append(all, machine)
+		}
+	})
+	return all, err
+}
+
+// Units implements fleetapi.Cluster.
+func (r *Registry) Units(ctx context.Context) ([]fleetapi.Unit, error) {
+	var all []fleetapi.Unit
+	err := r.view(ctx, func(m *mirror) {
+		all = make([]fleetapi.Unit, 0, len(m.model.Jobs))
+		for _, name := range slices.Sorted(maps.Keys(m.model.Jobs)) {
+			all = append(all, m.unit(name))
+		}
+	})
+	return all, err
+}
+
+// Unit implements fleetapi.Cluster.
+func (r *Registry) Unit(ctx context.Context, name string) (unit fleetapi.Unit, err error) {
+	there := false
+	err = r.view(ctx, func(m *mirror) {
+		if _, there = m.model.Jobs[name]; there {
+			unit = m.unit(name)
+		}
+	})
+	if err == nil && !there {
+		err = notFound(name)
+	}
+	return unit, err
+}
+
+func notFound(name string) error { return fmt.Errorf("unit %s: %w", name, fleetapi.ErrNotFound) }
+
+func (m *mirror) unit(name string) fleetapi.Unit {
+	job := m.model.Jobs[name].Value
+	unit := fleetapi.Unit{Name: name, Options: m.model.Units[name].Value.Options, DesiredState: job.Target, MachineID: job.Machine}
+	if job.Global {
+		return unit // it is in as many states as there are machines
+	}
+	unit.CurrentState = fleetapi.Inactive
+	if state, there := m.states[name][job.Machine]; there {
+		unit.CurrentState = state.Current
+	}
+	return unit
+}
+
+// States implements fleetapi.Cluster.
+func (r *Registry) States(ctx context.Context) ([]fleetapi.UnitState, error) {
+	var all []fleetapi.UnitState
+	err := r.view(ctx, func(m *mirror) {
+		for _, name := range slices.Sorted(maps.Keys(m.states)) {
+			for _, id := range slices.Sorted(maps.Keys(m.states[name])) {
+				s := m.states[name][id]
+				all = append(all, fleetapi.UnitState{
+					Name: name, Hash: s.Hash, MachineID: id, SystemdLoadState: s.Load, SystemdActiveState: s.Active, SystemdSubState: s.Sub,
+				})
+			}
+		}
+	})
+	return all, err
+}
+
+// Why implements fleetapi.Cluster.
+func (r *Registry) Why(ctx context.Context, name string) (reasons fleetapi.Reasons, err error) {
+	there := false
+	err = r.view(ctx, func(m *mirror) {
+		if _, there = m.model.Jobs[name]; there {
+			reasons = m.why(name)
+		}
+	})
+	if err == nil && !there {
+		err = notFound(name)
+	}
+	return reasons, err
+}
+
+func (m *mirror) why(name string) fleetapi.Reasons {
+	job := m.model.Jobs[name].Value
+	switch {
+	case job.Target == fleetapi.Inactive:
+		return fleetapi.Reasons{Name: name, Summary: "nobody wants it on a machine: load or start it"}
+	case job.Global:
+		return m.whyGlobal(name)
+	}
+	reasons, known := fleetengine.NewBoard(m.model).Why(name)
+	if !known {
+		return fleetapi.Reasons{Name: name, Summary: "its unit file cannot be used: submit it again"}
+	}
+	if job.Finished != "" {
+		reasons.Summary = "it has run once and finished; start it to have it run again"
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.model.Assignments[name])) {
+		if id != job.Machine {
+			reasons.Summary = fmt.Sprintf("it waits until %s has stopped it", id)
+		}
+	}
+	return reasons
+}
+
+// whyGlobal says which machines do not have a global unit.
+func (m *mirror) whyGlobal(name string) fleetapi.Reasons {
+	reasons := fleetapi.Reasons{Name: name}
+	requirements := fleetunit.Requirements{}
+	if n, err := fleetunit.ParseName(name); err == nil {
+		requirements, _ = fleetapi.File(m.model.Units[name].Value.Options).Requirements(n)
+	}
+	can := 0
+	for _, id := range slices.Sorted(maps.Keys(m.model.Machines)) {
+		reason := fleetapi.MachineReason{MachineID: id}
+		if requirements.Fits(m.model.MachineMetadata(id)) {
+			can++
+		} else {
+			reason.Reason = "its metadata do not fit"
+		}
+		reasons.Machines = append(reasons.Machines, reason)
+	}
+	reasons.Summary = fmt.Sprintf("it is global, and on %d of %d machines", can, len(m.model.Machines))
+	return reasons
+}
