@@ -53,7 +53,7 @@ func campaign(ctx context.Context, store *fleetstore.Store, lease clientv3.Lease
 func gone(ctx context.Context, store *fleetstore.Store, key string, revision int64) error {
 	ctx, stop := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer stop()
-	for answer := range store.Watch(ctx, key, clientv3.WithRev(revision+1), clientv3.WithFilterPut()) {
+	for answer := range store.Watch(ctx, key, clientv3.WithRev(revision), clientv3.WithFilterPut()) {
 		if err := answer.Err(); err != nil {
 			return fmt.Errorf("watching the leader: %w", err)
 		}

@@ -71,7 +71,10 @@ func (s *Store) follow(ctx context.Context, prefix string, revision int64, tell 
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	for answer := range s.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(revision+1), clientv3.WithProgressNotify()) {
+	// It watches from a revision that there is: etcd reports no progress to a connection
+	// on which somebody waits for the next one.
+	known := revision
+	for answer := range s.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(revision), clientv3.WithProgressNotify()) {
 		if err := answer.Err(); err != nil {
 			if err == rpctypes.ErrCompacted {
 				revision = 0
@@ -80,6 +83,9 @@ func (s *Store) follow(ctx context.Context, prefix string, revision int64, tell 
 		}
 		batch := Batch{Revision: answer.Header.Revision}
 		for _, event := range answer.Events {
+			if event.Kv.ModRevision <= known {
+				continue
+			}
 			e := Event{Key: string(event.Kv.Key[len(prefix):]), Revision: event.Kv.ModRevision}
 			if event.Type == clientv3.EventTypePut {
 				e.Value = event.Kv.Value

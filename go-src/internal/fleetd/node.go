@@ -1,0 +1,70 @@
+// Package fleetd is fleet's daemon: a machine of the cluster, its share in leading it, and
+// the API.
+package fleetd
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"coreos/internal/fleetagent"
+	"coreos/internal/fleetengine"
+	"coreos/internal/fleetpresence"
+	"coreos/internal/fleetstore"
+)
+
+// Node is a machine of the cluster.
+type Node struct {
+	Store    *fleetstore.Store
+	ID       string
+	Systemd  fleetagent.Systemd
+	Describe func() fleetstore.Machine
+	// TTL is how long the cluster waits for the machine after its last sign of life.
+	TTL time.Duration
+	// LeaseFile keeps the lease for the next run; "" does not.
+	LeaseFile string
+	// Changed says that Describe says something else.
+	Changed <-chan struct{}
+	// NoEngine keeps the machine from leading.
+	NoEngine bool
+	// KeepUnits keeps units running when the machine was cut off, though the cluster may
+	// run them elsewhere by then.
+	KeepUnits bool
+
+	Engine *fleetengine.Metrics
+	Agent  *fleetagent.Metrics
+}
+
+// Run takes part in the cluster until the context ends. The units go on running then, and
+// the lease is left to the next run.
+func (n *Node) Run(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	agent := fleetagent.New(n.Store, n.ID, n.Systemd, n.Agent)
+	engine := &fleetengine.Engine{Store: n.Store, ID: n.ID, Metrics: n.Engine}
+	presence := &fleetpresence.Presence{Store: n.Store, ID: n.ID, TTL: n.TTL, Describe: n.Describe, LeaseFile: n.LeaseFile, Changed: n.Changed}
+	var all sync.WaitGroup
+	all.Go(func() {
+		if err := agent.Run(ctx); err != nil {
+			end(fmt.Errorf("running units: %w", err))
+		}
+	})
+	all.Go(func() {
+		presence.Run(ctx, func(session context.Context, lease clientv3.LeaseID) {
+			agent.Session(session, lease, n.Describe().Metadata)
+			if !n.NoEngine {
+				all.Go(func() { engine.Run(session, lease) })
+			}
+		}, func() {
+			if !n.KeepUnits {
+				agent.CutOff(ctx)
+			}
+		})
+	})
+	<-ctx.Done()
+	all.Wait()
+	return context.Cause(ctx)
+}

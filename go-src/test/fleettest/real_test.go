@@ -1,0 +1,105 @@
+package fleettest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"coreos/internal/fleetagent"
+	"coreos/internal/fleetapi"
+	"coreos/internal/fleetd"
+	"coreos/internal/fleetengine"
+	"coreos/internal/fleetregistry"
+	"coreos/internal/fleetstore"
+	"coreos/test/etcdtest"
+)
+
+// node runs a machine until the returned function is called.
+func node(t *testing.T, store *fleetstore.Store, id string, systemd *Systemd, ttl time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	n := &fleetd.Node{
+		Store: store, ID: id, Systemd: systemd, TTL: ttl, Engine: fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
+		Describe: func() fleetstore.Machine { return fleetstore.Machine{PublicIP: "10.0.0.1", Boot: id} },
+	}
+	go func() { defer close(done); _ = n.Run(ctx) }()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return stop
+}
+
+// until waits for the cluster to be in a state.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !is(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("after 30 s not: %s", what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func TestThreeMachines(t *testing.T) {
+	cluster := etcdtest.New(t, 1, etcdtest.NoFsync())
+	store := fleetstore.New(cluster.Client(t), fleetstore.DefaultPrefix)
+	systemds := map[string]*Systemd{}
+	stops := map[string]func(){}
+	for _, id := range []string{"a", "b", "c"} {
+		systemds[id] = NewSystemd()
+		stops[id] = node(t, store, id, systemds[id], 3*time.Second)
+	}
+	registry := fleetregistry.New(store)
+	t.Cleanup(registry.Close)
+	ctx := context.Background()
+	until(t, "three machines", func() bool { all, err := registry.Machines(ctx); if err != nil { t.Log(err) }; return err == nil && len(all) == 3 })
+	start := time.Now()
+	for i := range 12 {
+		name := fmt.Sprintf("u%d.service", i)
+		if err := registry.Create(ctx, "test", fleetapi.Unit{Name: name, DesiredState: fleetapi.Launched, Options: []fleetapi.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/sleep"}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	launched := func() int {
+		n := 0
+		all, err := registry.Units(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range all {
+			if u.CurrentState == fleetapi.Launched {
+				n++
+			}
+		}
+		return n
+	}
+	until(t, "12 units launched", func() bool { return launched() == 12 })
+	t.Logf("launched after %s", time.Since(start))
+	for id, systemd := range systemds {
+		if n := systemd.Running(); n != 4 {
+			t.Errorf("%s runs %d", id, n)
+		}
+	}
+	stops["b"]()
+	systemds["b"].Reboot()
+	start = time.Now()
+	until(t, "all on two machines", func() bool { return systemds["a"].Running()+systemds["c"].Running() == 12 })
+	t.Logf("failover after %s", time.Since(start))
+	if err := registry.SetDrain(ctx, "test", "a", true, "x"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "a drained", func() bool { return systemds["a"].Running() == 0 && systemds["c"].Running() == 12 })
+	for i := range 12 {
+		if err := registry.Destroy(ctx, "test", fmt.Sprintf("u%d.service", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "nothing left", func() bool {
+		all, err := store.Read(ctx, "/_coreos.com/fleet/v3/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := len(all.Events)
+		return n == 4 && systemds["c"].Running() == 0 // two machines, a drain, the leader
+	})
+}
