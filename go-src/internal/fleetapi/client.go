@@ -98,6 +98,7 @@ func (c *Client) StatesOf(ctx context.Context, name string) ([]UnitState, error)
 
 // list asks for all pages of a list.
 func list[Page, Item any](ctx context.Context, c *Client, path string, open func(Page) ([]Item, string)) (all []Item, err error) {
+	token := ""
 	for range maxPages {
 		var page Page
 		if err := c.do(ctx, http.MethodGet, path, nil, &page); err != nil {
@@ -107,9 +108,13 @@ func list[Page, Item any](ctx context.Context, c *Client, path string, open func
 		if all = append(all, items...); next == "" {
 			return all, nil
 		}
+		if next == token {
+			break // again the same page
+		}
+		token = next
 		path = withToken(path, next)
 	}
-	return nil, fmt.Errorf("%s has no end after %d pages", path, maxPages)
+	return nil, fmt.Errorf("%s does not answer as fleetd does: its list has no end", c.endpoint)
 }
 
 func withToken(path, token string) string {

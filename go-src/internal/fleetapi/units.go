@@ -117,6 +117,11 @@ func checkDesired(name fleetunit.Name, state string) error {
 // checkFile refuses a file that systemd would read as another one than was sent, and
 // requirements that cannot be. It returns the file as it will be read.
 func checkFile(name fleetunit.Name, sent *fleetunit.File) (*fleetunit.File, error) {
+	for i, o := range sent.Options {
+		if o.Section == "" || o.Name == "" {
+			return nil, fmt.Errorf("option %d has no section or no name", i+1)
+		}
+	}
 	file, err := fleetunit.Parse(sent.String())
 	if err != nil {
 		return nil, err
