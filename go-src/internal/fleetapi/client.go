@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -30,6 +31,7 @@ type Client struct {
 	base *url.URL
 	// endpoint is what the operator called it.
 	endpoint string
+	log      *slog.Logger
 }
 
 // ClientConfig is how a Client reaches its server.
@@ -40,6 +42,8 @@ type ClientConfig struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Timeout is of a request; none, if it is 0.
 	Timeout time.Duration
+	// Log gets a line of debug for each request; nobody, if it is nil.
+	Log *slog.Logger
 }
 
 // NewClient makes a client for an endpoint: unix:///PATH, http://HOST:PORT or
@@ -48,6 +52,9 @@ func NewClient(endpoint string, c ClientConfig) (*Client, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("endpoint: %w", err)
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	dial := c.Dial
 	if dial == nil {
@@ -69,7 +76,7 @@ func NewClient(endpoint string, c ClientConfig) (*Client, error) {
 	default:
 		return nil, fmt.Errorf("endpoint %q does not begin with unix://, http:// or https://", endpoint)
 	}
-	client := &Client{http: http.Client{Transport: transport, Timeout: c.Timeout}, base: base.JoinPath(prefixes[0]), endpoint: endpoint}
+	client := &Client{http: http.Client{Transport: transport, Timeout: c.Timeout}, base: base.JoinPath(prefixes[0]), endpoint: endpoint, log: c.Log}
 	// fleetd sends nobody elsewhere.
 	client.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return client, nil
@@ -190,6 +197,7 @@ func (c *Client) do(ctx context.Context, method, path string, body, answer any) 
 		request.Header.Set("Content-Type", "application/json")
 	}
 	response, err := c.http.Do(request)
+	c.log.Debug("request", "method", method, "path", path, "error", err)
 	if err != nil {
 		return c.unreachable(err)
 	}
