@@ -86,7 +86,7 @@ func (a *app) command() *cobra.Command {
 		Short: "Run units on the machines of a fleet cluster",
 		Long: "fleetctl submits unit files to a cluster, says on how many of its machines they are to run, and\n" +
 			"shows what became of them. Its flags have environment variables: FLEETCTL_ENDPOINT for --endpoint.",
-		Args:          cobra.NoArgs,
+		Args:          usage(cobra.NoArgs),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(command *cobra.Command, _ []string) error { return command.Help() },

@@ -171,15 +171,15 @@ func comparable(stdout string) string {
 	if !strings.HasPrefix(stdout, "Unit ") && !strings.HasPrefix(stdout, "Triggered ") {
 		return stdout
 	}
-	lines := strings.SplitAfter(stdout, "\n")
-	if len(lines) > 2 {
-		for i, line := range lines {
-			lines[i], _, _ = strings.Cut(strings.TrimSuffix(line, "\n"), " on ")
+	lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
+	for i, line := range lines {
+		if len(lines) > 1 {
+			lines[i], _, _ = strings.Cut(line, " on ")
 		}
-		slices.Sort(lines)
-		lines = slices.Compact(lines)
 	}
-	return strings.Join(lines, "")
+	slices.Sort(lines)
+	lines = slices.Compact(lines)
+	return strings.Join(lines, "\n")
 }
 
 func TestSameAsUpstream(t *testing.T) {
