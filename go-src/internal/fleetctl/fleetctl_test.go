@@ -62,7 +62,7 @@ func TestBeyondUpstream(t *testing.T) {
 		{"destroy [a-w]*@?.service", 0, "Destroyed only@1.service\nDestroyed web@1.service\nDestroyed web@2.service\n", ""},
 		{"destroy [", 2, "", "syntax error in pattern"},
 		{"start --sign web.service", 2, "", "not signed"},
-		{"nonsense", 2, "", "Unknown command"},
+		{"nonsense", 2, "", "unknown command"},
 		{"list-units --nonsense", 2, "", "Unknown flag"},
 		{"--driver=etcd list-units", 1, "", "fleetctl does not read etcd itself"},
 		{"--endpoint=unix:///none list-units", 1, "", "No answer from fleetd at unix:///none"},
@@ -86,6 +86,7 @@ func TestBeyondUpstream(t *testing.T) {
 
 // TestStartThatCannotBe has units that do not become active.
 func TestStartThatCannotBe(t *testing.T) {
+	fleetctl.SetPatience(t, 300*time.Millisecond)
 	directory(t)
 	states := map[string][2]string{
 		"failed.service": {"failed", "failed"}, "ended.service": {"inactive", "dead"}, "once.service": {"inactive", "dead"}, "slow.service": {"activating", "start"},
@@ -113,8 +114,8 @@ func TestStartThatCannotBe(t *testing.T) {
 		{"start failed.service", 1, launched("failed.service"), "Unit failed.service failed on 11111111.../10.0.0.1: failed (failed)"},
 		{"start ended.service", 1, launched("ended.service"), "Unit ended.service does not run on 11111111.../10.0.0.1: inactive (dead)"},
 		{"start once.service", 0, launched("once.service"), ""},
-		{"start --block-attempts=2 slow.service", 1, launched("slow.service"), "Waiting for slow.service: on 11111111.../10.0.0.1: activating (start)\nTimed out waiting for unit slow.service to report active state"},
-		{"start --block-attempts=2 nowhere.service", 1, "Unit nowhere.service inactive\n", "Waiting for nowhere.service: no machine fits\nTimed out waiting for unit nowhere.service to report state launched"},
+		{"start --block-attempts=1 slow.service", 1, launched("slow.service"), "Waiting for slow.service: on 11111111.../10.0.0.1: activating (start)\nTimed out waiting for unit slow.service to report active state"},
+		{"start --block-attempts=1 nowhere.service", 1, "Unit nowhere.service inactive\n", "Waiting for nowhere.service: no machine fits\nTimed out waiting for unit nowhere.service to report state launched"},
 	} {
 		t.Run(e.line, func(t *testing.T) { check(t, []expect{e}) })
 	}

@@ -18,12 +18,14 @@ const (
 	maxPause   = time.Second
 	// attempt is what --block-attempts counts, as upstream does.
 	attempt = 2 * time.Second
-	// patience is how long it takes until the operator is told why nothing happens, and
-	// what a unit has to be missing, failed or dead before that is believed.
-	patience = 3 * time.Second
 	// few units are asked for one by one.
 	few = 8
 )
+
+// patience is how long it takes until the operator is told why nothing happens, and how
+// long a unit has to be missing, failed or dead before that is believed. It is shorter in
+// tests.
+var patience = 3 * time.Second
 
 // blocking are the flags of commands that wait.
 type blocking struct {

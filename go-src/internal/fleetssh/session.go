@@ -120,15 +120,25 @@ type forward struct {
 	host, address string
 }
 
-// Read says at the end why there was nothing, if there is a reason.
 func (f *forward) Read(p []byte) (int, error) {
 	n, err := f.Reader.Read(p)
-	if errors.Is(err, io.EOF) {
-		if problem := f.end(); problem != nil {
-			err = fmt.Errorf("fleetctl fd-forward %s on %s: %w: %s", f.address, f.host, problem, &f.said)
-		}
+	return n, f.reason(err)
+}
+
+func (f *forward) Write(p []byte) (int, error) {
+	n, err := f.Writer.Write(p)
+	return n, f.reason(err)
+}
+
+// reason says why the connection ended, if there is a reason.
+func (f *forward) reason(err error) error {
+	if !errors.Is(err, io.EOF) {
+		return err
 	}
-	return n, err
+	if problem := f.end(); problem != nil {
+		return fmt.Errorf("fleetctl fd-forward %s on %s: %w: %s", f.address, f.host, problem, &f.said)
+	}
+	return err
 }
 
 func (f *forward) Close() error {
