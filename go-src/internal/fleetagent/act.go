@@ -132,7 +132,7 @@ func (a *Agent) file(ctx context.Context, name, hash string) (*fleetunit.File, e
 	if err != nil {
 		return nil, fmt.Errorf("the file of %s: %w", name, err)
 	}
-	file := fleetapi.File(record.Options)
+	file := (fleetapi.Unit{Options: record.Options}).File()
 	if is := file.Hash().String(); is != hash {
 		return nil, fmt.Errorf("the file of %s has the hash %s, %s is wanted", name, is, hash)
 	}

@@ -1,25 +1,44 @@
 package fleetapi
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/coreos/go-systemd/v22/unit"
 
 	"coreos/internal/fleetunit"
 )
 
-// File is the unit file that options make.
-func File(options []UnitOption) *fleetunit.File {
-	file := &fleetunit.File{Options: make([]*unit.UnitOption, len(options))}
-	for i, o := range options {
-		file.Options[i] = unit.NewUnitOption(o.Section, o.Name, o.Value)
+// File is the unit's file.
+func (u Unit) File() *fleetunit.File {
+	f := &fleetunit.File{Options: make([]*unit.UnitOption, len(u.Options))}
+	for i, o := range u.Options {
+		f.Options[i] = unit.NewUnitOption(o.Section, o.Name, o.Value)
 	}
-	return file
+	return f
 }
 
-// Options are those of a unit file.
-func Options(file *fleetunit.File) []UnitOption {
-	options := make([]UnitOption, len(file.Options))
-	for i, o := range file.Options {
-		options[i] = UnitOption{o.Section, o.Name, o.Value}
+// SetFile gives the unit the file's options.
+func (u *Unit) SetFile(f *fleetunit.File) {
+	u.Options = make([]UnitOption, len(f.Options))
+	for i, o := range f.Options {
+		u.Options[i] = UnitOption{o.Section, o.Name, o.Value}
 	}
-	return options
+}
+
+// sameOptions compares a file with what became of it when it was written and read: its
+// sections may be in one piece now, and spaces around values gone.
+func sameOptions(sent, read *fleetunit.File) bool {
+	first := map[string]int{}
+	for i, o := range sent.Options {
+		if _, ok := first[o.Section]; !ok {
+			first[o.Section] = i
+		}
+	}
+	grouped := slices.SortedStableFunc(slices.Values(sent.Options), func(a, b *unit.UnitOption) int {
+		return first[a.Section] - first[b.Section]
+	})
+	return slices.EqualFunc(grouped, read.Options, func(a, b *unit.UnitOption) bool {
+		return a.Section == b.Section && strings.TrimSpace(a.Name) == b.Name && strings.TrimSpace(a.Value) == strings.TrimSpace(b.Value)
+	})
 }

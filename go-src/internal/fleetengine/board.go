@@ -89,5 +89,5 @@ func requirements(name string, options []fleetapi.UnitOption) (fleetunit.Require
 	if err != nil {
 		return fleetunit.Requirements{}, err
 	}
-	return fleetapi.File(options).Requirements(n)
+	return (fleetapi.Unit{Options: options}).File().Requirements(n)
 }

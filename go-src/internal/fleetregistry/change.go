@@ -20,7 +20,7 @@ func (r *Registry) Create(ctx context.Context, by string, unit fleetapi.Unit) er
 	if err != nil {
 		return fmt.Errorf("%w: %w", fleetapi.ErrInvalid, err)
 	}
-	file := fleetapi.File(unit.Options)
+	file := (fleetapi.Unit{Options: unit.Options}).File()
 	requirements, err := file.Requirements(name)
 	if err != nil {
 		return fmt.Errorf("%w: %w", fleetapi.ErrInvalid, err)
@@ -55,7 +55,7 @@ func (r *Registry) SetDesired(ctx context.Context, by, name, state string) error
 		}
 		var requirements fleetunit.Requirements
 		if n, err := fleetunit.ParseName(name); err == nil {
-			requirements, _ = fleetapi.File(m.model.Units[name].Value.Options).Requirements(n)
+			requirements, _ = (fleetapi.Unit{Options: m.model.Units[name].Value.Options}).File().Requirements(n)
 		}
 		is, then := r.job(name, was.Revision, job, requirements)
 		return is, then, nil

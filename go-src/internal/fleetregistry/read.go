@@ -133,7 +133,7 @@ func (m *mirror) whyGlobal(name string) fleetapi.Reasons {
 	reasons := fleetapi.Reasons{Name: name}
 	requirements := fleetunit.Requirements{}
 	if n, err := fleetunit.ParseName(name); err == nil {
-		requirements, _ = fleetapi.File(m.model.Units[name].Value.Options).Requirements(n)
+		requirements, _ = (fleetapi.Unit{Options: m.model.Units[name].Value.Options}).File().Requirements(n)
 	}
 	can := 0
 	for _, id := range slices.Sorted(maps.Keys(m.model.Machines)) {

@@ -1,0 +1,178 @@
+package fleetssh_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"coreos/internal/fleetapi"
+	"coreos/internal/fleetapi/fleetapitest"
+	"coreos/internal/fleetctl"
+	"coreos/internal/fleetssh"
+	"coreos/internal/fleetssh/fleetsshtest"
+)
+
+func config(t *testing.T) fleetssh.Config {
+	return fleetssh.Config{User: "core", Timeout: 10 * time.Second, KnownHosts: filepath.Join(t.TempDir(), "new", "known_hosts"), Ask: func(string) bool { return true }}
+}
+
+func TestRun(t *testing.T) {
+	server := fleetsshtest.New(t)
+	c, err := config(t).Dial(t.Context(), server.Address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for command, want := range map[string]struct {
+		status   int
+		out, err string
+	}{
+		"echo a 'b c'":        {0, "a b c\n", ""},
+		"cat":                 {0, "input", ""},
+		"echo no >&2; exit 7": {7, "", "no\n"},
+		"":                    {0, "a shell\n", ""},
+		fleetssh.Quote("printf", "%s|", "a'b", "", "$x", "web@1.service", `\x2d`, "*"): {0, `a'b||$x|web@1.service|\x2d|*|`, ""},
+	} {
+		var out, errs bytes.Buffer
+		status, err := c.Run(command, fleetssh.Streams{In: strings.NewReader("input"), Out: &out, Err: &errs}, false)
+		if err != nil || status != want.status || out.String() != want.out || errs.String() != want.err {
+			t.Errorf("%q: status %d, %q, %q, %v; want %+v", command, status, &out, &errs, err, want)
+		}
+	}
+}
+
+func TestHostKeys(t *testing.T) {
+	server := fleetsshtest.New(t)
+	c := config(t)
+	dial := func() error {
+		client, err := c.Dial(t.Context(), server.Address, nil)
+		if err == nil {
+			err = client.Close()
+		}
+		return err
+	}
+	asked := ""
+	c.Ask = func(question string) bool { asked += question; return false }
+	if err := dial(); err == nil || !strings.Contains(err.Error(), "is not in "+c.KnownHosts) || !strings.Contains(asked, ssh.FingerprintSHA256(server.Key)) {
+		t.Errorf("a host that is not known: %v; asked %q", err, asked)
+	}
+	c.Ask = func(string) bool { return true }
+	if err := dial(); err != nil {
+		t.Errorf("a host that the operator knows: %v", err)
+	}
+	c.Ask = nil
+	if err := dial(); err != nil {
+		t.Errorf("a host that is known now: %v", err)
+	}
+	text, err := os.ReadFile(c.KnownHosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _, _ := ed25519.GenerateKey(rand.Reader)
+	key, _ := ssh.NewPublicKey(other)
+	host, _, _ := strings.Cut(string(text), " ")
+	if err := os.WriteFile(c.KnownHosts, append([]byte(host+" "), ssh.MarshalAuthorizedKey(key)...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.Ask = func(string) bool { t.Error("asked about a key that changed"); return true }
+	if err := dial(); err == nil || !strings.Contains(err.Error(), "somebody may be in between") {
+		t.Errorf("another key: %v", err)
+	}
+	c.KnownHosts = ""
+	if err := dial(); err != nil {
+		t.Errorf("keys are not checked: %v", err)
+	}
+}
+
+func TestTroubleWithLogin(t *testing.T) {
+	server := fleetsshtest.New(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	c := config(t)
+	c.Timeout = 300 * time.Millisecond
+	if _, err := c.Dial(t.Context(), silent.Addr().String(), nil); err == nil || !strings.Contains(err.Error(), "no answer in 300ms") {
+		t.Errorf("a host that says nothing: %v", err)
+	}
+	c.Timeout = 10 * time.Second
+	c.User = "nobody"
+	if _, err := c.Dial(t.Context(), server.Address, nil); err == nil || !strings.Contains(err.Error(), "as nobody: ssh: handshake failed") {
+		t.Errorf("another user: %v", err)
+	}
+	t.Setenv("SSH_AUTH_SOCK", "/none")
+	if _, err := c.Dial(t.Context(), server.Address, nil); err == nil || !strings.Contains(err.Error(), "ssh-agent of SSH_AUTH_SOCK") {
+		t.Errorf("an agent that is gone: %v", err)
+	}
+	t.Setenv("SSH_AUTH_SOCK", "")
+	if _, err := c.Dial(t.Context(), server.Address, nil); err == nil || !strings.Contains(err.Error(), "start an ssh-agent") {
+		t.Errorf("no agent: %v", err)
+	}
+}
+
+// TestTunnel asks a fleetd on the other side for its machines, over its socket and over
+// TCP, and goes through one machine to another.
+func TestTunnel(t *testing.T) {
+	server := fleetsshtest.New(t)
+	var cluster fleetapitest.Cluster
+	cluster.Join(fleetapi.Machine{ID: "1111111111111111", PrimaryIP: "127.0.0.1"})
+	handler := &http.Server{Handler: fleetapi.Handler(&cluster, fleetapi.Config{})}
+	defer handler.Close()
+	socket := filepath.Join(t.TempDir(), "a fleet.sock")
+	for network, address := range map[string]string{"unix": socket, "tcp": "127.0.0.1:0"} {
+		l, err := net.Listen(network, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = handler.Serve(l) }()
+		endpoint := "unix://" + socket
+		if network == "tcp" {
+			endpoint = "http://" + l.Addr().String()
+		}
+		t.Setenv("FLEETCTL_ENDPOINT", endpoint)
+		t.Setenv("FLEETCTL_TUNNEL", server.Address)
+		t.Setenv("FLEETCTL_STRICT_HOST_KEY_CHECKING", "false")
+		var out bytes.Buffer
+		if status := fleetctl.Run(t.Context(), []string{"list-machines", "--no-legend"}, fleetctl.Streams{In: strings.NewReader(""), Out: &out, Err: t.Output()}); status != 0 || out.String() != "11111111...\t127.0.0.1\t-\n" {
+			t.Errorf("%s: status %d, %q", endpoint, status, &out)
+		}
+		_, port, _ := net.SplitHostPort(server.Address)
+		out.Reset()
+		if status := fleetctl.Run(t.Context(), []string{"ssh", "--ssh-port", port, "1111", "--", "echo", "here;", "exit", "5"}, fleetctl.Streams{In: strings.NewReader(""), Out: &out, Err: t.Output()}); status != 5 || out.String() != "here\n" {
+			t.Errorf("%s: ssh: status %d, %q", endpoint, status, &out)
+		}
+	}
+	var errs bytes.Buffer
+	if status := fleetctl.Run(t.Context(), []string{"--endpoint=unix:///none", "list-machines"}, fleetctl.Streams{In: strings.NewReader(""), Out: io.Discard, Err: &errs}); status != 1 || !strings.Contains(errs.String(), "fd-forward /none on") || !strings.Contains(errs.String(), "no such file") {
+		t.Errorf("no socket there: status %d, %s", status, &errs)
+	}
+}
+
+func TestAgentForwarding(t *testing.T) {
+	server := fleetsshtest.New(t)
+	c, err := config(t).Dial(context.Background(), server.Address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, forward := range []bool{false, true} {
+		if _, err := c.Run("true", fleetssh.Streams{}, forward); err != nil {
+			t.Fatal(err)
+		}
+		if got := server.Forwarded(); got != forward {
+			t.Errorf("agent forwarded: %v, want %v", got, forward)
+		}
+	}
+}

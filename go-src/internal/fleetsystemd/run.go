@@ -1,0 +1,114 @@
+package fleetsystemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/google/renameio/v2"
+
+	"coreos/internal/fleetagent"
+)
+
+// started is in the mark of a unit whose start has come to its end.
+const started = "started\n"
+
+// Start implements fleetagent.Systemd.
+func (s *Systemd) Start(ctx context.Context, name string) error {
+	conn, err := s.connection(ctx)
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(s.mark(name), nil, 0o644); err != nil {
+		return err
+	}
+	call, stop := context.WithTimeout(ctx, callTime)
+	defer stop()
+	result := make(chan string, 1)
+	if _, err := conn.StartUnitContext(call, name, "replace", result); err != nil {
+		_ = os.Remove(s.mark(name))
+		return err
+	}
+	go func() {
+		select {
+		case how := <-result:
+			if how == "done" {
+				s.markStarted(name)
+			} else {
+				slog.Warn("a unit did not start: see its journal", "unit", name, "result", how)
+			}
+			s.tell(ctx, name)
+		case <-ctx.Done():
+		}
+	}()
+	return nil
+}
+
+// markStarted notes that a unit has started, unless it was stopped meanwhile.
+func (s *Systemd) markStarted(name string) {
+	if _, err := os.Lstat(s.mark(name)); err == nil {
+		if err := renameio.WriteFile(s.mark(name), []byte(started), 0o644); err != nil {
+			slog.Warn("that a unit has started could not be kept", "unit", name, "error", err)
+		}
+	}
+}
+
+// Stop implements fleetagent.Systemd.
+func (s *Systemd) Stop(ctx context.Context, name string) error {
+	conn, err := s.connection(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(ctx, stopTime)
+	defer stop()
+	result := make(chan string, 1)
+	if _, err := conn.StopUnitContext(ctx, name, "replace", result); err != nil {
+		if isNo(err, "NoSuchUnit") {
+			return s.unmark(name)
+		}
+		return err
+	}
+	select {
+	case how := <-result:
+		if how != "done" {
+			return fmt.Errorf("systemd's job to stop it ended as %q", how)
+		}
+	case <-ctx.Done():
+		return fmt.Errorf("it does not stop: %w", ctx.Err())
+	}
+	return s.unmark(name)
+}
+
+func (s *Systemd) unmark(name string) error {
+	if err := os.Remove(s.mark(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// State implements fleetagent.Systemd.
+func (s *Systemd) State(ctx context.Context, name string) (fleetagent.State, error) {
+	conn, err := s.connection(ctx)
+	if err != nil {
+		return fleetagent.State{}, err
+	}
+	ctx, stop := context.WithTimeout(ctx, callTime)
+	defer stop()
+	all, err := conn.ListUnitsByNamesContext(ctx, []string{name})
+	if err != nil {
+		return fleetagent.State{}, err
+	}
+	if len(all) != 1 {
+		return fleetagent.State{}, fmt.Errorf("systemd knows %d units %s", len(all), name)
+	}
+	state := fleetagent.State{Load: all[0].LoadState, Active: all[0].ActiveState, Sub: all[0].SubState}
+	// systemd forgets a unit that ended well, and with it that it ever ran.
+	if state.Active == "inactive" {
+		mark, err := os.ReadFile(s.mark(name))
+		state.Ended = err == nil && string(mark) == started
+	}
+	return state, nil
+}

@@ -1,0 +1,5 @@
+//go:build tools
+
+package upstreamfleet
+
+import _ "github.com/coreos/fleet/fleetctl"
