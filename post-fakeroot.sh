@@ -95,13 +95,16 @@ account shadow 'core:*:::::::'
 account group 'etcd:x:232:'
 account passwd 'etcd:x:232:232:etcd:/var/lib/etcd:/usr/sbin/nologin'
 account shadow 'etcd:!*:::::::'
-for name in docker sudo wheel systemd-journal; do
+# Members of fleet's may use its API.
+account group 'fleet:x:253:'
+for name in docker fleet sudo wheel systemd-journal; do
 	sed -i -e "s/^\($name:[^:]*:[^:]*:\)\(.\+\)\$/\1\2,core/" -e "s/^\($name:[^:]*:[^:]*:\)\$/\1core/" "$tree/etc/group"
 done
 # Buildroot has no gshadow.
 [ -e "$tree/etc/gshadow" ] || (umask 077 && awk -F: '{ print $1 ":!::" $4 }' "$tree/etc/group" >"$tree/etc/gshadow")
 account gshadow 'core:!::'
 account gshadow 'etcd:!::'
+account gshadow 'fleet:!::core'
 
 # /etc becomes the lower layer of the machine's /etc.
 ln -sfn ../usr/lib/os-release "$tree/etc/os-release"

@@ -1,0 +1,98 @@
+package fleetd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"coreos/internal/etcdclient"
+	"coreos/internal/fleetagent"
+	"coreos/internal/fleetapi"
+	"coreos/internal/fleetengine"
+	"coreos/internal/fleetregistry"
+	"coreos/internal/fleetstore"
+	"coreos/internal/fleetsystemd"
+	"coreos/internal/metrics"
+)
+
+// Run is the daemon, until the context ends. Units go on running then.
+// On the listeners it serves the API; to the writers it writes the state.
+func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan io.Writer) error {
+	id, err := MachineID()
+	if err != nil {
+		return fmt.Errorf("the ID of this machine: %w", err)
+	}
+	etcd, err := etcdclient.Dial(s.Etcd)
+	if err != nil {
+		return err
+	}
+	defer etcd.Close()
+	dir := filepath.Dir(strings.TrimSuffix(s.Directory, "/"))
+	systemd, err := fleetsystemd.New(ctx, dir)
+	if err != nil {
+		return err
+	}
+	store := fleetstore.New(etcd, s.KeyPrefix)
+	registry := fleetregistry.New(store)
+	defer registry.Close()
+	n := &Node{
+		Store: store, ID: id, Systemd: systemd, Describe: func() fleetstore.Machine { return Describe(s) }, TTL: s.TTL,
+		LeaseFile: filepath.Join(dir, "lease"), NoEngine: s.NoEngine, KeepUnits: s.KeepUnits,
+		Engine: fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
+	}
+	if err := metrics.Serve(ctx, s.MetricsAddr, slices.Concat(n.Engine.Collectors(), n.Agent.Collectors())...); err != nil {
+		return err
+	}
+	if err := serve(ctx, listeners, registry, s.API); err != nil {
+		return err
+	}
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case w := <-dump:
+				if err := writeState(ctx, w, registry); err != nil {
+					slog.Warn("the state could not be written", "error", err)
+				}
+			}
+		}
+	}()
+	if err := n.Run(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// dumpTime bounds the reading of what is written on a signal.
+const dumpTime = 10 * time.Second
+
+// writeState writes what is known of the cluster, as JSON.
+func writeState(ctx context.Context, w io.Writer, cluster fleetapi.Cluster) error {
+	ctx, stop := context.WithTimeout(ctx, dumpTime)
+	defer stop()
+	machines, err := cluster.Machines(ctx)
+	if err != nil {
+		return err
+	}
+	units, err := cluster.Units(ctx)
+	if err != nil {
+		return err
+	}
+	states, err := cluster.States(ctx)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(w).Encode(map[string]any{"machines": machines, "units": units, "states": states})
+}

@@ -1,0 +1,61 @@
+package fleetd
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"coreos/internal/fleetapi"
+	"coreos/internal/fleetstore"
+)
+
+// reserved is the share of the memory that units cannot reserve: the system has it.
+const reserved = 10
+
+// Describe says what this machine is like.
+func Describe(s Settings) fleetstore.Machine {
+	m := fleetstore.Machine{
+		PublicIP: s.PublicIP, Metadata: s.Metadata, Version: fleetapi.Version, CPUs: float64(runtime.NumCPU()), MaxUnits: s.MaxUnits,
+	}
+	if m.PublicIP == "" {
+		m.PublicIP = address()
+	}
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err == nil {
+		all := int64(info.Totalram) * int64(info.Unit)
+		m.Memory = all - all/reserved
+	}
+	if boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		m.Boot = strings.TrimSpace(string(boot))
+	}
+	return m
+}
+
+// address is the one from which this machine would speak to the rest of the world. Nothing
+// is sent.
+func address() string {
+	conn, err := net.Dial("udp", "192.0.2.1:9")
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	host, _, _ := net.SplitHostPort(conn.LocalAddr().String())
+	return host
+}
+
+// MachineID reads the machine's ID (machine-id(5)).
+func MachineID() (string, error) {
+	data, err := os.ReadFile("/etc/machine-id")
+	if err != nil {
+		return "", err
+	}
+	id := strings.TrimSpace(string(data))
+	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
+		return "", fmt.Errorf("/etc/machine-id: %.40q is no ID of a machine", id)
+	}
+	return id, nil
+}
