@@ -42,9 +42,8 @@ func (a *Agent) next(name string, u *unit) func(context.Context) result {
 	case !u.want.runs() && u.hash != "":
 		return func(ctx context.Context) result { return a.remove(ctx, name, u.installed) }
 	case !u.want.runs():
-		if u.want.revision != 0 && !u.want.global && a.lease() != 0 {
-			revision := u.want.revision
-			return func(ctx context.Context) result { return result{err: a.release(ctx, name, revision)} }
+		if revision := u.want.revision; revision > u.released && !u.want.global && a.lease() != 0 {
+			return func(ctx context.Context) result { return result{err: a.release(ctx, name, revision), released: revision} }
 		}
 		return nil
 	case u.want.Hash != u.hash:

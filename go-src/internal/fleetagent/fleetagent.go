@@ -75,6 +75,9 @@ type unit struct {
 	busy     bool
 	pause    *time.Timer
 	failures int
+	// released is the revision of the last assignment that was given back: another one is
+	// on its way here, or none.
+	released int64
 	// current and published are the states that systemd has and etcd knows.
 	current, published fleetstore.State
 	dirty              bool
@@ -164,6 +167,8 @@ type result struct {
 	name string
 	is   *installed // what is installed now, if the action got as far
 	err  error
+	// released is the revision of the assignment that was given back.
+	released int64
 	// state is what systemd says; again that a pause has ended; write that the state has
 	// to be written once more.
 	state        *State
@@ -214,7 +219,7 @@ func (a *Agent) finish(ctx context.Context, r result) {
 		a.fail(ctx, r.name, u, r.err)
 		return
 	}
-	u.failures, u.busy = 0, false
+	u.failures, u.busy, u.released = 0, false, max(u.released, r.released)
 	if u.hash != "" {
 		a.look(ctx, r.name)
 	}

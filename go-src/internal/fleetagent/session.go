@@ -76,17 +76,21 @@ func (s *session) updated() <-chan update {
 // begin begins a session. States that etcd had went with the last lease.
 func (a *Agent) begin(ctx context.Context, s *session) {
 	a.session = s
+	a.timer.Reset(collect) // for what could not be written before
 	for name, u := range a.units {
 		u.published = fleetstore.State{}
 		if s.ctx.Err() == nil {
 			a.soil(name)
 			continue
 		}
-		if u.hash != "" && !u.bound {
-			slog.Warn("stopping a unit: the machine's lease in etcd has ended and another machine may run it", "unit", name)
-			u.want = want{}
-			a.act(ctx, name)
+		if u.bound || u.want.global {
+			continue
 		}
+		if u.hash != "" {
+			slog.Warn("stopping a unit: the machine's lease in etcd has ended and another machine may run it", "unit", name)
+		}
+		u.want = want{} // of one that is being installed, too
+		a.act(ctx, name)
 	}
 }
 

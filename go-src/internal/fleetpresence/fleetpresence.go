@@ -8,13 +8,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sys/unix"
 
 	"coreos/internal/fleetstore"
 )
@@ -32,10 +31,17 @@ type Presence struct {
 	LeaseFile string
 	// Changed says that Describe says something else.
 	Changed <-chan struct{}
+	// Now is the time since some moment, on a clock that goes on through suspension and
+	// restarts of the program, and that nobody sets; nil is the machine's CLOCK_BOOTTIME.
+	Now func() time.Duration
 }
 
 // pause is before the next attempt to join.
 const pause = time.Second
+
+// grace is how long units of an earlier run go on, though the lease of that may have
+// ended, while it is asked whether it has.
+const grace = 2 * time.Second
 
 // requestTime bounds a request to etcd.
 const requestTime = 5 * time.Second
@@ -45,8 +51,22 @@ const requestTime = 5 * time.Second
 // lease, and left when the lease may have ended without the machine's doing: before that,
 // counted from the last renewal, no other machine can know.
 func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv3.LeaseID), left func()) {
+	if p.Now == nil {
+		p.Now = boottime
+	}
+	last, until := p.recall()
+	out := false // of the cluster, and left was called
 	for ctx.Err() == nil {
-		lease, until, err := p.join(ctx)
+		attempt, stop := ctx, context.CancelFunc(func() {})
+		if !out {
+			attempt, stop = context.WithTimeout(ctx, max(until-p.Now(), grace))
+		}
+		lease, untilNow, err := p.join(attempt, last)
+		stop()
+		if !out && p.Now() >= until {
+			out = true
+			left() // units of an earlier run
+		}
 		if err != nil {
 			slog.Warn("this machine cannot join the cluster, and tries again", "error", err)
 			if !wait(ctx, pause) {
@@ -54,6 +74,7 @@ func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv
 			}
 			continue
 		}
+		out, until = false, untilNow
 		slog.Info("this machine has joined the cluster", "id", p.ID, "lease", fmt.Sprintf("%x", lease))
 		session, end := context.WithCancel(ctx)
 		joined(session, lease)
@@ -64,31 +85,28 @@ func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv
 		}
 		slog.Warn("this machine is no longer in the cluster", "error", err)
 		left()
+		out, last = true, 0
 	}
 }
 
 // join returns a lease with the machine's record on it, and until when it lasts at least.
-func (p *Presence) join(ctx context.Context) (clientv3.LeaseID, time.Time, error) {
-	if lease, until, ok := p.resume(ctx); ok {
-		return lease, until, nil
+func (p *Presence) join(ctx context.Context, last clientv3.LeaseID) (clientv3.LeaseID, time.Duration, error) {
+	if until, ok := p.resume(ctx, last); ok {
+		return last, until, nil
 	}
 	request, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
-	sent := time.Now()
+	sent := p.Now()
 	granted, err := p.Store.Grant(request, int64(p.TTL/time.Second))
 	if err != nil {
-		return 0, time.Time{}, fmt.Errorf("etcd grants no lease: %w", err)
+		return 0, 0, fmt.Errorf("etcd grants no lease: %w", err)
 	}
 	if err := p.claim(ctx, granted.ID); err != nil {
-		revoke(p.Store, granted.ID)
-		return 0, time.Time{}, err
+		return 0, 0, err // the lease ends by itself: the record may be on it
 	}
-	if p.LeaseFile != "" {
-		if err := renameio.WriteFile(p.LeaseFile, fmt.Appendf(nil, "%x\n", granted.ID), 0o600); err != nil {
-			slog.Warn("the lease cannot be kept for the next run", "error", err)
-		}
-	}
-	return granted.ID, sent.Add(time.Duration(granted.TTL) * time.Second), nil
+	until := sent + time.Duration(granted.TTL)*time.Second
+	p.remember(granted.ID, until)
+	return granted.ID, until, nil
 }
 
 // revoke ends a lease that is not used.
@@ -101,27 +119,24 @@ func revoke(store *fleetstore.Store, lease clientv3.LeaseID) {
 }
 
 // resume goes on with the lease of an earlier run.
-func (p *Presence) resume(ctx context.Context) (clientv3.LeaseID, time.Time, bool) {
-	data, err := os.ReadFile(p.LeaseFile)
-	if err != nil {
-		return 0, time.Time{}, false
+func (p *Presence) resume(ctx context.Context, last clientv3.LeaseID) (until time.Duration, ok bool) {
+	if last == 0 {
+		return 0, false
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 16, 64)
-	if err != nil {
-		return 0, time.Time{}, false
-	}
-	lease, sent := clientv3.LeaseID(n), time.Now()
+	sent := p.Now()
 	request, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
-	alive, err := p.Store.KeepAliveOnce(request, lease)
+	alive, err := p.Store.KeepAliveOnce(request, last)
 	if err != nil {
-		return 0, time.Time{}, false
+		return 0, false
 	}
-	done, err := p.Store.Txn(request).If(clientv3.Compare(clientv3.LeaseValue(p.Store.Machine(p.ID)), "=", lease)).Then(p.record(lease)).Commit()
+	done, err := p.Store.Txn(request).If(clientv3.Compare(clientv3.LeaseValue(p.Store.Machine(p.ID)), "=", last)).Then(p.record(last)).Commit()
 	if err != nil || !done.Succeeded {
-		return 0, time.Time{}, false
+		return 0, false
 	}
-	return lease, sent.Add(time.Duration(alive.TTL) * time.Second), true
+	until = sent + time.Duration(alive.TTL)*time.Second
+	p.remember(last, until)
+	return until, true
 }
 
 func (p *Presence) record(lease clientv3.LeaseID) clientv3.Op {
@@ -129,7 +144,7 @@ func (p *Presence) record(lease clientv3.LeaseID) clientv3.Op {
 }
 
 // keep renews the lease until it is lost or may have ended.
-func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.Time) error {
+func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.Duration) error {
 	var err error
 	every := p.TTL / 3
 	next := time.NewTimer(every)
@@ -138,7 +153,7 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(time.Until(until)):
+		case <-time.After(until - p.Now()):
 			return fmt.Errorf("the lease could not be renewed in time: %w", err)
 		case <-p.Changed:
 			if err = p.update(ctx, lease); err != nil {
@@ -147,8 +162,8 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 			continue
 		case <-next.C:
 		}
-		sent := time.Now()
-		request, stop := context.WithDeadline(ctx, earlier(until, sent.Add(every)))
+		sent := p.Now()
+		request, stop := context.WithTimeout(ctx, min(until-sent, every))
 		var answer *clientv3.LeaseKeepAliveResponse
 		answer, err = p.Store.KeepAliveOnce(request, lease)
 		stop()
@@ -158,7 +173,8 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 		case err != nil:
 			next.Reset(min(pause, every))
 		default:
-			until = sent.Add(time.Duration(answer.TTL) * time.Second)
+			until = sent + time.Duration(answer.TTL)*time.Second
+			p.remember(lease, until)
 			next.Reset(every)
 		}
 	}
@@ -171,11 +187,38 @@ func (p *Presence) update(ctx context.Context, lease clientv3.LeaseID) error {
 	return err
 }
 
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
+// remember keeps a lease, and until when it lasts, for the next run.
+func (p *Presence) remember(lease clientv3.LeaseID, until time.Duration) {
+	if p.LeaseFile == "" {
+		return
 	}
-	return b
+	if err := renameio.WriteFile(p.LeaseFile, fmt.Appendf(nil, "%x %d\n", int64(lease), int64(until)), 0o600); err != nil {
+		slog.Warn("the lease cannot be kept for the next run", "error", err)
+	}
+}
+
+// recall returns what the last run remembered. A machine that has started anew has
+// nothing to remember: the file is gone with /run, and the clock began at zero.
+func (p *Presence) recall() (lease clientv3.LeaseID, until time.Duration) {
+	data, err := os.ReadFile(p.LeaseFile)
+	if err != nil {
+		return 0, 0
+	}
+	var id, nanoseconds int64
+	if _, err := fmt.Sscanf(string(data), "%x %d", &id, &nanoseconds); err != nil {
+		slog.Warn("the lease of the last run cannot be read", "file", p.LeaseFile, "error", err)
+		return 0, 0
+	}
+	return clientv3.LeaseID(id), time.Duration(nanoseconds)
+}
+
+// boottime reads CLOCK_BOOTTIME.
+func boottime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		panic(err) // Linux has it
+	}
+	return time.Duration(t.Nano())
 }
 
 // wait waits, and reports whether the context still lives.

@@ -50,6 +50,9 @@ type cluster struct {
 	t     *suite.T
 	group string
 	nodes [3]*machine.Machine
+	// more is added to each cloud-config below coreos:units, with NODE and ADDRESS
+	// replaced.
+	more string
 }
 
 // config is the cloud-config of a node.
@@ -86,16 +89,17 @@ coreos:
     - name: etcd-member.service
       enable: true
       command: start
-`, i+1, strings.Join(members, ","), state, heartbeat.Milliseconds(), election.Milliseconds(), server, mac(i))
+%[8]s`, i+1, strings.Join(members, ","), state, heartbeat.Milliseconds(), election.Milliseconds(), server, mac(i),
+		strings.NewReplacer("NODE", fmt.Sprintf("node%d", i+1), "ADDRESS", fmt.Sprintf("10.9.0.%d", i+1)).Replace(c.more))
 }
 
 func mac(i int) string { return fmt.Sprintf("52:54:00:c1:00:%02x", i+1) }
 
 // newCluster boots three machines for the first time, each from its own cloud-config.
-func newCluster(t *suite.T, server string) *cluster {
+func newCluster(t *suite.T, server, more string) *cluster {
 	group, err := machine.NewNetwork()
 	t.Must(err)
-	c := &cluster{t: t, group: group}
+	c := &cluster{t: t, group: group, more: more}
 	for i := range c.nodes {
 		c.boot(i, fmt.Sprintf("node%d", i+1), "new", server)
 	}
@@ -118,6 +122,12 @@ func (c *cluster) start(i int, name string, disk *machine.Disk, config string) {
 		Name: name, Disk: disk, Network: c.group, MAC: mac(i), Forward: []int{2379},
 		Args: []string{"-fw_cfg", "name=opt/com.coreos/cloud-config,file=" + config},
 	})
+}
+
+// restart switches a node on again that was cut off.
+func (c *cluster) restart(i int) {
+	was := c.nodes[i].Config
+	c.start(i, was.Name+"-again", was.Disk, strings.TrimPrefix(was.Args[1], "name=opt/com.coreos/cloud-config,file="))
 }
 
 // wantHealthy waits until each member says that all are healthy.
@@ -229,17 +239,16 @@ func (o *observer) wantNoGap(t *suite.T) {
 }
 
 func clusterSurvives(t *suite.T) {
-	c := newCluster(t, "")
+	c := newCluster(t, "", "")
 	t.Equal("members", t.Run(c.nodes[0], "etcdctl member list | grep -c started"), "3")
 	o := c.observe()
 	o.wantWrites(t, 5)
 	lost := c.leader()
-	disk, config := c.nodes[lost].Config.Disk, c.nodes[lost].Config.Args[1]
 	c.nodes[lost].Cut()
 	o.wantWrites(t, 20)
 	other := c.nodes[(lost+1)%3]
 	t.Run(other, "etcdctl put while-away yes && etcdctl get while-away")
-	c.start(lost, fmt.Sprintf("node%d-again", lost+1), disk, strings.TrimPrefix(config, "name=opt/com.coreos/cloud-config,file="))
+	c.restart(lost)
 	healthy(t, c.nodes[lost])
 	c.wantHealthy()
 	t.Equal("what was written meanwhile, read from the machine's own copy",
@@ -261,7 +270,7 @@ func (c *cluster) leader() int {
 
 func clusterUpdates(t *suite.T) {
 	u := newUpdates(t)
-	c := newCluster(t, u.url()+"/v1/update/")
+	c := newCluster(t, u.url()+"/v1/update/", "")
 	w := c.watchDown()
 	o := c.observe()
 	boots := c.bootIDs()
@@ -365,7 +374,7 @@ func (c *cluster) until(m *machine.Machine, command string) {
 // clusterReplaces loses a machine with its disk. The new one comes up from the same
 // config, and one command puts it in the place of the old one.
 func clusterReplaces(t *suite.T) {
-	c := newCluster(t, "")
+	c := newCluster(t, "", "")
 	o := c.observe()
 	o.wantWrites(t, 5)
 	const lost = 2

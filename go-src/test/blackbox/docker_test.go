@@ -28,6 +28,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"coreos/test/machine"
 	"coreos/test/suite"
 )
 
@@ -40,17 +41,23 @@ func init() {
 }
 
 func dockerVolume(t *suite.T) {
-	reference, authority := serveImage(t)
+	reference, authority := serveImage(t, appender)
 	m := running(t)
-	trust := "/etc/docker/certs.d/" + strings.Split(reference, "/")[0]
-	t.Run(m, fmt.Sprintf("mkdir -p %s && cat >%s/ca.crt <<'EOF'\n%sEOF", trust, trust, authority))
-	t.Run(m, "docker pull -q "+reference)
+	pull(t, m, reference, authority)
 	t.Equal("storage driver", t.Run(m, "docker info --format '{{.Driver}}'"), "overlay2")
 	run := "docker run --rm -v data:/data " + reference
 	t.Equal("first run", t.Run(m, run), "0 lines before")
 	t.Equal("second run", t.Run(m, run), "1 lines before")
 	reboot(t, m)
 	t.Equal("run after the reboot", t.Run(m, run), "2 lines before")
+}
+
+// pull has a machine trust a registry, and pull an image from it.
+func pull(t *suite.T, m *machine.Machine, reference, authority string) {
+	t.Helper()
+	trust := "/etc/docker/certs.d/" + strings.Split(reference, "/")[0]
+	t.Run(m, fmt.Sprintf("mkdir -p %s && cat >%s/ca.crt <<'EOF'\n%sEOF", trust, trust, authority))
+	t.Run(m, "docker pull -q "+reference)
 }
 
 // appender is the program in the test's image: it says how many lines the file on
@@ -78,13 +85,13 @@ func main() {
 }
 `
 
-// serveImage starts a registry on the host's loopback with an image made here, and
+// serveImage starts a registry on the host's loopback with an image of a Go program, and
 // returns the image's reference as the machines see it and whom they have to trust.
-func serveImage(t *suite.T) (reference, authority string) {
+func serveImage(t *suite.T, program string) (reference, authority string) {
 	t.Helper()
 	source := filepath.Join(t.Dir, "main.go")
-	binary := filepath.Join(t.Dir, "appender")
-	t.Must(os.WriteFile(source, []byte(appender), 0o644))
+	binary := filepath.Join(t.Dir, "program")
+	t.Must(os.WriteFile(source, []byte(program), 0o644))
 	build := exec.CommandContext(t.Context, "go", "build", "-o", binary, source)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -105,8 +112,8 @@ func serveImage(t *suite.T) (reference, authority string) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(authority))
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
-	t.Must(crane.Push(image, fmt.Sprintf("127.0.0.1:%d/appender:1", port), crane.WithTransport(transport)))
-	return fmt.Sprintf("%s:%d/appender:1", hostInMachine, port), authority
+	t.Must(crane.Push(image, fmt.Sprintf("127.0.0.1:%d/program:1", port), crane.WithTransport(transport)))
+	return fmt.Sprintf("%s:%d/program:1", hostInMachine, port), authority
 }
 
 // hostInMachine is the host's loopback as QEMU's user network shows it.
@@ -140,7 +147,7 @@ func imageOf(binary string) (v1.Image, error) {
 	}
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
-	if err := w.WriteHeader(&tar.Header{Name: "appender", Mode: 0o755, Size: int64(len(data))}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Name: "program", Mode: 0o755, Size: int64(len(data))}); err != nil {
 		return nil, err
 	}
 	if _, err := w.Write(data); err != nil {
@@ -159,5 +166,5 @@ func imageOf(binary string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mutate.Config(image, v1.Config{Entrypoint: []string{"/appender"}})
+	return mutate.Config(image, v1.Config{Entrypoint: []string{"/program"}})
 }

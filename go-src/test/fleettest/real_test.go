@@ -52,7 +52,13 @@ func TestThreeMachines(t *testing.T) {
 	registry := fleetregistry.New(store)
 	t.Cleanup(registry.Close)
 	ctx := context.Background()
-	until(t, "three machines", func() bool { all, err := registry.Machines(ctx); if err != nil { t.Log(err) }; return err == nil && len(all) == 3 })
+	until(t, "three machines", func() bool {
+		all, err := registry.Machines(ctx)
+		if err != nil {
+			t.Log(err)
+		}
+		return err == nil && len(all) == 3
+	})
 	start := time.Now()
 	for i := range 12 {
 		name := fmt.Sprintf("u%d.service", i)

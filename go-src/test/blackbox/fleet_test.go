@@ -1,0 +1,179 @@
+package blackbox
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"coreos/test/machine"
+	"coreos/test/suite"
+)
+
+func init() {
+	suite.Register(suite.Test{
+		Name: "fleet", Machines: 3, Limit: 15 * time.Minute,
+		Does: "containers as units of a fleet: redundancy, sidekicks, metadata, global, replace, failover, restart of all",
+		Run:  fleetRuns,
+	})
+}
+
+// sleeper is the program of the containers: it runs until it is asked to end.
+const sleeper = `package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM)
+	fmt.Println("serving")
+	<-c
+}
+`
+
+// fleetTTL is how long the cluster waits for a machine.
+const fleetTTL = 15 * time.Second
+
+// fleetConfig joins a machine to the fleet.
+const fleetConfig = `    - name: fleet.service
+      enable: true
+      command: start
+      drop-ins:
+        - name: 10-test.conf
+          content: |
+            [Service]
+            Environment=FLEET_PUBLIC_IP=ADDRESS
+            Environment=FLEET_METADATA=name=NODE,disk=ssd
+            Environment=FLEET_AGENT_TTL=%s
+`
+
+// fleetUnits are those of the classic scenarios.
+var fleetUnits = map[string]string{
+	"web@.service": `[Unit]
+After=docker.service
+Requires=docker.service
+[Service]
+ExecStartPre=-/usr/bin/docker rm -f web-%i
+ExecStart=/usr/bin/docker run --rm --name web-%i IMAGE
+ExecStop=/usr/bin/docker stop web-%i
+[X-Fleet]
+Conflicts=web@*.service
+`,
+	"side@.service":   "[Unit]\nBindsTo=web@%i.service\nAfter=web@%i.service\n[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nMachineOf=web@%i.service\n",
+	"second.service":  "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nMachineMetadata=name=node2\n",
+	"nowhere.service": "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nMachineMetadata=disk=floppy\n",
+	"all.service":     "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nGlobal=true\n",
+	"old.service":     "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nMachineMetadata=name=node1\n",
+	"new.service":     "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nMachineMetadata=name=node1\nReplaces=old.service\n",
+	"once.service":    "[Service]\nType=oneshot\nExecStart=/usr/bin/etcdctl put ran-%b yes\n[X-Fleet]\nRunOnce=true\n",
+}
+
+// fleet is a cluster whose machines are a fleet.
+type fleet struct{ *cluster }
+
+func fleetRuns(t *suite.T) {
+	f := &fleet{newCluster(t, "", fmt.Sprintf(fleetConfig, fleetTTL))}
+	reference, authority := serveImage(t, sleeper)
+	for _, m := range f.nodes {
+		pull(t, m, reference, authority)
+	}
+	f.until("three machines", f.nodes[0], "fleetctl list-machines --no-legend | wc -l", "3")
+	for name, text := range fleetUnits {
+		t.Run(f.nodes[0], fmt.Sprintf("cat >/tmp/%s <<'EOF'\n%sEOF", name, strings.ReplaceAll(text, "IMAGE", reference)))
+	}
+	f.scenarios()
+	f.failover()
+	f.restartAll()
+}
+
+// scenarios are what a cluster does that nothing happens to.
+func (f *fleet) scenarios() {
+	t, m := f.t, f.nodes[0]
+	t.Run(m, "cd /tmp && fleetctl start web@1.service web@2.service web@3.service")
+	t.Equal("machines of the three", fmt.Sprint(len(unique(f.where("web@1"), f.where("web@2"), f.where("web@3")))), "3")
+	for i, m := range f.nodes {
+		f.until(fmt.Sprintf("containers of node%d", i+1), m, "docker ps --format '{{.Image}}' | grep -c program:1", "1")
+	}
+	t.Run(m, "cd /tmp && fleetctl start side@2.service second.service all.service old.service")
+	t.Equal("the sidekick's machine", f.where("side@2"), f.where("web@2"))
+	t.Equal("the machine with the metadata", f.where("second"), "10.9.0.2")
+	for i, m := range f.nodes {
+		f.until(fmt.Sprintf("the global unit on node%d", i+1), m, "systemctl is-active all.service || true", "active")
+	}
+	t.Run(m, "cd /tmp && fleetctl start --no-block nowhere.service")
+	t.Shows(m, `fleetctl why nowhere.service | grep 'none of 3 machines can have it'`)
+	t.Run(m, "fleetctl destroy nowhere.service")
+
+	t.Equal("the machine of what is replaced", f.where("old"), "10.9.0.1")
+	t.Run(m, "cd /tmp && fleetctl start new.service")
+	f.until("what is replaced waits", m, "fleetctl list-unit-files --no-legend --fields=unit,state | grep ^old | tr -s '\t ' ' '", "old.service inactive")
+
+	t.Run(m, "cd /tmp && fleetctl start once.service")
+	f.until("what runs once is done", m, "etcdctl get --prefix ran- --keys-only | grep -c .", "1")
+	f.until("and known to be", m, "fleetctl why once.service | grep -c 'run once and finished'", "1")
+}
+
+// failover cuts the power of the machine that leads fleet or another one.
+func (f *fleet) failover() {
+	t := f.t
+	lost := 2
+	if f.where("side@2") == "10.9.0.2" {
+		lost = 1
+	}
+	m := f.nodes[0]
+	f.nodes[lost].Cut()
+	start := time.Now()
+	f.until("two machines", m, "fleetctl list-machines --no-legend | wc -l", "2")
+	t.Logf("the lost machine was gone after %.1f s, its lease is %s", time.Since(start).Seconds(), fleetTTL)
+	f.until("a unit of three that conflict waits", m, "fleetctl list-unit-files --no-legend --fields=unit,state | grep '^web@.*inactive' | grep -vc 'web@.service'", "1")
+	f.restart(lost)
+	healthy(t, f.nodes[lost])
+	f.until("three machines again", m, "fleetctl list-machines --no-legend | wc -l", "3")
+	f.until("all three run", m, "fleetctl list-units --no-legend | grep -c '^web@.*running'", "3")
+}
+
+// restartAll cuts the power of all machines.
+func (f *fleet) restartAll() {
+	for _, m := range f.nodes {
+		m.Cut()
+	}
+	for i := range f.nodes {
+		f.restart(i)
+	}
+	for _, m := range f.nodes {
+		healthy(f.t, m)
+	}
+	m := f.nodes[0]
+	f.until("all run again", m, "fleetctl list-units --no-legend | grep -cE '^(web@|side@|second|new).*running'", "6")
+	f.until("the global one, too", m, "fleetctl list-units --no-legend | grep -cE '^all.*running'", "3")
+	f.t.Equal("runs of what runs once", f.t.Run(m, "etcdctl get --prefix ran- --keys-only | grep -c ."), "1")
+}
+
+// where is the address of the machine that has a unit.
+func (f *fleet) where(unit string) string {
+	f.t.Helper()
+	out := f.t.Run(f.nodes[0], "fleetctl list-units --no-legend --fields=unit,machine | grep '^"+unit+".service'")
+	return regexp.MustCompile(`[^/]*$`).FindString(strings.TrimSpace(out))
+}
+
+// until waits on a machine until a command prints something.
+func (f *fleet) until(what string, m *machine.Machine, command, want string) {
+	f.t.Helper()
+	script := fmt.Sprintf(`end=$(($(date +%%s) + 180)); while is=$(%s); [ "$is" != '%s' ]; do [ $(date +%%s) -lt $end ] || { echo "$is"; fleetctl list-units; fleetctl list-unit-files; exit 1; }; sleep 0.5; done`, command, want)
+	start := time.Now()
+	f.t.Run(m, script)
+	f.t.Logf("%s: %.1f s", what, time.Since(start).Seconds())
+}
+
+func unique(all ...string) map[string]bool {
+	set := map[string]bool{}
+	for _, one := range all {
+		set[one] = true
+	}
+	return set
+}
