@@ -20,11 +20,11 @@ func (a *app) whyCommand() *cobra.Command {
 		ValidArgsFunction: a.completeUnits,
 		RunE: a.on(func(ctx context.Context, args []string) error {
 			if len(args) != 1 {
-				return usageError{fmt.Errorf("fleetctl why: one unit must be named, not %d", len(args))}
+				return usageError{fmt.Errorf("one unit must be named, not %d", len(args))}
 			}
 			why, err := a.client.Why(ctx, unitName(args[0]))
 			if err != nil {
-				return fmt.Errorf("%s: %w", unitName(args[0]), err)
+				return fmt.Errorf("unit %s: %w", unitName(args[0]), err)
 			}
 			if output == "json" {
 				encoder := json.NewEncoder(a.Out)
