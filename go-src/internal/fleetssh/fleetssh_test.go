@@ -162,9 +162,49 @@ func TestTunnel(t *testing.T) {
 			t.Errorf("%s: ssh: status %d, %q", endpoint, status, &out)
 		}
 	}
+	commandsThere(t, server)
 	var errs bytes.Buffer
 	if status := fleetctl.Run(t.Context(), []string{"--endpoint=unix:///none", "list-machines"}, fleetctl.Streams{In: strings.NewReader(""), Out: io.Discard, Err: &errs}); status != 1 || !strings.Contains(errs.String(), "fd-forward /none on") || !strings.Contains(errs.String(), "no such file") {
 		t.Errorf("no socket there: status %d, %s", status, &errs)
+	}
+}
+
+// commandsThere runs systemctl and journalctl on the machine of a unit.
+func commandsThere(t *testing.T, server *fleetsshtest.Server) {
+	dir := t.TempDir()
+	for _, name := range []string{"systemctl", "journalctl"} {
+		script := "#!/bin/sh\necho $0 \"$@\" | sed 's|.*/||'\n[ $1 != status ] || exit 3\n"
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	unit := filepath.Join(dir, `a\x2db@1.service`)
+	everywhere := filepath.Join(dir, "everywhere.service")
+	if err := os.WriteFile(unit, []byte("[Service]\nExecStart=/bin/true\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(everywhere, []byte("[Service]\nExecStart=/bin/true\n[X-Fleet]\nGlobal=1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(server.Address)
+	for _, test := range []struct {
+		line   []string
+		status int
+		want   string
+	}{
+		{[]string{"start", unit, everywhere}, 0, "Unit a\\x2db@1.service inactive\nUnit everywhere.service \nTriggered global unit everywhere.service start\nUnit a\\x2db@1.service launched on 11111111.../127.0.0.1\n"},
+		{[]string{"status", unit, "--ssh-port", port}, 3, "systemctl status -l a\\x2db@1.service\n"},
+		{[]string{"journal", unit, "--ssh-port", port, "-f"}, 0, "journalctl --unit a\\x2db@1.service --no-pager -n 10 --output short -f\n"},
+		{[]string{"status", "everywhere", "--ssh-port", port}, 3, "systemctl status -l everywhere.service\n"},
+		{[]string{"restart", "everywhere", "--ssh-port", port}, 0, "systemctl restart everywhere.service\n"},
+		{[]string{"destroy", unit, "everywhere"}, 0, "Destroyed a\\x2db@1.service\nDestroyed everywhere.service\n"},
+	} {
+		var out bytes.Buffer
+		status := fleetctl.Run(t.Context(), test.line, fleetctl.Streams{In: strings.NewReader(""), Out: &out, Err: t.Output()})
+		if status != test.status || out.String() != test.want {
+			t.Errorf("fleetctl %q: status %d, %q; want %d, %q", test.line, status, &out, test.status, test.want)
+		}
 	}
 }
 
