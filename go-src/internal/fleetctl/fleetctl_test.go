@@ -164,6 +164,23 @@ func TestDestroyWaits(t *testing.T) {
 	}
 }
 
+func TestRunOnce(t *testing.T) {
+	directory(t)
+	cluster := newCluster()
+	cluster.Finish = true
+	t.Setenv("FLEETCTL_ENDPOINT", serve(t, cluster))
+	if err := os.WriteFile("job.service", []byte("[Service]\nExecStart=/bin/true\n[X-Fleet]\nRunOnce=true\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check(t, []expect{
+		{"start job", 0, "Unit job.service inactive\nUnit job.service finished: success\n", ""},
+		{"start job", 0, "Unit job.service finished: success\n", ""},
+	})
+	if n := cluster.Ran(); n != 2 {
+		t.Errorf("it ran %d times", n)
+	}
+}
+
 func TestInterrupted(t *testing.T) {
 	directory(t)
 	cluster := newCluster()
