@@ -136,6 +136,10 @@ func TestEndpoints(t *testing.T) {
 func TestServersThatAreNotFleetd(t *testing.T) {
 	answers := map[string]http.HandlerFunc{
 		"does not answer as fleetd does: 404": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no such page", 404) },
+		"does not answer as fleetd does: 403": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, `{"message":"a proxy's"}`)
+		},
 		"does not answer as fleetd does: 302": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
 		"does not answer as fleetd does: inv": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
 		"no answer from fleetd at http://127": func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) },

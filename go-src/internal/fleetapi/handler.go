@@ -119,6 +119,8 @@ func (s *server) resource(methods map[string]method) http.Handler {
 		reply, err := s.answer(w, r, answer, by, write)
 		if write {
 			s.audit(r, by, reply, err)
+		} else if err != nil && code(err) >= http.StatusInternalServerError && r.Context().Err() == nil {
+			s.Log.Error("request failed", "by", by, "from", r.RemoteAddr, "path", r.URL.Path, "code", code(err), "error", err)
 		}
 		if err != nil {
 			sendError(w, err)

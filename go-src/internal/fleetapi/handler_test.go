@@ -164,7 +164,8 @@ func TestErrorsOfTheCluster(t *testing.T) {
 	} {
 		c := newCluster()
 		c.Fails = fmt.Errorf("for a test: %w", err)
-		h := fleetapi.Handler(c, fleetapi.Config{Log: quiet()})
+		var log bytes.Buffer
+		h := fleetapi.Handler(c, fleetapi.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
 		for _, request := range []string{"GET units", "GET machines", "GET state", "GET units/a.service", "GET state/a.service", "GET units/a.service/why",
 			"PUT units/a.service", "DELETE units/a.service", "PUT machines/x/drain", "DELETE machines/x/drain", "POST rebalance", "PATCH machines"} {
 			method, path, _ := strings.Cut(request, " ")
@@ -177,6 +178,13 @@ func TestErrorsOfTheCluster(t *testing.T) {
 			if w := ask(h, method, "/fleet/v1/"+path, body); w.Code != code || !strings.Contains(w.Body.String(), "for a test") {
 				t.Errorf("%s with %v: %d %s", request, err, w.Code, w.Body)
 			}
+		}
+		want := 6 // those that would change something
+		if code >= 500 {
+			want = 12
+		}
+		if n := strings.Count(log.String(), "for a test"); n != want {
+			t.Errorf("%d lines of log for %v, want %d:\n%s", n, err, want, &log)
 		}
 	}
 }

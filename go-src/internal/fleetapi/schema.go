@@ -13,6 +13,9 @@ type Unit struct {
 	CurrentState string       `json:"currentState,omitempty"`
 	// MachineID is the machine to which the unit was given.
 	MachineID string `json:"machineID,omitempty"`
+	// Finished is "success" of a unit with RunOnce that ended without a failure: it is
+	// on no machine then. It is not of upstream's API.
+	Finished string `json:"finished,omitempty"`
 }
 
 // The states in which a unit can be wanted and be.

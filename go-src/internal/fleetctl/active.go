@@ -28,7 +28,7 @@ func (a *app) waitActive(ctx context.Context, started []fleetapi.Unit, attempts 
 			if !ok {
 				delete(w.stuck, name)
 				w.tell(name, "no machine reports a state of it")
-				return false, nil
+				return w.finished(ctx, byName[name]), nil
 			}
 			return w.active(byName[name], state)
 		})
@@ -72,9 +72,18 @@ func (w *waiter) active(u fleetapi.Unit, s fleetapi.UnitState) (done bool, err e
 	return false, nil
 }
 
+// finished asks whether a unit without a state has run once.
+func (w *waiter) finished(ctx context.Context, u fleetapi.Unit) bool {
+	if !ends(u) {
+		return false
+	}
+	is, err := w.client.Unit(ctx, u.Name)
+	return err == nil && is.Finished != ""
+}
+
 // ends reports whether a unit runs something once, so that it is no failure if it ends.
 func ends(u fleetapi.Unit) bool {
-	return slices.Contains(u.Options, fleetapi.UnitOption{Section: "Service", Name: "Type", Value: "oneshot"})
+	return requirements(u).RunOnce || slices.Contains(u.Options, fleetapi.UnitOption{Section: "Service", Name: "Type", Value: "oneshot"})
 }
 
 // fetchStates asks for the states of units by their names.

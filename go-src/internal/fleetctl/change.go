@@ -26,7 +26,7 @@ func (a *app) startCommand() *cobra.Command {
 		Short: "Start units on machines of the cluster",
 		Long: "Submits the units, if the cluster does not know them (see submit), and waits until each is\n" +
 			"active. If that takes some seconds it says what it waits for. It is an error if a unit fails or\n" +
-			"ends, except that one of Type=oneshot may end.\n\n" +
+			"ends, except that one of Type=oneshot or with RunOnce may end.\n\n" +
 			"    fleetctl start web@{1..3}.service",
 	})
 }
@@ -60,8 +60,13 @@ func (a *app) raise(ctx context.Context, args []string, state, verb string, b bl
 		if err != nil {
 			return err
 		}
-		if u.DesiredState == state {
+		if u.DesiredState == state && u.Finished == "" {
 			continue
+		}
+		if u.Finished != "" && state == fleetapi.Launched { // or it would stay finished
+			if err := a.client.Set(ctx, fleetapi.Unit{Name: u.Name, DesiredState: fleetapi.Inactive}); err != nil {
+				return fmt.Errorf("%s %s: %w", verb, u.Name, err)
+			}
 		}
 		if err := a.client.Set(ctx, fleetapi.Unit{Name: u.Name, DesiredState: state}); err != nil {
 			return fmt.Errorf("%s %s: %w", verb, u.Name, err)

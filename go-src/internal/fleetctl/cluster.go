@@ -20,11 +20,11 @@ func (a *app) whyCommand() *cobra.Command {
 		ValidArgsFunction: a.completeUnits,
 		RunE: a.on(func(ctx context.Context, args []string) error {
 			if len(args) != 1 {
-				return usageError{fmt.Errorf("fleetctl why: one unit must be named, not %d", len(args))}
+				return usageError{fmt.Errorf("one unit must be named, not %d", len(args))}
 			}
 			why, err := a.client.Why(ctx, unitName(args[0]))
 			if err != nil {
-				return fmt.Errorf("%s: %w", unitName(args[0]), err)
+				return fmt.Errorf("unit %s: %w", unitName(args[0]), err)
 			}
 			if output == "json" {
 				encoder := json.NewEncoder(a.Out)
@@ -83,6 +83,7 @@ func (a *app) drainCommand() *cobra.Command {
 // waitEmpty waits until only global units are left on a machine.
 func (a *app) waitEmpty(ctx context.Context, m fleetapi.Machine, attempts int) error {
 	w := a.waiter(nil)
+	empty := 0
 	err := poll(ctx, attempts, func(ctx context.Context) (bool, error) {
 		all, err := a.client.Units(ctx)
 		if err != nil {
@@ -96,7 +97,10 @@ func (a *app) waitEmpty(ctx context.Context, m fleetapi.Machine, attempts int) e
 			}
 		}
 		w.explain(ctx)
-		return len(w.left) == 0, nil
+		if empty++; len(w.left) > 0 {
+			empty = 0
+		}
+		return empty == 2, nil // a list that changes between its pages can lack a unit
 	})
 	if err != nil {
 		return fmt.Errorf("drain %s: %w with %d units left; no new ones come", m.ID, err, len(w.left))

@@ -66,7 +66,7 @@ func (a *app) tls() (*tls.Config, error) {
 	if a.flags.certFile != "" {
 		pair, err := tls.LoadX509KeyPair(a.flags.certFile, a.flags.keyFile)
 		if err != nil {
-			return nil, fmt.Errorf("%s with %s: %w", a.flags.certFile, a.flags.keyFile, err)
+			return nil, fmt.Errorf("certificate %s with the key %s: %w", a.flags.certFile, a.flags.keyFile, err)
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}

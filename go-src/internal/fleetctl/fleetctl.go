@@ -84,8 +84,8 @@ func (a *app) command() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "fleetctl",
 		Short: "Run units on the machines of a fleet cluster",
-		Long: "fleetctl submits unit files to a cluster, says on how many of its machines they are to run, and\n" +
-			"shows what became of them. Its flags have environment variables: FLEETCTL_ENDPOINT for --endpoint.",
+		Long: "fleetctl gives unit files to a cluster, starts and stops them there, and shows what became of them.\n" +
+			"Its flags have environment variables: FLEETCTL_ENDPOINT for --endpoint.",
 		Args:          usage(cobra.NoArgs),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -112,7 +112,7 @@ func (a *app) command() *cobra.Command {
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(command *cobra.Command, args []string) error {
 		if err := check(command, args); err != nil {
-			return usageError{fmt.Errorf("%s: %w", command.CommandPath(), err)}
+			return usageError{fmt.Errorf("arguments of %s: %w", command.CommandPath(), err)}
 		}
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"coreos/internal/fleetapi"
+	"coreos/internal/fleetapi/fleetapitest"
 	"coreos/internal/fleetctl"
 )
 
@@ -49,9 +50,15 @@ func TestBeyondUpstream(t *testing.T) {
 		{"start --replace app/only@1.service", 0, "Unit only@1.service inactive\nUnit only@1.service launched on 11111111.../10.0.0.1\n", ""},
 		{"start --replace only@1.service", 0, "Unit only@1.service inactive\nUnit only@1.service launched on 11111111.../10.0.0.1\n", ""},
 		{"cat only@1", 0, "[Service]\nExecStart=/bin/sleep %i\n", ""},
+		{"submit only@.service", 0, "Unit only@.service inactive\n", ""},
+		{"submit app/only@5.service", 0, "Unit only@5.service inactive\n", "WARNING: Unit only@.service in registry differs from local unit file app/only@.service."},
+		{"cat only@5", 0, "[Service]\nExecStart=/bin/sleep %i\n", ""},
+		{"submit --replace app/only@5.service", 0, "Unit only@5.service inactive\n", ""},
+		{"cat only@5", 0, "[Service]\nExecStart=/bin/sleep 10%i\n", ""},
+		{"destroy only@5 only@", 0, "Destroyed only@5.service\nDestroyed only@.service\n", ""},
 		{"why web@1.service", 0, "web@1.service: on machine " + m1 + "\n", ""},
-		{"why none", 1, "", "None.service: unit does not exist"},
-		{"why", 2, "", "one unit must be named"},
+		{"why none", 1, "", "Unit none.service: unit does not exist"},
+		{"why", 2, "", "One unit must be named"},
 		{"drain 1111 --reason disk", 0, "Drained 11111111.../10.0.0.1\n", ""},
 		{"list-machines --fields=drain,ip,version --no-legend", 0, "disk\t10.0.0.1\t1.0.0\n-\t10.0.0.2\t-\n-\t-\t\t-\n", ""},
 		{"list-units --no-legend --fields=machine", 0, strings.Repeat("22222222.../10.0.0.2\n", 3), ""},
@@ -125,6 +132,53 @@ func TestStartThatCannotBe(t *testing.T) {
 		{"stop nowhere", 1, "", "Unable to stop unit nowhere.service in state inactive"},
 		{"unload nowhere", 0, "Unit nowhere.service inactive\n", "Successfully unloaded"},
 	})
+}
+
+// slowCluster still has a unit for some time after it was destroyed.
+type slowCluster struct {
+	*fleetapitest.Cluster
+	asked int
+}
+
+func (c *slowCluster) Destroy(context.Context, string, string) error { return nil }
+
+func (c *slowCluster) Unit(ctx context.Context, name string) (fleetapi.Unit, error) {
+	if c.asked++; c.asked > 3 {
+		return fleetapi.Unit{}, fleetapi.ErrNotFound
+	}
+	return c.Cluster.Unit(ctx, name)
+}
+
+func TestDestroyWaits(t *testing.T) {
+	for arg, want := range map[string]int{"--no-block": 0, "--no-block=false": 4} {
+		c := &slowCluster{Cluster: newCluster()}
+		u := fleetapi.Unit{Name: "web.service", Options: []fleetapi.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}}}
+		if err := c.Create(t.Context(), "test", u); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("FLEETCTL_ENDPOINT", serve(t, c))
+		check(t, []expect{{"destroy web " + arg, 0, "Destroyed web.service\n", ""}})
+		if c.asked != want {
+			t.Errorf("%s: asked %d times whether the unit is gone, want %d", arg, c.asked, want)
+		}
+	}
+}
+
+func TestRunOnce(t *testing.T) {
+	directory(t)
+	cluster := newCluster()
+	cluster.Finish = true
+	t.Setenv("FLEETCTL_ENDPOINT", serve(t, cluster))
+	if err := os.WriteFile("job.service", []byte("[Service]\nExecStart=/bin/true\n[X-Fleet]\nRunOnce=true\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check(t, []expect{
+		{"start job", 0, "Unit job.service inactive\nUnit job.service finished: success\n", ""},
+		{"start job", 0, "Unit job.service finished: success\n", ""},
+	})
+	if n := cluster.Ran(); n != 2 {
+		t.Errorf("it ran %d times", n)
+	}
 }
 
 func TestInterrupted(t *testing.T) {

@@ -130,13 +130,15 @@ func (a *app) listUnitFilesCommand() *cobra.Command {
 }
 
 // global reports whether the unit runs on all machines that fit.
-func global(u fleetapi.Unit) bool {
+func global(u fleetapi.Unit) bool { return requirements(u).Global }
+
+func requirements(u fleetapi.Unit) fleetunit.Requirements {
 	name, err := fleetunit.ParseName(u.Name)
 	if err != nil {
-		return false
+		return fleetunit.Requirements{}
 	}
 	r, _ := u.File().Requirements(name) // those of a unit that was taken are right
-	return r.Global
+	return r
 }
 
 func (a *app) catCommand() *cobra.Command {

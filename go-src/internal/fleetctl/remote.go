@@ -209,7 +209,7 @@ func (a *app) lookUp(ctx context.Context, arg string) (fleetapi.Machine, error) 
 	byUnit, noUnit := a.machineOf(ctx, arg)
 	switch {
 	case noMachine == nil && noUnit == nil:
-		return byID, fmt.Errorf("%s is a machine and a unit: use --machine or --unit", arg)
+		return byID, fmt.Errorf("there are a machine and a unit %s: use --machine or --unit", arg)
 	case noMachine == nil:
 		return byID, nil
 	case noUnit == nil:

@@ -15,9 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ssh/knownhosts"
+
 	"coreos/internal/fleetapi"
 	"coreos/internal/fleetapi/fleetapitest"
 	"coreos/internal/fleetctl"
+	"coreos/internal/fleetssh/fleetsshtest"
 )
 
 const (
@@ -156,7 +159,7 @@ var story = []string{
 	"stop web@1.service", "stop web@1.service", "start web@1.service", "stop --no-block web@1.service", "load web.service", "start --block-attempts=5 web.service",
 	"start app/web.service", "submit app/web.service", "submit --replace app/web.service", "load --replace app/web.service", "start --replace app/web.service", "cat web.service",
 	"start app/web.service --replace",
-	"start app/escaped-\\x2d.service", "cat escaped-\\x2d",
+	"start app/escaped-\\x2d.service", "cat escaped-\\x2d", "stop escaped-\\x2d", "destroy escaped-\\x2d.service",
 	"unload web@2.service alarm.timer", "unload --no-block web@1.service", "unload web@1.service", "list-unit-files",
 	"stop web@1.service", "journal web@1.service", "status web@1.service", "journal all.service",
 	"destroy web@1.service web@2.service none.service", "destroy --no-block all.service", "destroy web.service db alarm.timer", "destroy web@.service",
@@ -184,18 +187,31 @@ func comparable(stdout string) string {
 
 func TestSameAsUpstream(t *testing.T) {
 	binary := upstream(t)
-	directory(t)
-	us, them := newCluster(), newCluster()
-	compare(t, binary, serve(t, us), serve(t, them), story)
+	t.Run("story", func(t *testing.T) {
+		directory(t)
+		compare(t, binary, serve(t, newCluster()), serve(t, newCluster()), story)
+	})
+	t.Run("here", func(t *testing.T) { compareHere(t, binary) })
+	t.Run("tunnel", func(t *testing.T) {
+		directory(t)
+		machine := fleetsshtest.New(t)
+		file := filepath.Join(t.TempDir(), "known_hosts")
+		text := knownhosts.Line([]string{machine.Address}, machine.Key) + "\n" + knownhosts.Line([]string{machine.Address}, machine.Other) + "\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("FLEETCTL_TUNNEL", machine.Address)
+		t.Setenv("FLEETCTL_KNOWN_HOSTS_FILE", file)
+		compare(t, binary, serve(t, newCluster()), serve(t, newCluster()), []string{"list-machines", "start web.service", "list-units", "destroy web.service"})
+	})
 }
 
-// TestSameAsUpstreamHere has the units on the machine on which fleetctl runs.
-func TestSameAsUpstreamHere(t *testing.T) {
+// compareHere has the units on the machine on which fleetctl runs.
+func compareHere(t *testing.T, binary string) {
 	id, err := os.ReadFile("/etc/machine-id")
 	if err != nil {
 		t.Skip("this machine has no ID: ", err)
 	}
-	binary := upstream(t)
 	directory(t)
 	var us, them fleetapitest.Cluster
 	for _, c := range []*fleetapitest.Cluster{&us, &them} {
@@ -216,6 +232,7 @@ func compare(t *testing.T, binary, us, them string, lines []string) {
 		want := theirs(t, binary, args...)
 		t.Setenv("FLEETCTL_ENDPOINT", us)
 		got := ours(t, args...)
+		t.Logf("fleetctl %s: status %d\n%s", line, want.status, want.stdout)
 		if comparable(got.stdout) != comparable(want.stdout) || got.status != want.status {
 			t.Errorf("fleetctl %s\nours:   %q, status %d, stderr %s\ntheirs: %q, status %d, stderr %s", line, got.stdout, got.status, got.stderr, want.stdout, want.status, want.stderr)
 		}

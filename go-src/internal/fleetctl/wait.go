@@ -37,7 +37,7 @@ func (b *blocking) addFlags(command *cobra.Command, noBlock bool) {
 	f := command.Flags()
 	f.IntVar(&b.attempts, "block-attempts", 0, "give up after `N` attempts of 2 seconds; 0: never")
 	if noBlock {
-		f.BoolVar(&b.noBlock, "no-block", false, "do not wait; it is not waited for global units")
+		f.BoolVar(&b.noBlock, "no-block", false, "do not wait; global units are never waited for")
 	}
 }
 
@@ -125,16 +125,21 @@ func units(names []string) string {
 	return "units " + strings.Join(names, " ")
 }
 
-// reached reports whether a unit is in a state. Global ones have none of their own.
+// reached reports whether a unit is in a state. Global ones have none of their own, and
+// one that runs once can have finished before anybody looked.
 func reached(u fleetapi.Unit, state string) bool {
 	if global(u) {
 		return u.DesiredState == state
 	}
-	return u.CurrentState == state
+	return u.CurrentState == state || state == fleetapi.Launched && u.Finished != ""
 }
 
 func (w *waiter) announce(ctx context.Context, u fleetapi.Unit) {
 	text := ""
+	if u.Finished != "" {
+		w.say("Unit %s finished: %s", u.Name, u.Finished)
+		return
+	}
 	if u.MachineID != "" {
 		w.loadMachines(ctx)
 		text = " on " + place(w.machine(u.MachineID), false)

@@ -64,7 +64,7 @@ func TestHostKeys(t *testing.T) {
 	}
 	asked := ""
 	c.Ask = func(question string) bool { asked += question; return false }
-	if err := dial(); err == nil || !strings.Contains(err.Error(), "is not in "+c.KnownHosts) || !strings.Contains(asked, ssh.FingerprintSHA256(server.Key)) {
+	if err := dial(); err == nil || !strings.Contains(err.Error(), "is not in "+c.KnownHosts) || !strings.Contains(asked, ssh.FingerprintSHA256(server.Key)) && !strings.Contains(asked, ssh.FingerprintSHA256(server.Other)) {
 		t.Errorf("a host that is not known: %v; asked %q", err, asked)
 	}
 	c.Ask = func(string) bool { return true }
@@ -88,6 +88,14 @@ func TestHostKeys(t *testing.T) {
 	c.Ask = func(string) bool { t.Error("asked about a key that changed"); return true }
 	if err := dial(); err == nil || !strings.Contains(err.Error(), "somebody may be in between") {
 		t.Errorf("another key: %v", err)
+	}
+	for _, key := range []ssh.PublicKey{server.Key, server.Other} {
+		if err := os.WriteFile(c.KnownHosts, append([]byte(host+" "), ssh.MarshalAuthorizedKey(key)...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := dial(); err != nil {
+			t.Errorf("one of two keys, %s: %v", key.Type(), err)
+		}
 	}
 	c.KnownHosts = ""
 	if err := dial(); err != nil {
@@ -154,9 +162,49 @@ func TestTunnel(t *testing.T) {
 			t.Errorf("%s: ssh: status %d, %q", endpoint, status, &out)
 		}
 	}
+	commandsThere(t, server)
 	var errs bytes.Buffer
 	if status := fleetctl.Run(t.Context(), []string{"--endpoint=unix:///none", "list-machines"}, fleetctl.Streams{In: strings.NewReader(""), Out: io.Discard, Err: &errs}); status != 1 || !strings.Contains(errs.String(), "fd-forward /none on") || !strings.Contains(errs.String(), "no such file") {
 		t.Errorf("no socket there: status %d, %s", status, &errs)
+	}
+}
+
+// commandsThere runs systemctl and journalctl on the machine of a unit.
+func commandsThere(t *testing.T, server *fleetsshtest.Server) {
+	dir := t.TempDir()
+	for _, name := range []string{"systemctl", "journalctl"} {
+		script := "#!/bin/sh\necho $0 \"$@\" | sed 's|.*/||'\n[ $1 != status ] || exit 3\n"
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	unit := filepath.Join(dir, `a\x2db@1.service`)
+	everywhere := filepath.Join(dir, "everywhere.service")
+	if err := os.WriteFile(unit, []byte("[Service]\nExecStart=/bin/true\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(everywhere, []byte("[Service]\nExecStart=/bin/true\n[X-Fleet]\nGlobal=1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(server.Address)
+	for _, test := range []struct {
+		line   []string
+		status int
+		want   string
+	}{
+		{[]string{"start", unit, everywhere}, 0, "Unit a\\x2db@1.service inactive\nUnit everywhere.service \nTriggered global unit everywhere.service start\nUnit a\\x2db@1.service launched on 11111111.../127.0.0.1\n"},
+		{[]string{"status", unit, "--ssh-port", port}, 3, "systemctl status -l a\\x2db@1.service\n"},
+		{[]string{"journal", unit, "--ssh-port", port, "-f"}, 0, "journalctl --unit a\\x2db@1.service --no-pager -n 10 --output short -f\n"},
+		{[]string{"status", "everywhere", "--ssh-port", port}, 3, "systemctl status -l everywhere.service\n"},
+		{[]string{"restart", "everywhere", "--ssh-port", port}, 0, "systemctl restart everywhere.service\n"},
+		{[]string{"destroy", unit, "everywhere"}, 0, "Destroyed a\\x2db@1.service\nDestroyed everywhere.service\n"},
+	} {
+		var out bytes.Buffer
+		status := fleetctl.Run(t.Context(), test.line, fleetctl.Streams{In: strings.NewReader(""), Out: &out, Err: t.Output()})
+		if status != test.status || out.String() != test.want {
+			t.Errorf("fleetctl %q: status %d, %q; want %d, %q", test.line, status, &out, test.status, test.want)
+		}
 	}
 }
 

@@ -18,6 +18,8 @@ import (
 type Cluster struct {
 	// Systemd says in which state a unit is that was launched; active and running.
 	Systemd func(name string) (active, sub string)
+	// Finish has units with RunOnce end as soon as they are started.
+	Finish bool
 	// Fails is what all methods return, if it is not nil.
 	Fails error
 
@@ -25,6 +27,7 @@ type Cluster struct {
 	machines map[string]fleetapi.Machine
 	units    map[string]fleetapi.Unit
 	by       []string
+	ran      int
 }
 
 var _ fleetapi.Cluster = (*Cluster)(nil)
@@ -44,6 +47,13 @@ func (c *Cluster) By() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.by)
+}
+
+// Ran is how many times units with RunOnce have run.
+func (c *Cluster) Ran() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ran
 }
 
 // begin locks the cluster, for who changes it, if it can be used.
@@ -181,10 +191,19 @@ func (c *Cluster) SetDesired(_ context.Context, by, name, state string) error {
 
 // place gives a unit to the first machine that fits.
 func (c *Cluster) place(u fleetapi.Unit) {
+	again := c.units[u.Name].DesiredState != u.DesiredState
 	u.MachineID, u.CurrentState = "", fleetapi.Inactive
 	r := requirements(u)
+	if again {
+		u.Finished = ""
+	}
 	if r.Global {
 		u.CurrentState = ""
+	} else if r.RunOnce && c.Finish && u.DesiredState == fleetapi.Launched {
+		if again {
+			c.ran++
+		}
+		u.Finished = "success"
 	} else if u.DesiredState != fleetapi.Inactive {
 		for _, m := range sorted(c.machines) {
 			if r.Fits(m.Metadata) && m.Drain == nil {

@@ -3,7 +3,10 @@ package fleetsshtest
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -25,7 +28,8 @@ import (
 // in, with the key of an ssh-agent that it sets SSH_AUTH_SOCK to.
 type Server struct {
 	Address string
-	Key     ssh.PublicKey
+	// Key is the server's, Other another one of its keys.
+	Key, Other ssh.PublicKey
 
 	test      *testing.T
 	config    *ssh.ServerConfig
@@ -47,12 +51,11 @@ func New(t *testing.T) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := ssh.NewSignerFromKey(private)
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.config.AddHostKey(signer)
-	s.Key = signer.PublicKey()
+	s.Key, s.Other = s.addKey(private), s.addKey(other)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +64,15 @@ func New(t *testing.T) *Server {
 	t.Cleanup(func() { _ = l.Close() })
 	go accept(l, s.serve)
 	return s
+}
+
+func (s *Server) addKey(private crypto.Signer) ssh.PublicKey {
+	signer, err := ssh.NewSignerFromSigner(private)
+	if err != nil {
+		s.test.Fatal(err)
+	}
+	s.config.AddHostKey(signer)
+	return signer.PublicKey()
 }
 
 // Forwarded says whether the ssh-agent was forwarded.

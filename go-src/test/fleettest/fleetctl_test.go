@@ -1,0 +1,103 @@
+package fleettest
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"coreos/internal/fleetapi"
+	"coreos/internal/fleetctl"
+	"coreos/internal/fleetregistry"
+	"coreos/internal/fleetstore"
+	"coreos/test/etcdtest"
+)
+
+// TestFleetctl has our fleetctl and upstream's, one after the other, drive a cluster of two
+// machines on real etcd.
+func TestFleetctl(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "fleetctl")
+	build := exec.Command("go", "build", "-o", binary, "github.com/coreos/fleet/fleetctl")
+	build.Dir = "../upstreamfleet"
+	if text, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("upstream's fleetctl cannot be built: %v\n%s", err, text)
+	}
+	store := fleetstore.New(etcdtest.New(t, 1, etcdtest.NoFsync()).Client(t), fleetstore.DefaultPrefix)
+	for _, id := range []string{"aaaaaaaaaaaa", "bbbbbbbbbbbb"} {
+		node(t, store, id, NewSystemd(), 5*time.Second)
+	}
+	registry := fleetregistry.New(store)
+	t.Cleanup(registry.Close)
+	until(t, "two machines", func() bool { all, err := registry.Machines(t.Context()); return err == nil && len(all) == 2 })
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{
+		"web@.service": "[Service]\nExecStart=/bin/sleep %i\n[X-Fleet]\nConflicts=web@*.service\n",
+		"all.service":  "[Service]\nExecStart=/bin/true\n[X-Fleet]\nGlobal=true\n",
+		"mars.service": "[Service]\nExecStart=/bin/true\n[X-Fleet]\nMachineMetadata=region=mars\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: fleetapi.Handler(registry, fleetapi.Config{})}
+	t.Cleanup(func() { _ = server.Close() })
+	go func() { _ = server.Serve(l) }()
+	t.Setenv("FLEETCTL_ENDPOINT", "unix://"+l.Addr().String())
+
+	t.Run("ours", func(t *testing.T) {
+		drive(t, func(args []string, out *bytes.Buffer) int {
+			return fleetctl.Run(t.Context(), args, fleetctl.Streams{In: strings.NewReader(""), Out: out, Err: t.Output()})
+		})
+	})
+	t.Run("upstream", func(t *testing.T) {
+		drive(t, func(args []string, out *bytes.Buffer) int {
+			command := exec.CommandContext(t.Context(), binary, args...)
+			command.Stdout, command.Stderr = out, t.Output()
+			_ = command.Run()
+			return command.ProcessState.ExitCode()
+		})
+	})
+}
+
+// drive runs commands; each has to end well and to print what follows it.
+func drive(t *testing.T, run func(args []string, out *bytes.Buffer) int) {
+	for _, step := range [][]string{
+		{"list-machines", "aaaaaaaa...", "bbbbbbbb..."},
+		{"submit web@.service", "Unit web@.service inactive"},
+		{"start web@1.service web@2.service", "Unit web@1.service launched", "Unit web@2.service launched"},
+		{"list-units --fields=unit,active", "web@1.service\tactive\n", "web@2.service\tactive\n"},
+		{"stop web@1.service", "Unit web@1.service loaded on "},
+		{"start web@1.service", "Unit web@1.service launched on "},
+		{"unload web@2.service", "Unit web@2.service inactive\n"},
+		{"load web@2.service", "Unit web@2.service loaded on "},
+		{"start all.service", "Triggered global unit all.service start"},
+		{"submit mars.service", "Unit mars.service inactive"},
+		{"list-unit-files --fields=unit,dstate,target", "all.service\tlaunched\tglobal", "mars.service\tinactive\t-", "web@2.service\tloaded\t\t"},
+		{"cat web@2.service", "ExecStart=/bin/sleep %i"},
+		{"destroy web@1.service web@2.service web@.service all.service mars.service", "Destroyed web@.service"},
+		{"list-unit-files --no-legend"},
+		{"list-units --no-legend"},
+	} {
+		var out bytes.Buffer
+		start := time.Now()
+		status := run(strings.Fields(step[0]), &out)
+		t.Logf("fleetctl %s: %v\n%s", step[0], time.Since(start).Round(time.Millisecond), &out)
+		for _, want := range step[1:] {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("fleetctl %s does not print %q", step[0], want)
+			}
+		}
+		if status != 0 || len(step) == 1 && out.Len() > 0 {
+			t.Errorf("fleetctl %s: status %d, %q", step[0], status, &out)
+		}
+	}
+}
