@@ -64,7 +64,7 @@ func notFound(name string) error { return fmt.Errorf("unit %s: %w", name, fleeta
 
 func (m *mirror) unit(name string) fleetapi.Unit {
 	job := m.model.Jobs[name].Value
-	unit := fleetapi.Unit{Name: name, Options: m.model.Units[name].Value.Options, DesiredState: job.Target, MachineID: job.Machine}
+	unit := fleetapi.Unit{Name: name, Options: m.model.Units[name].Value.Options, DesiredState: job.Target, MachineID: job.Machine, Finished: job.Finished}
 	if job.Global {
 		return unit // it is in as many states as there are machines
 	}
