@@ -43,7 +43,9 @@ func (a *Agent) next(name string, u *unit) func(context.Context) result {
 		return func(ctx context.Context) result { return a.remove(ctx, name, u.installed) }
 	case !u.want.runs():
 		if revision := u.want.revision; revision > u.released && !u.want.global && a.lease() != 0 {
-			return func(ctx context.Context) result { return result{err: a.release(ctx, name, revision), released: revision} }
+			return func(ctx context.Context) result {
+				return result{err: a.release(ctx, name, revision), released: revision}
+			}
 		}
 		return nil
 	case u.want.Hash != u.hash:

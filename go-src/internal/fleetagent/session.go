@@ -191,10 +191,10 @@ func (a *Agent) want(ctx context.Context, name string) {
 		u = &unit{}
 		a.units[name] = u
 	}
-	u.want = w
-	if !w.runs() {
-		u.published = fleetstore.State{} // it is removed with the assignment
+	if w.revision != u.want.revision {
+		u.published = fleetstore.State{} // it went with the last assignment
 	}
+	u.want = w
 	if u.pause != nil && u.pause.Stop() { // what failed may not be wanted any longer
 		u.busy, u.pause = false, nil
 	}

@@ -2,6 +2,7 @@ package fleetengine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -61,5 +62,5 @@ func gone(ctx context.Context, store *fleetstore.Store, key string, revision int
 			return nil
 		}
 	}
-	return fmt.Errorf("watching the leader: %w", context.Cause(ctx))
+	return errors.New("watching the leader ended")
 }

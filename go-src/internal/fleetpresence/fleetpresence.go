@@ -41,7 +41,7 @@ const pause = time.Second
 
 // grace is how long units of an earlier run go on, though the lease of that may have
 // ended, while it is asked whether it has.
-const grace = 2 * time.Second
+const grace = time.Second
 
 // requestTime bounds a request to etcd.
 const requestTime = 5 * time.Second

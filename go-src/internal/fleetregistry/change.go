@@ -74,19 +74,25 @@ func (r *Registry) job(name string, revision int64, job fleetstore.Job, requirem
 	return []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(r.store.Job(name)), "=", revision)}, then
 }
 
-// Destroy implements fleetapi.Cluster. A machine that has the unit stops it, and the
-// leader waits for that before it gives a unit of the same name to another one.
+// Destroy implements fleetapi.Cluster. A machine that has the unit is told to stop it, and
+// the leader waits for that before it gives a unit of the same name to another one.
 func (r *Registry) Destroy(ctx context.Context, by, name string) error {
 	return r.change(ctx, "destroying "+name, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
 		job, there := m.model.Jobs[name]
 		if !there {
 			return nil, nil, notFound(name)
 		}
-		return []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(r.store.Job(name)), "=", job.Revision)},
-			[]clientv3.Op{
-				clientv3.OpDelete(r.store.Job(name)), clientv3.OpDelete(r.store.Unit(name)), clientv3.OpDelete(r.store.Global(name)),
-				clientv3.OpDelete(r.store.UnitStates(name), clientv3.WithPrefix()),
-			}, nil
+		is := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(r.store.Job(name)), "=", job.Revision)}
+		then := []clientv3.Op{
+			clientv3.OpDelete(r.store.Job(name)), clientv3.OpDelete(r.store.Unit(name)), clientv3.OpDelete(r.store.Global(name)),
+			clientv3.OpDelete(r.store.UnitStates(name), clientv3.WithPrefix()),
+		}
+		for id, assignment := range m.model.Assignments[name] {
+			key := r.store.Assignment(id, name)
+			is = append(is, clientv3.Compare(clientv3.ModRevision(key), "=", assignment.Revision))
+			then = append(then, clientv3.OpPut(key, fleetstore.Encode(fleetstore.Assignment{Hash: assignment.Value.Hash, Target: fleetapi.Inactive})))
+		}
+		return is, then, nil
 	})
 }
 

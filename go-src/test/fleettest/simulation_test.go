@@ -17,6 +17,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	"coreos/internal/fleetagent"
 	"coreos/internal/fleetapi"
 	"coreos/internal/fleetd"
@@ -25,14 +27,19 @@ import (
 	"coreos/internal/fleetstore"
 )
 
-var histories = flag.Int("histories", 1000, "number of simulated histories")
+var (
+	histories = flag.Int("histories", 1000, "number of simulated histories")
+	first     = flag.Int("first", 0, "the first of them")
+	verbose   = flag.Bool("daemons", false, "print what the daemons log")
+)
 
 // Times of the simulation: a machine's lease, how long units take to stop, and how long
-// two may run one unit after a lease ended: one of them is being stopped.
+// two may run one unit after a lease ended: one of them is being stopped, and again after
+// a second, if its daemon was restarted meanwhile.
 const (
 	ttl      = 10 * time.Second
 	stopping = 500 * time.Millisecond
-	overlap  = stopping + time.Second
+	overlap  = 2*stopping + 1100*time.Millisecond
 )
 
 // world is a cluster in simulated time, and who really runs what.
@@ -128,6 +135,10 @@ func (w *world) fail(format string, arguments ...any) {
 	for _, line := range w.log[max(0, len(w.log)-120):] {
 		w.t.Log(line)
 	}
+	w.etcd.keys.Ascend(func(kv *mvccpb.KeyValue) bool {
+		w.t.Logf("%s %s, revision %d, lease %d", kv.Key, kv.Value, kv.ModRevision, kv.Lease)
+		return true
+	})
 	w.t.Fatalf(format, arguments...)
 }
 
@@ -312,7 +323,10 @@ func (w *world) end() {
 
 func TestHistories(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
-	for seed := range uint64(*histories) {
+	if *verbose {
+		slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	}
+	for seed := uint64(*first); seed < uint64(*first+*histories); seed++ {
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { history(t, seed) }) {
 			return
 		}
