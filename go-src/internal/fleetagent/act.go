@@ -51,10 +51,10 @@ func (a *Agent) next(name string, u *unit) func(context.Context) result {
 	case u.want.Hash != u.hash:
 		want, is := u.want, u.installed
 		return func(ctx context.Context) result { return a.install(ctx, name, want, is) }
-	case u.want.Target == fleetapi.Launched && !u.launched:
+	case u.want.Target == fleetapi.Launched && (!u.launched || u.unsure):
 		is := u.installed
 		return func(ctx context.Context) result { return a.change(ctx, name, is, true) }
-	case u.want.Target == fleetapi.Loaded && u.launched:
+	case u.want.Target == fleetapi.Loaded && (u.launched || u.unsure):
 		is := u.installed
 		return func(ctx context.Context) result { return a.change(ctx, name, is, false) }
 	}
@@ -68,26 +68,28 @@ func (a *Agent) change(ctx context.Context, name string, is installed, launch bo
 		do, verb = a.Systemd.Start, "starting"
 	}
 	if err := do(ctx, name); err != nil {
-		return result{err: fmt.Errorf("%s %s: %w", verb, name, err)}
+		is.unsure = true
+		return result{is: &is, err: fmt.Errorf("%s %s: %w", verb, name, err)}
 	}
-	is.launched = launch
+	is.launched, is.unsure = launch, false
 	return result{is: &is}
 }
 
 // remove stops a unit and has systemd forget it.
 func (a *Agent) remove(ctx context.Context, name string, is installed) result {
 	if err := a.Systemd.Stop(ctx, name); err != nil {
-		return result{err: fmt.Errorf("stopping %s: %w", name, err)}
+		is.unsure = true
+		return result{is: &is, err: fmt.Errorf("stopping %s: %w", name, err)}
 	}
+	is.launched, is.hash = false, unknown
 	if err := a.Systemd.Remove(ctx, name); err != nil {
-		is.launched = false
 		return result{is: &is, err: fmt.Errorf("removing %s: %w", name, err)}
 	}
 	if is.global { // nobody else removes its state: other machines may go on with the unit
 		request, stop := context.WithTimeout(ctx, requestTime)
 		defer stop()
 		if _, err := a.Store.Delete(request, a.Store.State(name, a.ID)); err != nil {
-			return result{err: fmt.Errorf("removing the state of %s: %w", name, err)}
+			return result{is: &is, err: fmt.Errorf("removing the state of %s: %w", name, err)}
 		}
 	}
 	return result{is: &installed{}}
@@ -109,11 +111,13 @@ func (a *Agent) install(ctx context.Context, name string, want want, is installe
 	}
 	if is.hash != "" {
 		if err := a.Systemd.Stop(ctx, name); err != nil {
-			return result{err: fmt.Errorf("stopping %s, which has a new file: %w", name, err)}
+			is.unsure = true
+			return result{is: &is, err: fmt.Errorf("stopping %s, which has a new file: %w", name, err)}
 		}
 	}
 	if err := a.Systemd.Install(ctx, name, file.String()); err != nil {
-		return result{err: fmt.Errorf("installing %s: %w", name, err)}
+		is.launched, is.hash = false, unknown
+		return result{is: &is, err: fmt.Errorf("installing %s: %w", name, err)}
 	}
 	return result{is: &installed{hash: want.Hash, bound: want.global || requirements.MachineID != "", global: want.global, runOnce: requirements.RunOnce}}
 }

@@ -88,6 +88,8 @@ type installed struct {
 	// hash is that of the file, "" if systemd does not know the unit.
 	hash     string
 	launched bool
+	// unsure is after an attempt to start or stop it that failed.
+	unsure bool
 	// bound is whether it cannot run elsewhere, global whether every machine has it.
 	bound, global, runOnce bool
 }
@@ -146,9 +148,12 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
+// unknown is the hash of what has to be replaced or removed, whatever it is.
+const unknown = "unknown"
+
 // adopt takes over a unit from an earlier run. A file that cannot be read is replaced.
 func adopt(name string, found Found) installed {
-	is := installed{hash: "damaged", launched: found.Launched}
+	is := installed{hash: unknown, launched: found.Launched}
 	file, err := fleetunit.Parse(found.Text)
 	if err != nil {
 		return is

@@ -63,6 +63,7 @@ type simulated struct {
 	systemd *Systemd
 	client  *Client
 	run     string // what outlives the daemon, but not the machine
+	ill     bool   // its systemd fails now and then
 	boot    int
 	stop    func() // ends the daemon; nil while it does not run
 }
@@ -88,6 +89,10 @@ func newWorld(t *testing.T, seed uint64) *world {
 		id := string(rune('a' + i))
 		m := &simulated{id: id, systemd: NewSystemd(), client: w.etcd.NewClient(seed + uint64(i)), run: memory(t)}
 		m.systemd.Stopping = stopping
+		m.systemd.Fails = func() (fails, done bool) {
+			w.locked(func() { fails, done = m.ill && w.random.IntN(3) == 0, w.random.IntN(2) == 0 })
+			return
+		}
 		m.systemd.Ran = func(unit string) { w.locked(func() { w.ran(unit, id) }) }
 		m.systemd.Stopped = func(unit string) { w.locked(func() { w.stopped(unit, id) }) }
 		w.machines[id] = m
@@ -172,7 +177,7 @@ func (w *world) step() {
 	ids, names := slices.Sorted(maps.Keys(w.machines)), slices.Sorted(maps.Keys(units))
 	m, name := w.machines[ids[w.random.IntN(len(ids))]], names[w.random.IntN(len(names))]
 	ctx := context.Background()
-	switch w.random.IntN(16) {
+	switch w.random.IntN(17) {
 	case 0:
 		w.note("%s: power cut", m.id)
 		w.off(m)
@@ -202,6 +207,9 @@ func (w *world) step() {
 	case 8:
 		w.note("drain %s", m.id)
 		w.change(w.registry.SetDrain(ctx, "test", m.id, w.random.IntN(3) == 0, ""))
+	case 15:
+		w.locked(func() { m.ill = !m.ill })
+		w.note("%s: systemd is ill: %t", m.id, m.ill)
 	case 9:
 		w.note("destroy %s", name)
 		w.change(w.registry.Destroy(ctx, "test", name))
@@ -255,6 +263,7 @@ func (w *world) heal() {
 		m := w.machines[id]
 		m.client.Cut(false)
 		m.client.Disturb(0, 0)
+		w.locked(func() { m.ill = false })
 		w.change(w.registry.SetDrain(context.Background(), "test", id, false, ""))
 	}
 	pause(context.Background(), 3*time.Minute)

@@ -15,6 +15,8 @@ import (
 type Systemd struct {
 	// Stopping is how long a unit takes to stop.
 	Stopping time.Duration
+	// Fails makes a call fail, after it was done or before; nil makes none.
+	Fails func() (fails, done bool)
 	// Ran and Stopped are told when a unit begins and ends to run; nil for nobody.
 	Ran, Stopped func(unit string)
 
@@ -65,8 +67,29 @@ func (s *Systemd) Units(context.Context) (map[string]fleetagent.Found, error) {
 // Changes implements fleetagent.Systemd.
 func (s *Systemd) Changes() <-chan string { return s.changes }
 
+// errFails is what a call ends with that was made to fail.
+var errFails = errors.New("systemd is not well")
+
+// try does something that may fail.
+func (s *Systemd) try(do func() error) error {
+	if s.Fails == nil {
+		return do()
+	}
+	fails, done := s.Fails()
+	if !fails || done {
+		if err := do(); err != nil || !fails {
+			return err
+		}
+	}
+	return errFails
+}
+
 // Install implements fleetagent.Systemd.
 func (s *Systemd) Install(_ context.Context, name, text string) error {
+	return s.try(func() error { return s.install(name, text) })
+}
+
+func (s *Systemd) install(name, text string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.units[name].Launched {
@@ -78,6 +101,10 @@ func (s *Systemd) Install(_ context.Context, name, text string) error {
 
 // Remove implements fleetagent.Systemd.
 func (s *Systemd) Remove(_ context.Context, name string) error {
+	return s.try(func() error { return s.remove(name) })
+}
+
+func (s *Systemd) remove(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.units[name].Launched {
@@ -88,7 +115,9 @@ func (s *Systemd) Remove(_ context.Context, name string) error {
 }
 
 // Start implements fleetagent.Systemd.
-func (s *Systemd) Start(_ context.Context, name string) error { return s.set(name, true) }
+func (s *Systemd) Start(_ context.Context, name string) error {
+	return s.try(func() error { return s.set(name, true) })
+}
 
 // Stop implements fleetagent.Systemd.
 func (s *Systemd) Stop(ctx context.Context, name string) error {
@@ -99,7 +128,7 @@ func (s *Systemd) Stop(ctx context.Context, name string) error {
 			return ctx.Err()
 		}
 	}
-	return s.set(name, false)
+	return s.try(func() error { return s.set(name, false) })
 }
 
 func (s *Systemd) set(name string, launched bool) error {
