@@ -150,13 +150,17 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 	next := time.NewTimer(every)
 	defer next.Stop()
 	for {
+		left := until - p.Now()
+		if left <= 0 {
+			return fmt.Errorf("the lease could not be renewed in time: %w", err)
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(until - p.Now()):
-			return fmt.Errorf("the lease could not be renewed in time: %w", err)
+		case <-time.After(left):
+			continue
 		case <-p.Changed:
-			if err = p.update(ctx, lease); err != nil {
+			if err = p.update(ctx, lease, min(left, every, requestTime)); err != nil {
 				slog.Warn("what this machine is like could not be written", "error", err)
 			}
 			continue
@@ -180,8 +184,8 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 	}
 }
 
-func (p *Presence) update(ctx context.Context, lease clientv3.LeaseID) error {
-	ctx, stop := context.WithTimeout(ctx, requestTime)
+func (p *Presence) update(ctx context.Context, lease clientv3.LeaseID, within time.Duration) error {
+	ctx, stop := context.WithTimeout(ctx, within)
 	defer stop()
 	_, err := p.Store.Do(ctx, p.record(lease))
 	return err
