@@ -147,11 +147,15 @@ func (p *Presence) record(lease clientv3.LeaseID) clientv3.Op {
 func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.Duration) error {
 	var err error
 	every := p.TTL / 3
-	next := time.NewTimer(every)
+	// Joining may have taken a part of the lease.
+	next := time.NewTimer(until - p.TTL + every - p.Now())
 	defer next.Stop()
 	for {
 		left := until - p.Now()
-		if left <= 0 {
+		switch {
+		case left <= 0 && err == nil:
+			return errors.New("the lease was not renewed in time")
+		case left <= 0:
 			return fmt.Errorf("the lease could not be renewed in time: %w", err)
 		}
 		select {

@@ -29,6 +29,7 @@ type machine struct {
 	file    string // of the lease; gone after a reboot
 	boot    string
 	up      time.Time // since when it is up
+	ttl     time.Duration
 	changed chan struct{}
 
 	mu      sync.Mutex
@@ -38,7 +39,7 @@ type machine struct {
 }
 
 func newMachine(t *testing.T, etcd *fleettest.Etcd, boot string) *machine {
-	return &machine{Client: etcd.NewClient(1), file: filepath.Join(t.TempDir(), "lease"), boot: boot, up: time.Now(), changed: make(chan struct{}, 1)}
+	return &machine{Client: etcd.NewClient(1), file: filepath.Join(t.TempDir(), "lease"), boot: boot, up: time.Now(), ttl: ttl, changed: make(chan struct{}, 1)}
 }
 
 // start runs the daemon until the returned function is called, which waits for its end.
@@ -47,7 +48,7 @@ func (m *machine) start() (stop func()) {
 	done := make(chan struct{})
 	boot, up := m.boot, m.up
 	p := &fleetpresence.Presence{
-		Store: fleetstore.New(m.Client, fleetstore.DefaultPrefix), ID: id, TTL: ttl, LeaseFile: m.file, Changed: m.changed,
+		Store: fleetstore.New(m.Client, fleetstore.DefaultPrefix), ID: id, TTL: m.ttl, LeaseFile: m.file, Changed: m.changed,
 		Describe: func() fleetstore.Machine { return fleetstore.Machine{PublicIP: "10.0.0." + boot, Boot: boot} },
 		Now:      func() time.Duration { return time.Since(up) },
 	}
@@ -311,5 +312,49 @@ func TestReboot(t *testing.T) {
 				t.Errorf("record %+v on %x, leases %x", is, lease, m.leases)
 			}
 		})
+	}
+}
+
+// TestLateJoin has a machine join with a lease that is about to end: etcd started anew,
+// which gave the lease of its last boot all its time again, and the machine waited to know
+// that nobody else has its ID. It has to stay.
+func TestLateJoin(t *testing.T) {
+	for _, ttl := range []time.Duration{3 * time.Second, 6 * time.Second, 10 * time.Second, 15 * time.Second} {
+		t.Run(ttl.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { lateJoin(t, ttl) })
+		})
+	}
+}
+
+func lateJoin(t *testing.T, ttl time.Duration) {
+	log := logged(t)
+	etcd := fleettest.NewEtcd()
+	m := newMachine(t, etcd, "1")
+	m.ttl = ttl
+	stop := m.start()
+	time.Sleep(time.Second / 2)
+	stop()
+	if err := os.Remove(m.file); err != nil {
+		t.Fatal(err)
+	}
+	m.boot, m.up = "2", time.Now()
+	m.Cut(true)
+	defer m.start()()
+	for range 20 {
+		time.Sleep(time.Second)
+		if _, err := etcd.NewClient(3).KeepAliveOnce(context.Background(), m.leases[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.Cut(false)
+	m.Disturb(200*time.Millisecond, 0)
+	for times := 1; times < 2; times, _ = m.joined() {
+		time.Sleep(100 * time.Millisecond)
+	}
+	m.settle()
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	if times, now := m.joined(); times != 2 || !now || m.leave() > 0 {
+		t.Errorf("joined %d times, now %v, left %d times:\n%s", times, now, m.leave(), log)
 	}
 }
