@@ -32,6 +32,8 @@ func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan 
 	if err != nil {
 		return fmt.Errorf("the ID of this machine: %w", err)
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	etcd, err := etcdclient.Dial(s.Etcd)
 	if err != nil {
 		return err
@@ -53,7 +55,9 @@ func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan 
 	if err := metrics.Serve(ctx, s.MetricsAddr, slices.Concat(n.Engine.Collectors(), n.Agent.Collectors())...); err != nil {
 		return err
 	}
-	if err := serve(ctx, listeners, registry, s.API); err != nil {
+	served, err := serve(ctx, listeners, registry, s.API)
+	defer func() { stop(); served() }()
+	if err != nil {
 		return err
 	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)

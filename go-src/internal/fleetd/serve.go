@@ -13,6 +13,7 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -49,16 +50,18 @@ func (l lent) deadline(t time.Time) error {
 	return nil
 }
 
-// serve serves the API until the context ends.
-func serve(ctx context.Context, listeners []net.Listener, cluster fleetapi.Cluster, s APISettings) error {
+// serve serves the API until the context ends. ended waits until the listeners are not used
+// any longer after that: the deadline that ends one server would end the next one, too.
+func serve(ctx context.Context, listeners []net.Listener, cluster fleetapi.Cluster, s APISettings) (ended func(), err error) {
+	var all sync.WaitGroup
 	for _, listener := range listeners {
 		l := lent{listener}
 		if err := l.deadline(time.Time{}); err != nil {
-			return err
+			return all.Wait, err
 		}
 		listener, err := secure(l, s)
 		if err != nil {
-			return err
+			return all.Wait, err
 		}
 		server := &http.Server{
 			Handler: fleetapi.Handler(cluster, fleetapi.Config{By: by, Allow: s.allow}),
@@ -67,14 +70,17 @@ func serve(ctx context.Context, listeners []net.Listener, cluster fleetapi.Clust
 			},
 			ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 16 << 10,
 		}
-		context.AfterFunc(ctx, func() { _ = server.Close() })
-		go func() {
+		all.Go(func() {
+			<-ctx.Done()
+			_ = server.Close()
+		})
+		all.Go(func() {
 			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 				slog.Warn("the API is not served any longer", "on", listener.Addr(), "error", err)
 			}
-		}()
+		})
 	}
-	return nil
+	return all.Wait, nil
 }
 
 // secure asks callers over TCP for a certificate.

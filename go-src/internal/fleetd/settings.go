@@ -1,13 +1,13 @@
 package fleetd
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/pflag"
 
@@ -97,11 +97,12 @@ func (s *Settings) flags() *pflag.FlagSet {
 	f.IntVar(&s.Verbosity, "verbosity", 0, "")
 	f.BoolVar(&s.NoEngine, "disable_engine", false, "")
 	for name, value := range map[string]string{
-		"etcd_request_timeout": "1.0", "engine_reconcile_interval": "2.0", "systemd_user": "false", "enable_grpc": "false",
+		"etcd_request_timeout": "1.0", "engine_reconcile_interval": "2.0", "enable_grpc": "false",
 		"disable_watches": "false", "verify_units": "false", "authorized_keys_file": "",
 	} {
 		f.String(name, value, "")
 	}
+	f.Bool("systemd_user", false, "")
 
 	f.IntVar(&s.MaxUnits, "max_units", 0, "")
 	f.String("cut_off", "stop", "")
@@ -109,7 +110,7 @@ func (s *Settings) flags() *pflag.FlagSet {
 	f.StringVar(&s.API.CertFile, "api_certfile", "", "")
 	f.StringVar(&s.API.KeyFile, "api_keyfile", "", "")
 	f.StringVar(&s.API.CAFile, "api_cafile", "", "")
-	f.StringSliceVar(&s.API.Writers, "api_writers", nil, "")
+	f.String("api_writers", "", "")
 	f.BoolVar(&s.API.Insecure, "api_insecure", false, "")
 	return f
 }
@@ -118,11 +119,22 @@ func (s *Settings) flags() *pflag.FlagSet {
 const maxFile = 64 << 10
 
 // readFile sets what the environment did not. A line is name=value, with or without
-// quotes; those that begin with # or ; are comments, [sections] mean nothing.
+// quotes; those that begin with # or ; are comments, [sections] mean nothing. The last of
+// several lines counts.
 func readFile(r io.Reader, flags *pflag.FlagSet) error {
-	lines := bufio.NewScanner(io.LimitReader(r, maxFile))
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
+	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return err
+	}
+	if len(text) > maxFile {
+		return fmt.Errorf("the file is larger than %d bytes", maxFile)
+	}
+	environment := map[string]bool{}
+	flags.Visit(func(f *pflag.Flag) { environment[f.Name] = true })
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		line = strings.TrimSpace(line)
 		if line == "" || strings.ContainsAny(line[:1], "#;[") {
 			continue
 		}
@@ -134,14 +146,14 @@ func readFile(r io.Reader, flags *pflag.FlagSet) error {
 			return fmt.Errorf("line %d: %.80q is not name=value", n, line)
 		case flag == nil:
 			return fmt.Errorf("line %d: there is no setting %.80q", n, name)
-		case flag.Changed:
+		case environment[name]:
 			continue
 		}
 		if err := flags.Set(name, value); err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
 	}
-	return lines.Err()
+	return nil
 }
 
 func unquote(value string) string {
@@ -159,7 +171,7 @@ const minTTL = 3 * time.Second
 // finish takes over the settings that are more than a text, and checks them.
 func (s *Settings) finish(flags *pflag.FlagSet) error {
 	text := func(name string) string { return flags.Lookup(name).Value.String() }
-	s.Etcd.Endpoints = list(text("etcd_servers"))
+	s.Etcd.Endpoints, s.API.Writers = list(text("etcd_servers")), list(text("api_writers"))
 	s.Metadata = map[string]string{}
 	for _, pair := range strings.Split(text("metadata"), ",") {
 		if key, value, ok := strings.Cut(pair, "="); ok {
@@ -178,6 +190,8 @@ func (s *Settings) finish(flags *pflag.FlagSet) error {
 		return errors.New("systemd_user is not supported")
 	case s.TTL < minTTL:
 		return fmt.Errorf("agent_ttl=%s: want %s or more", s.TTL, minTTL)
+	case s.MaxUnits < 0:
+		return fmt.Errorf("max_units=%d: want 0, for any number, or more", s.MaxUnits)
 	case s.TokenLimit < 1 || s.TokenLimit > 1000:
 		return fmt.Errorf("token_limit=%d: want 1 to 1000", s.TokenLimit)
 	case (s.API.CertFile == "") != (s.API.KeyFile == ""):
@@ -187,10 +201,11 @@ func (s *Settings) finish(flags *pflag.FlagSet) error {
 }
 
 // list reads a list as upstream writes it: ["http://a", "http://b"], or with commas alone.
+// Quotes do not count: those at both ends of a line of the file are gone by now.
 func list(text string) []string {
 	var all []string
 	for _, item := range strings.Split(strings.Trim(strings.TrimSpace(text), "[]"), ",") {
-		if item = unquote(strings.TrimSpace(item)); item != "" {
+		if item = strings.TrimFunc(item, func(r rune) bool { return unicode.IsSpace(r) || r == '"' || r == '\'' }); item != "" {
 			all = append(all, item)
 		}
 	}

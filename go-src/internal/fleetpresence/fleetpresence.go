@@ -147,16 +147,24 @@ func (p *Presence) record(lease clientv3.LeaseID) clientv3.Op {
 func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.Duration) error {
 	var err error
 	every := p.TTL / 3
-	next := time.NewTimer(every)
+	// Joining may have taken a part of the lease.
+	next := time.NewTimer(until - p.TTL + every - p.Now())
 	defer next.Stop()
 	for {
+		left := until - p.Now()
+		switch {
+		case left <= 0 && err == nil:
+			return errors.New("the lease was not renewed in time")
+		case left <= 0:
+			return fmt.Errorf("the lease could not be renewed in time: %w", err)
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(until - p.Now()):
-			return fmt.Errorf("the lease could not be renewed in time: %w", err)
+		case <-time.After(left):
+			continue
 		case <-p.Changed:
-			if err = p.update(ctx, lease); err != nil {
+			if err = p.update(ctx, lease, min(left, every, requestTime)); err != nil {
 				slog.Warn("what this machine is like could not be written", "error", err)
 			}
 			continue
@@ -180,8 +188,8 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 	}
 }
 
-func (p *Presence) update(ctx context.Context, lease clientv3.LeaseID) error {
-	ctx, stop := context.WithTimeout(ctx, requestTime)
+func (p *Presence) update(ctx context.Context, lease clientv3.LeaseID, within time.Duration) error {
+	ctx, stop := context.WithTimeout(ctx, within)
 	defer stop()
 	_, err := p.Store.Do(ctx, p.record(lease))
 	return err
