@@ -1,0 +1,144 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"coreos/internal/fleetapi"
+	"coreos/internal/fleetregistry"
+	"coreos/internal/fleetstore"
+)
+
+// leaseTime is agent_ttl, as the product has it.
+const leaseTime = 30 * time.Second
+
+// idleTime is how long an idle cluster is watched.
+const idleTime = 30 * time.Second
+
+// submitters is how many units are submitted at a time.
+const submitters = 64
+
+// figures of a cluster.
+type figures struct {
+	submitted, launched, failover time.Duration
+	changing                      traffic // from submit to launched
+	idleRequests, idleKiB         float64
+}
+
+// TestBenchFleet measures fleet on real etcd, with machines on simulated systemds: 1,000
+// machines and 20,000 units.
+func TestBenchFleet(t *testing.T) {
+	if os.Getenv("COREOS_OUTPUT") == "" {
+		t.Skip("COREOS_OUTPUT is not set: run this by make bench")
+	}
+	t.Run("large", func(t *testing.T) {
+		const machines, units = 1000, 20_000
+		f := startFleet(t, machines, leaseTime)
+		fmt.Printf("%d machines, %d units, leases of %s\n", machines, units, leaseTime)
+		is := f.run(t, units, machines/10)
+		is.print(figures{}, units)
+		f.printLeader(t)
+	})
+}
+
+// run submits units, watches the cluster idle, and cuts off some machines.
+func (f *fleet) run(t *testing.T, units, dead int) (is figures) {
+	store := fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix)
+	registry := fleetregistry.New(store)
+	defer registry.Close()
+
+	before, start := measure(t, f.etcd), time.Now()
+	submit(t, registry, units)
+	is.submitted = time.Since(start)
+	within(t, 5*time.Minute, "all launched", func() bool { return f.follows.without(nil) == units })
+	is.launched = time.Since(start)
+	is.changing = measure(t, f.etcd).since(before)
+	registry.Close()
+
+	time.Sleep(5 * time.Second)
+	before = measure(t, f.etcd)
+	time.Sleep(idleTime)
+	is.idleRequests, is.idleKiB = measure(t, f.etcd).rate(before)
+
+	start = time.Now()
+	gone := map[string]bool{}
+	var stopping sync.WaitGroup
+	for i := range dead {
+		gone[fmt.Sprintf("%032x", i+1)] = true
+		stopping.Go(f.stops[i])
+	}
+	stopping.Wait()
+	within(t, 2*f.ttl+time.Minute, "failover", func() bool { return f.follows.without(gone) == units })
+	is.failover = time.Since(start)
+	return is
+}
+
+// submit has units launched.
+func submit(t *testing.T, registry *fleetregistry.Registry, units int) {
+	t.Helper()
+	var all sync.WaitGroup
+	next := make(chan int)
+	for range submitters {
+		all.Go(func() {
+			for i := range next {
+				if err := registry.Create(t.Context(), "bench", benchUnit(i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range units {
+		next <- i
+	}
+	close(next)
+	all.Wait()
+}
+
+// benchUnit is a unit of about 1 KiB. Of ten, one is for a zone and one conflicts with the
+// nine others of its group.
+func benchUnit(i int) fleetapi.Unit {
+	unit := fleetapi.Unit{Name: fmt.Sprintf("app-%d@%d.service", i/100*10+i%10, i/10%10), DesiredState: fleetapi.Launched}
+	add := func(section, name, value string) {
+		unit.Options = append(unit.Options, fleetapi.UnitOption{Section: section, Name: name, Value: value})
+	}
+	add("Unit", "Description", "Application "+unit.Name)
+	add("Unit", "After", "docker.service")
+	for n := range 12 {
+		add("Service", "Environment", fmt.Sprintf("SETTING_%d=value-of-setting-%d-of-unit-%d", n, n, i))
+	}
+	add("Service", "ExecStart", "/usr/bin/docker run --rm --name %p-%i example/application:1.0 --listen=0.0.0.0:8080")
+	switch i % 10 {
+	case 0:
+		add("X-Fleet", "Conflicts", fmt.Sprintf("app-%d@*.service", i/100*10))
+	case 1:
+		add("X-Fleet", "MachineMetadata", fmt.Sprintf("zone=%d", i%zones))
+	}
+	return unit
+}
+
+// print prints the figures beside upstream's, if there are any.
+func (is figures) print(theirs figures, units int) {
+	print("submitted", is.submitted.Seconds(), theirs.submitted.Seconds(), "s")
+	print("from submit to launched", is.launched.Seconds(), theirs.launched.Seconds(), "s")
+	print("failover of 10 % of the machines", is.failover.Seconds(), theirs.failover.Seconds(), "s")
+	per := float64(units)
+	print("etcd, submit to launched: requests", is.changing.requests/per, theirs.changing.requests/per, "/unit")
+	print("etcd, submit to launched: bytes", is.changing.bytes/per/1024, theirs.changing.bytes/per/1024, "KiB/unit")
+	print("etcd, idle: requests", is.idleRequests, theirs.idleRequests, "/s")
+	print("etcd, idle: bytes", is.idleKiB, theirs.idleKiB, "KiB/s")
+}
+
+// printLeader prints what leading cost, of the run of one cluster.
+func (f *fleet) printLeader(t *testing.T) {
+	all, err := scrape(f.leader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	print("leader: planning (fleet_plan_seconds)", all["fleet_plan_seconds_sum"], 0, fmt.Sprintf("s, in %.0f plans", all["fleet_plan_seconds_count"]))
+	print("leader: moves", all["fleet_moves_total"], 0, fmt.Sprintf("in %.0f steps", all["fleet_steps_total"]))
+	print("leader: processor time of the process", all["process_cpu_seconds_total"], 0, "s")
+	print("leader: resident memory", all["process_resident_memory_bytes"]/mib, 0, "MiB")
+}
