@@ -40,7 +40,9 @@ func startFleet(t *testing.T, n int, ttl time.Duration) *fleet {
 	f := &fleet{etcd: etcdtest.New(t, 1), ttl: ttl}
 	f.lead(t)
 	for i := 1; i < n; i++ {
-		f.stops = append(f.stops, startNode(t, fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix), i, ttl, fleetengine.NewMetrics(), true))
+		client := f.etcd.Client(t)
+		stop := startNode(t, fleetstore.New(client, fleetstore.DefaultPrefix), i, ttl, fleetengine.NewMetrics(), true)
+		f.stops = append(f.stops, func() { stop(); _ = client.Close() })
 	}
 	store := fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix)
 	f.follows = follow(t, store)

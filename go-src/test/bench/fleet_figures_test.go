@@ -37,8 +37,8 @@ func scrape(url string) (map[string]float64, error) {
 
 // traffic is what an etcd was asked until now.
 type traffic struct {
-	at              time.Time
-	requests, bytes float64
+	at                   time.Time
+	requests, bytes, cpu float64
 }
 
 // measure reads it: requests of both APIs, where each message on a stream of version 3
@@ -49,7 +49,7 @@ func measure(t *testing.T, etcd *etcdtest.Cluster) traffic {
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := traffic{at: time.Now(), requests: figures["grpc_server_msg_received_total"] + figures["etcd_http_received_total"]}
+	now := traffic{at: time.Now(), requests: figures["grpc_server_msg_received_total"] + figures["etcd_http_received_total"], cpu: figures["process_cpu_seconds_total"]}
 	out, err := exec.Command("ip", "netns", "exec", etcd.Member(0).Namespace(), "cat", "/proc/net/dev").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -68,13 +68,7 @@ func measure(t *testing.T, etcd *etcdtest.Cluster) traffic {
 
 // since is the traffic between two moments.
 func (now traffic) since(was traffic) traffic {
-	return traffic{requests: now.requests - was.requests, bytes: now.bytes - was.bytes, at: now.at}
-}
-
-// rate is the traffic in a second, from one moment to another.
-func (now traffic) rate(was traffic) (requests, kib float64) {
-	seconds := now.at.Sub(was.at).Seconds()
-	return (now.requests - was.requests) / seconds, (now.bytes - was.bytes) / seconds / 1024
+	return traffic{now.at, now.requests - was.requests, now.bytes - was.bytes, now.cpu - was.cpu}
 }
 
 // print prints a figure beside the one that is compared with, if that is not 0.

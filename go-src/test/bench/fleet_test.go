@@ -10,6 +10,7 @@ import (
 	"coreos/internal/fleetapi"
 	"coreos/internal/fleetregistry"
 	"coreos/internal/fleetstore"
+	"coreos/test/etcdtest"
 )
 
 // leaseTime is agent_ttl, as the product has it.
@@ -25,11 +26,12 @@ const submitters = 64
 type figures struct {
 	submitted, launched, failover time.Duration
 	changing                      traffic // from submit to launched
-	idleRequests, idleKiB         float64
+	idleRequests, idleKiB         float64 // in a second
+	idleCPU                       float64 // of etcd, in percent of a processor
 }
 
 // TestBenchFleet measures fleet on real etcd, with machines on simulated systemds: 1,000
-// machines and 20,000 units.
+// machines and 20,000 units; and 100 machines and 1,000 units beside upstream's.
 func TestBenchFleet(t *testing.T) {
 	if os.Getenv("COREOS_OUTPUT") == "" {
 		t.Skip("COREOS_OUTPUT is not set: run this by make bench")
@@ -41,6 +43,14 @@ func TestBenchFleet(t *testing.T) {
 		is := f.run(t, units, machines/10)
 		is.print(figures{}, units)
 		f.printLeader(t)
+	})
+	t.Run("beside upstream", func(t *testing.T) {
+		const machines, units = 100, 1000
+		var ours, theirs figures
+		t.Run("ours", func(t *testing.T) { ours = startFleet(t, machines, leaseTime).run(t, units, machines/10) })
+		t.Run("upstream", func(t *testing.T) { theirs = runUpstream(t, machines, units, machines/10) })
+		fmt.Printf("%d machines, %d units, leases of %s, beside upstream's v1.0.0 (ratio)\n", machines, units, leaseTime)
+		ours.print(theirs, units)
 	})
 }
 
@@ -58,11 +68,7 @@ func (f *fleet) run(t *testing.T, units, dead int) (is figures) {
 	is.changing = measure(t, f.etcd).since(before)
 	registry.Close()
 
-	time.Sleep(5 * time.Second)
-	before = measure(t, f.etcd)
-	time.Sleep(idleTime)
-	is.idleRequests, is.idleKiB = measure(t, f.etcd).rate(before)
-
+	is.idle(t, f.etcd)
 	start = time.Now()
 	gone := map[string]bool{}
 	var stopping sync.WaitGroup
@@ -74,6 +80,16 @@ func (f *fleet) run(t *testing.T, units, dead int) (is figures) {
 	within(t, 2*f.ttl+time.Minute, "failover", func() bool { return f.follows.without(gone) == units })
 	is.failover = time.Since(start)
 	return is
+}
+
+// idle measures a cluster in which nothing happens.
+func (is *figures) idle(t *testing.T, etcd *etcdtest.Cluster) {
+	time.Sleep(5 * time.Second)
+	before := measure(t, etcd)
+	time.Sleep(idleTime)
+	took := measure(t, etcd).since(before)
+	seconds := took.at.Sub(before.at).Seconds()
+	is.idleRequests, is.idleKiB, is.idleCPU = took.requests/seconds, took.bytes/seconds/1024, took.cpu/seconds*100
 }
 
 // submit has units launched.
@@ -129,6 +145,7 @@ func (is figures) print(theirs figures, units int) {
 	print("etcd, submit to launched: bytes", is.changing.bytes/per/1024, theirs.changing.bytes/per/1024, "KiB/unit")
 	print("etcd, idle: requests", is.idleRequests, theirs.idleRequests, "/s")
 	print("etcd, idle: bytes", is.idleKiB, theirs.idleKiB, "KiB/s")
+	print("etcd, idle: processor", is.idleCPU, theirs.idleCPU, "%")
 }
 
 // printLeader prints what leading cost, of the run of one cluster.
