@@ -61,15 +61,17 @@ func startNode(t *testing.T, store *fleetstore.Store, i int, ttl time.Duration, 
 	id := fmt.Sprintf("%032x", i)
 	node := &fleetd.Node{
 		Store: store, ID: id, Systemd: fleettest.NewSystemd(), TTL: ttl, Engine: engine, Agent: fleetagent.NewMetrics(), NoEngine: follower,
-		Describe: func() fleetstore.Machine {
-			return fleetstore.Machine{PublicIP: "10.0.0.1", Boot: id, CPUs: 8, Memory: 32 << 30, Metadata: map[string]string{"zone": fmt.Sprint(i % zones)}}
-		},
+		Describe: func() fleetstore.Machine { return machineRecord(i) },
 	}
 	var running sync.WaitGroup
 	running.Go(func() { _ = node.Run(ctx) })
 	stop := func() { cancel(); running.Wait() }
 	t.Cleanup(stop)
 	return stop
+}
+
+func machineRecord(i int) fleetstore.Machine {
+	return fleetstore.Machine{PublicIP: "10.0.0.1", Boot: "boot", CPUs: 8, Memory: 32 << 30, Metadata: map[string]string{"zone": fmt.Sprint(i % zones)}}
 }
 
 // lead starts the machine that leads, in a process of its own, so that its time and
@@ -84,7 +86,6 @@ func (f *fleet) lead(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestFleetLeader$")
 	cmd.Env = append(os.Environ(), "FLEET_LEADER_ETCD="+f.etcd.Endpoint(0), "FLEET_LEADER_METRICS="+address, "FLEET_LEADER_TTL="+f.ttl.String())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
