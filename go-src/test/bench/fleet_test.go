@@ -119,9 +119,9 @@ func submit(t *testing.T, registry *fleetregistry.Registry, units int) {
 }
 
 // benchUnit is a unit of about 1 KiB. Of ten, one is for a zone and one conflicts with the
-// nine others of its group.
+// four others of its group.
 func benchUnit(i int) fleetapi.Unit {
-	unit := fleetapi.Unit{Name: fmt.Sprintf("app-%d@%d.service", i/100*10+i%10, i/10%10), DesiredState: fleetapi.Launched}
+	unit := fleetapi.Unit{Name: fmt.Sprintf("app-%d@%d.service", i/50*10+i%10, i/10%5), DesiredState: fleetapi.Launched}
 	add := func(section, name, value string) {
 		unit.Options = append(unit.Options, fleetapi.UnitOption{Section: section, Name: name, Value: value})
 	}
@@ -133,7 +133,7 @@ func benchUnit(i int) fleetapi.Unit {
 	add("Service", "ExecStart", "/usr/bin/docker run --rm --name %p-%i example/application:1.0 --listen=0.0.0.0:8080")
 	switch i % 10 {
 	case 0:
-		add("X-Fleet", "Conflicts", fmt.Sprintf("app-%d@*.service", i/100*10))
+		add("X-Fleet", "Conflicts", fmt.Sprintf("app-%d@*.service", i/50*10))
 	case 1:
 		add("X-Fleet", "MachineMetadata", fmt.Sprintf("zone=%d", i%zones))
 	}
