@@ -6,7 +6,8 @@ import (
 )
 
 // Cluster is what the server stands in front of. Lists come sorted by name, states by
-// name and machine. Methods that change something get who asks for it, for the log.
+// name and machine, and are not to be changed by who gets them. Methods that change
+// something get who asks for it, for the log.
 type Cluster interface {
 	Machines(context.Context) ([]Machine, error)
 	Units(context.Context) ([]Unit, error)

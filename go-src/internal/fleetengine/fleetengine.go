@@ -136,11 +136,9 @@ func (t *turn) lost(id string) {
 	if t.board.alive(id) {
 		return
 	}
-	for name, holders := range t.model.Assignments {
-		if _, holds := holders[id]; holds {
-			t.board.unit(name)
-			t.due[name] = true
-		}
+	for name := range t.model.Holds[id] {
+		t.board.unit(name)
+		t.due[name] = true
 	}
 }
 

@@ -29,7 +29,7 @@ func (r *Registry) Create(ctx context.Context, by string, unit fleetapi.Unit) er
 		unit.DesiredState = fleetapi.Inactive
 	}
 	record := fleetstore.Unit{Options: unit.Options, Submitted: time.Now().UTC().Truncate(time.Second), By: by}
-	return r.change(ctx, "submitting "+unit.Name, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
+	return r.changeUnit(ctx, "submitting "+unit.Name, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
 		was := m.model.Jobs[unit.Name]
 		job := was.Value
 		job.Target, job.Hash, job.Global, job.Finished = unit.DesiredState, file.Hash().String(), requirements.Global, ""
@@ -40,7 +40,7 @@ func (r *Registry) Create(ctx context.Context, by string, unit fleetapi.Unit) er
 
 // SetDesired implements fleetapi.Cluster.
 func (r *Registry) SetDesired(ctx context.Context, by, name, state string) error {
-	return r.change(ctx, "changing "+name, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
+	return r.changeUnit(ctx, "changing "+name, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
 		was, there := m.model.Jobs[name]
 		if !there {
 			return nil, nil, notFound(name)
@@ -77,7 +77,7 @@ func (r *Registry) job(name string, revision int64, job fleetstore.Job, requirem
 // Destroy implements fleetapi.Cluster. A machine that has the unit is told to stop it, and
 // the leader waits for that before it gives a unit of the same name to another one.
 func (r *Registry) Destroy(ctx context.Context, by, name string) error {
-	return r.change(ctx, "destroying "+name, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
+	return r.changeUnit(ctx, "destroying "+name, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
 		job, there := m.model.Jobs[name]
 		if !there {
 			return nil, nil, notFound(name)

@@ -64,6 +64,12 @@ type mirror struct {
 	states   map[string]map[string]fleetstore.State // by unit and machine
 	// revisions are how far the copies of the cluster and of the states have come.
 	revisions [2]int64
+	// listed are the lists as they were asked for since the last change, so that the pages
+	// of one are not as many lists; nil if nobody did.
+	listed struct {
+		units  []fleetapi.Unit
+		states []fleetapi.UnitState
+	}
 }
 
 // mirror returns the copy, and has it go on for a while.
@@ -86,6 +92,9 @@ func (m *mirror) apply(which int, batch fleetstore.Batch, apply func(fleetstore.
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	apply(batch)
+	if batch.Reset || len(batch.Events) > 0 {
+		m.listed.units, m.listed.states = nil, nil
+	}
 	m.revisions[which] = max(m.revisions[which], batch.Revision)
 	close(m.advanced)
 	m.advanced = make(chan struct{})
@@ -121,6 +130,11 @@ func (r *Registry) view(ctx context.Context, see func(*mirror)) error {
 		return unavailable(err)
 	}
 	return m.reach(ctx, r.store, now.Header.Revision, see)
+}
+
+// glance is view of a copy that may be behind; but it is there.
+func (r *Registry) glance(ctx context.Context, see func(*mirror)) error {
+	return r.mirror().reach(ctx, r.store, 1, see)
 }
 
 // reach waits until the copy has come to a revision.
@@ -162,27 +176,52 @@ var errChanged = errors.New("it changed meanwhile")
 // attempts bounds those of a change.
 const attempts = 8
 
-// change makes a transaction of what the copy shows; again, if that was not what etcd has.
-func (r *Registry) change(ctx context.Context, what string, make func(*mirror) ([]clientv3.Cmp, []clientv3.Op, error)) error {
+// maker makes a transaction of what the copy shows.
+type maker func(*mirror) ([]clientv3.Cmp, []clientv3.Op, error)
+
+// change makes a transaction; again, if the copy was not what etcd has.
+func (r *Registry) change(ctx context.Context, what string, make maker) error {
 	for range attempts {
-		var is []clientv3.Cmp
-		var then []clientv3.Op
-		var err error
-		if unread := r.view(ctx, func(m *mirror) { is, then, err = make(m) }); unread != nil {
-			return unread
-		}
-		if err != nil || len(then) == 0 {
+		if done, err := r.attempt(ctx, what, r.view, make); done || err != nil {
 			return err
-		}
-		request, stop := context.WithTimeout(ctx, freshTime)
-		answer, err := r.store.Txn(request).If(is...).Then(then...).Commit()
-		stop()
-		if err != nil {
-			return unavailable(fmt.Errorf("%s: whether it was done is not known: %w", what, err))
-		}
-		if answer.Succeeded {
-			return nil
 		}
 	}
 	return fmt.Errorf("%w: %s: %w, %d times", fleetapi.ErrConflict, what, errChanged, attempts)
+}
+
+// changeUnit is change for a transaction that compares the revision of all that it was made
+// from. A copy that is behind does no harm there, so the first attempt does not wait for
+// it, unless it makes nothing of it: with thousands of changes at a time most succeed.
+func (r *Registry) changeUnit(ctx context.Context, what string, make maker) error {
+	done, err := r.attempt(ctx, what, r.glance, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
+		is, then, err := make(m)
+		if err != nil || len(then) == 0 {
+			return nil, nil, errChanged
+		}
+		return is, then, nil
+	})
+	if done || err != nil && !errors.Is(err, errChanged) {
+		return err
+	}
+	return r.change(ctx, what, make)
+}
+
+// attempt makes one transaction. It is not done, without an error, if something changed
+// meanwhile.
+func (r *Registry) attempt(ctx context.Context, what string, look func(context.Context, func(*mirror)) error, make maker) (done bool, err error) {
+	var is []clientv3.Cmp
+	var then []clientv3.Op
+	if unread := look(ctx, func(m *mirror) { is, then, err = make(m) }); unread != nil {
+		return false, unread
+	}
+	if err != nil || len(then) == 0 {
+		return err == nil, err
+	}
+	request, stop := context.WithTimeout(ctx, freshTime)
+	defer stop()
+	answer, err := r.store.Txn(request).If(is...).Then(then...).Commit()
+	if err != nil {
+		return false, unavailable(fmt.Errorf("%s: whether it was done is not known: %w", what, err))
+	}
+	return answer.Succeeded, nil
 }

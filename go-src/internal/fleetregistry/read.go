@@ -37,13 +37,18 @@ func (r *Registry) Machines(ctx context.Context) ([]fleetapi.Machine, error) {
 // Units implements fleetapi.Cluster.
 func (r *Registry) Units(ctx context.Context) ([]fleetapi.Unit, error) {
 	var all []fleetapi.Unit
-	err := r.view(ctx, func(m *mirror) {
-		all = make([]fleetapi.Unit, 0, len(m.model.Jobs))
-		for _, name := range slices.Sorted(maps.Keys(m.model.Jobs)) {
-			all = append(all, m.unit(name))
-		}
-	})
+	err := r.view(ctx, func(m *mirror) { all = m.units() })
 	return all, err
+}
+
+func (m *mirror) units() []fleetapi.Unit {
+	if m.listed.units == nil {
+		m.listed.units = make([]fleetapi.Unit, 0, len(m.model.Jobs))
+		for _, name := range slices.Sorted(maps.Keys(m.model.Jobs)) {
+			m.listed.units = append(m.listed.units, m.unit(name))
+		}
+	}
+	return m.listed.units
 }
 
 // Unit implements fleetapi.Cluster.
@@ -78,17 +83,25 @@ func (m *mirror) unit(name string) fleetapi.Unit {
 // States implements fleetapi.Cluster.
 func (r *Registry) States(ctx context.Context) ([]fleetapi.UnitState, error) {
 	var all []fleetapi.UnitState
-	err := r.view(ctx, func(m *mirror) {
-		for _, name := range slices.Sorted(maps.Keys(m.states)) {
-			for _, id := range slices.Sorted(maps.Keys(m.states[name])) {
-				s := m.states[name][id]
-				all = append(all, fleetapi.UnitState{
-					Name: name, Hash: s.Hash, MachineID: id, SystemdLoadState: s.Load, SystemdActiveState: s.Active, SystemdSubState: s.Sub,
-				})
-			}
-		}
-	})
+	err := r.view(ctx, func(m *mirror) { all = m.unitStates() })
 	return all, err
+}
+
+func (m *mirror) unitStates() []fleetapi.UnitState {
+	if m.listed.states != nil {
+		return m.listed.states
+	}
+	all := make([]fleetapi.UnitState, 0, len(m.states))
+	for _, name := range slices.Sorted(maps.Keys(m.states)) {
+		for _, id := range slices.Sorted(maps.Keys(m.states[name])) {
+			s := m.states[name][id]
+			all = append(all, fleetapi.UnitState{
+				Name: name, Hash: s.Hash, MachineID: id, SystemdLoadState: s.Load, SystemdActiveState: s.Active, SystemdSubState: s.Sub,
+			})
+		}
+	}
+	m.listed.states = all
+	return all
 }
 
 // Why implements fleetapi.Cluster.

@@ -91,8 +91,9 @@ func (s *Scheduler) SetMachine(m Machine) {
 		known.Machine = m
 		s.machines[m.ID] = known
 		s.byLoad.ReplaceOrInsert(known)
-		// Units that are said to be there were waiting for it to be known.
-		for _, u := range s.units {
+		// Units that are said to be there were waiting for it to be known. They came, or
+		// lost a machine of that name, since the last plan.
+		for _, u := range s.dirty {
 			if u.Machine == m.ID && u.at == nil {
 				s.put(u, known)
 			}

@@ -15,6 +15,8 @@ type Model struct {
 	Drains   map[string]Record[Drain]
 	// Assignments are by unit and machine.
 	Assignments map[string]map[string]Record[Assignment]
+	// Holds has the units of the assignments of each machine.
+	Holds map[string]map[string]bool
 	// Rebalance is the revision at which somebody asked for it, 0 if nobody did.
 	Rebalance int64
 	Damaged   map[string]error
@@ -37,7 +39,7 @@ func (m *Model) reset() {
 	*m = Model{
 		Units: map[string]Record[Unit]{}, Jobs: map[string]Record[Job]{}, Machines: map[string]Record[Machine]{},
 		Metadata: map[string]Record[map[string]string]{}, Drains: map[string]Record[Drain]{},
-		Assignments: map[string]map[string]Record[Assignment]{}, Damaged: map[string]error{},
+		Assignments: map[string]map[string]Record[Assignment]{}, Holds: map[string]map[string]bool{}, Damaged: map[string]error{},
 	}
 }
 
@@ -75,14 +77,7 @@ func (m *Model) apply(event Event) error {
 		return set(m.Drains, name, event)
 	case "agent":
 		id, unit, _ := strings.Cut(name, "/")
-		if m.Assignments[unit] == nil {
-			m.Assignments[unit] = map[string]Record[Assignment]{}
-		}
-		err := set(m.Assignments[unit], id, event)
-		if len(m.Assignments[unit]) == 0 {
-			delete(m.Assignments, unit)
-		}
-		return err
+		return m.assign(unit, id, event)
 	case "rebalance":
 		m.Rebalance = 0
 		if event.Value != nil {
@@ -90,6 +85,28 @@ func (m *Model) apply(event Event) error {
 		}
 	}
 	return nil
+}
+
+// assign keeps an assignment by its unit and by its machine.
+func (m *Model) assign(unit, id string, event Event) error {
+	if m.Assignments[unit] == nil {
+		m.Assignments[unit] = map[string]Record[Assignment]{}
+	}
+	err := set(m.Assignments[unit], id, event)
+	if _, there := m.Assignments[unit][id]; there {
+		if m.Holds[id] == nil {
+			m.Holds[id] = map[string]bool{}
+		}
+		m.Holds[id][unit] = true
+		return err
+	}
+	if delete(m.Holds[id], unit); len(m.Holds[id]) == 0 {
+		delete(m.Holds, id)
+	}
+	if len(m.Assignments[unit]) == 0 {
+		delete(m.Assignments, unit)
+	}
+	return err
 }
 
 func set[T any](records map[string]Record[T], name string, event Event) error {

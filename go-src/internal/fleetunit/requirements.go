@@ -61,6 +61,9 @@ var options = map[string][]string{
 // Requirements reads [X-Fleet] for a unit with that name. It refuses options that fleet
 // does not know, patterns that make no sense, and what no machine could fulfil.
 func (f *File) Requirements(name Name) (Requirements, error) {
+	if f = f.section(); len(f.Options) == 0 {
+		return Requirements{}, nil // as most units: a leader that begins reads them all
+	}
 	if err := f.checkOptions(); err != nil {
 		return Requirements{}, err
 	}
@@ -83,11 +86,19 @@ func (f *File) Requirements(name Name) (Requirements, error) {
 	return r, errors.Join(r.amounts(f, name), r.check())
 }
 
+// section is [X-Fleet] of the file.
+func (f *File) section() *File {
+	own := &File{}
+	for _, option := range f.Options {
+		if option.Section == section {
+			own.Options = append(own.Options, option)
+		}
+	}
+	return own
+}
+
 func (f *File) checkOptions() error {
 	for _, option := range f.Options {
-		if option.Section != section {
-			continue
-		}
 		known := false
 		for _, names := range options {
 			known = known || slices.Contains(names, option.Name)

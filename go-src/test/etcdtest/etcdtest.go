@@ -28,12 +28,18 @@ const poll = 20 * time.Millisecond
 // Option changes how members are run.
 type Option func(*options)
 
-type options struct{ flags []string }
+type options struct {
+	flags  []string
+	binary string
+}
 
 // Flags gives every member more of etcd's flags; they win over those of this package.
 func Flags(flags ...string) Option {
 	return func(o *options) { o.flags = append(o.flags, flags...) }
 }
+
+// Binary is the server to run, in place of the product's; it has to know etcd's flags.
+func Binary(path string) Option { return func(o *options) { o.binary = path } }
 
 // NoFsync spares members the disk. What they wrote still outlives Kill, since the kernel
 // has it.
@@ -55,11 +61,14 @@ func New(t testing.TB, n int, opts ...Option) *Cluster {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	binary, err := etcd()
-	if err != nil {
-		t.Fatal(err)
+	if o.binary == "" {
+		var err error
+		if o.binary, err = etcd(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c := &Cluster{}
+	var err error
 	// Processes end before their namespaces are deleted: cleanups run in reverse order.
 	if c.network, err = newNetwork(n); err != nil {
 		t.Fatal(err)
@@ -69,7 +78,7 @@ func New(t testing.TB, n int, opts ...Option) *Cluster {
 			t.Error(err)
 		}
 	})
-	c.addMembers(t, n, binary, o.flags)
+	c.addMembers(t, n, o.binary, o.flags)
 	for _, m := range c.members {
 		if err := m.Start(); err != nil {
 			t.Fatal(err)
@@ -128,6 +137,13 @@ func (c *Cluster) Client(t testing.TB, endpoints ...string) *clientv3.Client {
 	if len(endpoints) == 0 {
 		endpoints = c.Endpoints()
 	}
+	return Connect(t, endpoints...)
+}
+
+// Connect returns a client of an etcd that another process has started, that is closed
+// after the test.
+func Connect(t testing.TB, endpoints ...string) *clientv3.Client {
+	t.Helper()
 	client, err := newClient(endpoints)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,167 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"coreos/internal/fleetagent"
+	"coreos/internal/fleetapi"
+	"coreos/internal/fleetd"
+	"coreos/internal/fleetengine"
+	"coreos/internal/fleetregistry"
+	"coreos/internal/fleetstore"
+	"coreos/internal/metrics"
+	"coreos/test/etcdtest"
+	"coreos/test/fleettest"
+)
+
+// zones are what the machines' metadata tell apart.
+const zones = 3
+
+// fleet is a cluster of our machines, on simulated systemds, each with a client of etcd
+// of its own. All but the leader are in this process.
+type fleet struct {
+	etcd    *etcdtest.Cluster
+	ttl     time.Duration
+	stops   []func()
+	leader  string // where its metrics are
+	follows *launched
+}
+
+// startFleet starts machines and waits until they are there.
+func startFleet(t *testing.T, n int, ttl time.Duration) *fleet {
+	f := &fleet{etcd: etcdtest.New(t, 1), ttl: ttl}
+	f.lead(t)
+	for i := 1; i < n; i++ {
+		client := f.etcd.Client(t)
+		stop := startNode(t, fleetstore.New(client, fleetstore.DefaultPrefix), i, ttl, fleetengine.NewMetrics(), true)
+		f.stops = append(f.stops, func() { stop(); _ = client.Close() })
+	}
+	store := fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix)
+	f.follows = follow(t, store)
+	registry := fleetregistry.New(store)
+	defer registry.Close()
+	within(t, 2*time.Minute, fmt.Sprintf("%d machines", n), func() bool {
+		all, err := registry.Machines(t.Context())
+		return err == nil && len(all) == n
+	})
+	return f
+}
+
+// startNode runs a machine until the returned function is called.
+func startNode(t *testing.T, store *fleetstore.Store, i int, ttl time.Duration, engine *fleetengine.Metrics, follower bool) func() {
+	ctx, cancel := context.WithCancel(context.Background())
+	id := fmt.Sprintf("%032x", i)
+	node := &fleetd.Node{
+		Store: store, ID: id, Systemd: fleettest.NewSystemd(), TTL: ttl, Engine: engine, Agent: fleetagent.NewMetrics(), NoEngine: follower,
+		Describe: func() fleetstore.Machine { return machineRecord(i) },
+	}
+	var running sync.WaitGroup
+	running.Go(func() { _ = node.Run(ctx) })
+	stop := func() { cancel(); running.Wait() }
+	t.Cleanup(stop)
+	return stop
+}
+
+func machineRecord(i int) fleetstore.Machine {
+	return fleetstore.Machine{PublicIP: "10.0.0.1", Boot: "boot", CPUs: 8, Memory: 32 << 30, Metadata: map[string]string{"zone": fmt.Sprint(i % zones)}}
+}
+
+// lead starts the machine that leads, in a process of its own, so that its time and
+// memory can be told from those of the others.
+func (f *fleet) lead(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_ = l.Close()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestFleetLeader$")
+	cmd.Env = append(os.Environ(), "FLEET_LEADER_ETCD="+f.etcd.Endpoint(0), "FLEET_LEADER_METRICS="+address, "FLEET_LEADER_TTL="+f.ttl.String())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	f.leader = "http://" + address + "/metrics"
+	within(t, 30*time.Second, "a leader", func() bool {
+		figures, err := scrape(f.leader)
+		return err == nil && figures["fleet_leader"] == 1
+	})
+}
+
+// TestFleetLeader is the process of lead.
+func TestFleetLeader(t *testing.T) {
+	endpoint, ttl := os.Getenv("FLEET_LEADER_ETCD"), os.Getenv("FLEET_LEADER_TTL")
+	if endpoint == "" {
+		t.Skip("it is a part of TestBenchFleet")
+	}
+	lease, err := time.ParseDuration(ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := fleetengine.NewMetrics()
+	if err := metrics.Serve(t.Context(), os.Getenv("FLEET_LEADER_METRICS"), m.Collectors()...); err != nil {
+		t.Fatal(err)
+	}
+	startNode(t, fleetstore.New(etcdtest.Connect(t, endpoint), fleetstore.DefaultPrefix), 0, lease, m, false)
+	select {} // until it is killed
+}
+
+// launched counts the units that are launched, as etcd has it.
+type launched struct {
+	mu sync.Mutex
+	on map[string]string // machine by unit
+}
+
+func follow(t *testing.T, store *fleetstore.Store) *launched {
+	l := &launched{on: map[string]string{}}
+	go store.Follow(t.Context(), store.States(), l.take)
+	return l
+}
+
+func (l *launched) take(batch fleetstore.Batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, event := range batch.Events {
+		name, id := event.Kind()
+		state, err := fleetstore.Decode[fleetstore.State](event.Value)
+		switch {
+		case event.Value != nil && err == nil && state.Current == fleetapi.Launched:
+			l.on[name] = id
+		case l.on[name] == id:
+			delete(l.on, name)
+		}
+	}
+}
+
+// without counts those that are not on certain machines.
+func (l *launched) without(ids map[string]bool) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, id := range l.on {
+		if !ids[id] {
+			n++
+		}
+	}
+	return n
+}
+
+// within waits for something to become true.
+func within(t *testing.T, limit time.Duration, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !is(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %s not: %s", limit, what)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}

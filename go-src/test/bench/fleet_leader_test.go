@@ -1,0 +1,113 @@
+package bench
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"coreos/internal/fleetengine"
+	"coreos/internal/fleetregistry"
+	"coreos/internal/fleetstore"
+)
+
+// printLeader prints what leading cost, of the run of one cluster.
+func (f *fleet) printLeader(t *testing.T) {
+	all, err := scrape(f.leader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	print("leader: planning (fleet_plan_seconds)", all["fleet_plan_seconds_sum"], 0, fmt.Sprintf("s, in %.0f plans", all["fleet_plan_seconds_count"]))
+	print("leader: moves", all["fleet_moves_total"], 0, fmt.Sprintf("in %.0f steps", all["fleet_steps_total"]))
+	print("leader: processor time of the process", all["process_cpu_seconds_total"], 0, "s")
+	print("leader: resident memory", all["process_resident_memory_bytes"]/mib, 0, "MiB")
+}
+
+// printEvent prints what the leader takes for an event that concerns no unit.
+func (f *fleet) printEvent(t *testing.T) {
+	const events = 200
+	store := fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix)
+	before, err := scrape(f.leader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range events {
+		if _, err := store.Put(t.Context(), store.Metadata("nobody"), fmt.Sprintf(`{"n":"%d"}`, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(time.Second)
+	after, err := scrape(f.leader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plans := after["fleet_plan_seconds_count"] - before["fleet_plan_seconds_count"]
+	print("leader: planning for an unrelated event", 1000*(after["fleet_plan_seconds_sum"]-before["fleet_plan_seconds_sum"])/plans, 0, "ms")
+	print("leader: processor time for an unrelated event", 1000*(after["process_cpu_seconds_total"]-before["process_cpu_seconds_total"])/events, 0, "ms")
+}
+
+// printList prints what a list of all units costs the API, page by page.
+func (f *fleet) printList(t *testing.T, units int) {
+	registry := fleetregistry.New(fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix))
+	defer registry.Close()
+	for _, what := range []string{"API: the first page of units", "API: a further page of units"} {
+		start := time.Now()
+		if all, err := registry.Units(t.Context()); err != nil || len(all) != units {
+			t.Fatalf("%d units, %v", len(all), err)
+		}
+		print(what, 1000*time.Since(start).Seconds(), 0, "ms")
+	}
+}
+
+// printReconcile prints what it takes to look at a cluster as at a new one: what a leader
+// does when it begins. Upstream does it every two seconds.
+func printReconcile(units, machines int) {
+	model := converged(units, machines)
+	fmt.Printf("%d units on %d machines, nothing to do\n", units, machines)
+	print("reconcile, from the beginning", fastest(func() {
+		if moves := fleetengine.NewBoard(model).Plan(); len(moves) != 0 {
+			panic(fmt.Sprint("a plan for what is as it has to be: ", moves))
+		}
+	}), 0, "ms")
+	board := fleetengine.NewBoard(model)
+	print("reconcile, nothing has changed", fastest(func() { board.Plan() }), 0, "ms")
+}
+
+// fastest is the milliseconds of the fastest of some rounds: the least disturbed by what
+// else the machine does.
+func fastest(do func()) float64 {
+	best := time.Hour
+	for range 50 {
+		start := time.Now()
+		do()
+		best = min(best, time.Since(start))
+	}
+	return float64(best) / float64(time.Millisecond)
+}
+
+// converged is a cluster in which each unit is where it has to be.
+func converged(units, machines int) *fleetstore.Model {
+	model := fleetstore.NewModel()
+	var batch fleetstore.Batch
+	add := func(key string, record any) {
+		batch.Revision++
+		batch.Events = append(batch.Events, fleetstore.Event{Key: key, Value: []byte(fleetstore.Encode(record)), Revision: batch.Revision})
+	}
+	for i := range machines {
+		add("machine/"+fmt.Sprintf("%032x", i), machineRecord(i))
+	}
+	for i := range units {
+		unit := benchUnit(i)
+		add("unit/"+unit.Name, fleetstore.Unit{Options: unit.Options})
+		add("job/"+unit.Name, fleetstore.Job{Target: unit.DesiredState, Hash: unit.File().Hash().String()})
+	}
+	model.Apply(batch)
+	batch = fleetstore.Batch{Revision: batch.Revision}
+	for _, move := range fleetengine.NewBoard(model).Plan() {
+		job := model.Jobs[move.Unit].Value
+		job.Machine = move.To
+		add("job/"+move.Unit, job)
+		add("agent/"+move.To+"/"+move.Unit, fleetstore.Assignment{Hash: job.Hash, Target: job.Target})
+	}
+	model.Apply(batch)
+	return model
+}

@@ -1,0 +1,154 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"coreos/internal/fleetapi"
+	"coreos/internal/fleetregistry"
+	"coreos/internal/fleetstore"
+	"coreos/test/etcdtest"
+)
+
+// leaseTime is agent_ttl, as the product has it.
+const leaseTime = 30 * time.Second
+
+// idleTime is how long an idle cluster is watched.
+const idleTime = 30 * time.Second
+
+// submitters is how many units are submitted at a time.
+const submitters = 64
+
+// figures of a cluster.
+type figures struct {
+	submitted, launched, failover time.Duration
+	changing                      traffic // from submit to launched
+	idleRequests, idleKiB         float64 // in a second
+	idleCPU                       float64 // of etcd, in percent of a processor
+}
+
+// TestBenchFleet measures fleet on real etcd, with machines on simulated systemds: 1,000
+// machines and 20,000 units; and 10 machines and 700 units beside upstream's.
+func TestBenchFleet(t *testing.T) {
+	if os.Getenv("COREOS_OUTPUT") == "" {
+		t.Skip("COREOS_OUTPUT is not set: run this by make bench")
+	}
+	t.Run("large", func(t *testing.T) {
+		const machines, units = 1000, 20_000
+		f := startFleet(t, machines, leaseTime)
+		fmt.Printf("%d machines, %d units, leases of %s\n", machines, units, leaseTime)
+		is := f.run(t, units, machines/10)
+		is.print(figures{}, units)
+		f.printLeader(t)
+		f.printEvent(t)
+		f.printList(t, units)
+	})
+	t.Run("reconcile", func(t *testing.T) { printReconcile(1000, 100) })
+	t.Run("beside upstream", func(t *testing.T) {
+		// With 100 machines and 1,000 units upstream gets nowhere on two processors: what its
+		// agents read keeps its engine from renewing its lease.
+		const machines, units = 10, 700
+		var ours, theirs figures
+		t.Run("ours", func(t *testing.T) { ours = startFleet(t, machines, leaseTime).run(t, units, machines/10) })
+		t.Run("upstream", func(t *testing.T) { theirs = runUpstream(t, machines, units, machines/10) })
+		fmt.Printf("%d machines, %d units, leases of %s, beside upstream's v1.0.0 (ratio)\n", machines, units, leaseTime)
+		ours.print(theirs, units)
+	})
+}
+
+// run submits units, watches the cluster idle, and cuts off some machines.
+func (f *fleet) run(t *testing.T, units, dead int) (is figures) {
+	store := fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix)
+	registry := fleetregistry.New(store)
+	defer registry.Close()
+
+	before, start := measure(t, f.etcd), time.Now()
+	submit(t, registry, units)
+	is.submitted = time.Since(start)
+	within(t, 5*time.Minute, "all launched", func() bool { return f.follows.without(nil) == units })
+	is.launched = time.Since(start)
+	is.changing = measure(t, f.etcd).since(before)
+	registry.Close()
+
+	is.idle(t, f.etcd)
+	start = time.Now()
+	gone := map[string]bool{}
+	var stopping sync.WaitGroup
+	for i := range dead {
+		gone[fmt.Sprintf("%032x", i+1)] = true
+		stopping.Go(f.stops[i])
+	}
+	stopping.Wait()
+	within(t, 2*f.ttl+time.Minute, "failover", func() bool { return f.follows.without(gone) == units })
+	is.failover = time.Since(start)
+	return is
+}
+
+// idle measures a cluster in which nothing happens.
+func (is *figures) idle(t *testing.T, etcd *etcdtest.Cluster) {
+	time.Sleep(5 * time.Second)
+	before := measure(t, etcd)
+	time.Sleep(idleTime)
+	took := measure(t, etcd).since(before)
+	seconds := took.at.Sub(before.at).Seconds()
+	is.idleRequests, is.idleKiB, is.idleCPU = took.requests/seconds, took.bytes/seconds/1024, took.cpu/seconds*100
+}
+
+// submit has units launched.
+func submit(t *testing.T, registry *fleetregistry.Registry, units int) {
+	t.Helper()
+	var all sync.WaitGroup
+	next := make(chan int)
+	for range submitters {
+		all.Go(func() {
+			for i := range next {
+				if err := registry.Create(t.Context(), "bench", benchUnit(i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range units {
+		next <- i
+	}
+	close(next)
+	all.Wait()
+}
+
+// benchUnit is a unit of about 1 KiB. Of ten, one is for a zone and one conflicts with the
+// four others of its group.
+func benchUnit(i int) fleetapi.Unit {
+	unit := fleetapi.Unit{Name: fmt.Sprintf("app-%d@%d.service", i/50*10+i%10, i/10%5), DesiredState: fleetapi.Launched}
+	add := func(section, name, value string) {
+		unit.Options = append(unit.Options, fleetapi.UnitOption{Section: section, Name: name, Value: value})
+	}
+	add("Unit", "Description", "Application "+unit.Name)
+	add("Unit", "After", "docker.service")
+	for n := range 12 {
+		add("Service", "Environment", fmt.Sprintf("SETTING_%d=value-of-setting-%d-of-unit-%d", n, n, i))
+	}
+	add("Service", "ExecStart", "/usr/bin/docker run --rm --name %p-%i example/application:1.0 --listen=0.0.0.0:8080")
+	switch i % 10 {
+	case 0:
+		add("X-Fleet", "Conflicts", fmt.Sprintf("app-%d@*.service", i/50*10))
+	case 1:
+		add("X-Fleet", "MachineMetadata", fmt.Sprintf("zone=%d", i%zones))
+	}
+	return unit
+}
+
+// print prints the figures beside upstream's, if there are any.
+func (is figures) print(theirs figures, units int) {
+	print("submitted", is.submitted.Seconds(), theirs.submitted.Seconds(), "s")
+	print("from submit to launched", is.launched.Seconds(), theirs.launched.Seconds(), "s")
+	print("failover of 10 % of the machines", is.failover.Seconds(), theirs.failover.Seconds(), "s")
+	per := float64(units)
+	print("etcd, submit to launched: requests", is.changing.requests/per, theirs.changing.requests/per, "/unit")
+	print("etcd, submit to launched: bytes", is.changing.bytes/per/1024, theirs.changing.bytes/per/1024, "KiB/unit")
+	print("etcd, idle: requests", is.idleRequests, theirs.idleRequests, "/s")
+	print("etcd, idle: bytes", is.idleKiB, theirs.idleKiB, "KiB/s")
+	print("etcd, idle: processor", is.idleCPU, theirs.idleCPU, "%")
+}

@@ -1,0 +1,96 @@
+package bench
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"coreos/test/etcdtest"
+)
+
+// runUpstream does with upstream's fleet on Debian's etcd what run does with ours. What is
+// launched it knows from the units that were started, before etcd is told: this favours
+// upstream.
+func runUpstream(t *testing.T, machines, units, dead int) (is figures) {
+	output, top := os.Getenv("COREOS_OUTPUT"), os.Getenv("COREOS_TOP")
+	binary := filepath.Join(t.TempDir(), "cluster")
+	run(t, "env", "-C", filepath.Join(top, "go-src/test/upstreamfleet"), "go", "build", "-o", binary, "./cluster")
+	etcd := etcdtest.New(t, 1, etcdtest.Binary(debianEtcd(t, filepath.Join(output, "bench"))), etcdtest.Flags("--enable-v2"))
+
+	cmd := exec.Command(binary, "-etcd", etcd.Endpoint(0), "-machines", fmt.Sprint(machines), "-dead", fmt.Sprint(dead),
+		"-ttl", leaseTime.String(), "-units", unitFiles(t, units))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = log
+	commands, answers := pipes(t, cmd)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+
+	expect(t, answers, "ready", time.Minute)
+	before, start := measure(t, etcd), time.Now()
+	expect(t, answers, "submitted", 10*time.Minute)
+	is.submitted = time.Since(start)
+	expect(t, answers, "launched", 10*time.Minute)
+	is.launched = time.Since(start)
+	is.changing = measure(t, etcd).since(before)
+	is.idle(t, etcd)
+	start = time.Now()
+	fmt.Fprintln(commands, "fail")
+	expect(t, answers, "failover", 10*time.Minute)
+	is.failover = time.Since(start)
+	return is
+}
+
+// unitFiles writes the units into a directory.
+func unitFiles(t *testing.T, units int) string {
+	dir := t.TempDir()
+	for i := range units {
+		unit := benchUnit(i)
+		if err := os.WriteFile(filepath.Join(dir, unit.Name), []byte(unit.File().String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func pipes(t *testing.T, cmd *exec.Cmd) (io.Writer, <-chan string) {
+	commands, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(output); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+	return commands, lines
+}
+
+func expect(t *testing.T, lines <-chan string, want string, limit time.Duration) {
+	t.Helper()
+	select {
+	case line := <-lines:
+		if line != want {
+			t.Fatalf("upstream's cluster says %q, want %q", line, want)
+		}
+	case <-time.After(limit):
+		t.Fatalf("upstream's cluster does not say %q in %s", want, limit)
+	}
+}
