@@ -48,6 +48,9 @@ type State struct {
 	Load, Active, Sub string
 	// Ended is whether it was started and has ended since, without a failure.
 	Ended bool
+	// Pending is while it is still as it was before it was asked to start: a change
+	// follows.
+	Pending bool
 }
 
 // Agent runs the units of one machine.
@@ -75,6 +78,8 @@ type unit struct {
 	busy     bool
 	pause    *time.Timer
 	failures int
+	// actions counts what was done with it: what systemd said before does not count.
+	actions int
 	// released is the revision of the last assignment that was given back: another one is
 	// on its way here, or none.
 	released int64
@@ -177,18 +182,20 @@ type result struct {
 	// state is what systemd says; again that a pause has ended; write that the state has
 	// to be written once more.
 	state        *State
+	actions      int
 	again, write bool
 }
 
 // look asks systemd for a unit's state.
 func (a *Agent) look(ctx context.Context, name string) {
+	actions := a.units[name].actions
 	go func() {
 		state, err := a.Systemd.State(ctx, name)
 		if err != nil {
 			slog.Warn("systemd does not say how a unit is", "unit", name, "error", err)
 			return
 		}
-		a.tell(ctx, result{name: name, state: &state})
+		a.tell(ctx, result{name: name, state: &state, actions: actions})
 	}()
 }
 
@@ -206,6 +213,8 @@ func (a *Agent) finish(ctx context.Context, r result) {
 		return
 	}
 	switch {
+	case r.state != nil && (r.actions != u.actions || r.state.Pending):
+		return // it is on its way to another state
 	case r.state != nil:
 		a.observe(ctx, r.name, u, *r.state)
 		return
@@ -219,6 +228,7 @@ func (a *Agent) finish(ctx context.Context, r result) {
 	}
 	if r.is != nil {
 		u.installed = *r.is
+		u.actions++
 	}
 	if r.err != nil {
 		a.fail(ctx, r.name, u, r.err)

@@ -105,6 +105,7 @@ func (s *Systemd) State(ctx context.Context, name string) (fleetagent.State, err
 		return fleetagent.State{}, fmt.Errorf("systemd knows %d units %s", len(all), name)
 	}
 	state := fleetagent.State{Load: all[0].LoadState, Active: all[0].ActiveState, Sub: all[0].SubState}
+	state.Pending = state.Active == "inactive" && all[0].JobType == "start"
 	// systemd forgets a unit that ended well, and with it that it ever ran.
 	if state.Active == "inactive" {
 		mark, err := os.ReadFile(s.mark(name))
