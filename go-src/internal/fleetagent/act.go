@@ -81,16 +81,19 @@ func (a *Agent) remove(ctx context.Context, name string, is installed) result {
 		is.unsure = true
 		return result{is: &is, err: fmt.Errorf("stopping %s: %w", name, err)}
 	}
-	is.launched, is.hash = false, unknown
-	if err := a.Systemd.Remove(ctx, name); err != nil {
-		return result{is: &is, err: fmt.Errorf("removing %s: %w", name, err)}
-	}
-	if is.global { // nobody else removes its state: other machines may go on with the unit
+	is.launched, is.unsure = false, false
+	if is.global {
+		// Nobody else removes its state. It goes before the unit: the next run of the
+		// agent knows of nothing else that is left to do.
 		request, stop := context.WithTimeout(ctx, requestTime)
 		defer stop()
 		if _, err := a.Store.Delete(request, a.Store.State(name, a.ID)); err != nil {
 			return result{is: &is, err: fmt.Errorf("removing the state of %s: %w", name, err)}
 		}
+	}
+	if err := a.Systemd.Remove(ctx, name); err != nil {
+		is.hash = unknown
+		return result{is: &is, err: fmt.Errorf("removing %s: %w", name, err)}
 	}
 	return result{is: &installed{}}
 }

@@ -34,12 +34,12 @@ var (
 )
 
 // Times of the simulation: a machine's lease, how long units take to stop, and how long
-// two may run one unit after a lease ended: one of them is being stopped, and again after
-// a second, if its daemon was restarted meanwhile.
+// two may run one unit after a lease ended: one of them is being stopped, and again after up
+// to two seconds, if its daemon was restarted meanwhile.
 const (
 	ttl      = 10 * time.Second
 	stopping = 500 * time.Millisecond
-	overlap  = 2*stopping + 1100*time.Millisecond
+	overlap  = 2*stopping + 2*time.Second
 )
 
 // world is a cluster in simulated time, and who really runs what.
