@@ -44,6 +44,7 @@ func TestBenchFleet(t *testing.T) {
 		is.print(figures{}, units)
 		f.printLeader(t)
 		f.printEvent(t)
+		f.printBegin(t)
 		f.printList(t, units)
 	})
 	t.Run("reconcile", func(t *testing.T) { printReconcile(1000, 100) })
