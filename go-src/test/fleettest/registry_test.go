@@ -42,7 +42,7 @@ func registriesBehind(t *testing.T, seed uint64) {
 				is += u.Name + " " + u.DesiredState + " "
 			}
 			if err != nil || is != want {
-				return fmt.Errorf("units are %q, want %q; %w", is, want, err)
+				return fmt.Errorf("units are %q, want %q, error %v", is, want, err)
 			}
 		}
 		return nil
