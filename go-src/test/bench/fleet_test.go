@@ -29,6 +29,7 @@ type figures struct {
 	changing                      traffic // from submit to launched
 	idleRequests, idleKiB         float64 // in a second
 	idleCPU                       float64 // of etcd, in percent of a processor
+	fsync                         float64 // milliseconds that etcd's disk takes, in the mean
 }
 
 // TestBenchFleet measures fleet on real etcd, with machines on simulated systemds: 1,000
@@ -98,6 +99,7 @@ func (is *figures) idle(t *testing.T, etcd *etcdtest.Cluster) {
 	took := measure(t, etcd).since(before)
 	seconds := took.at.Sub(before.at).Seconds()
 	is.idleRequests, is.idleKiB, is.idleCPU = took.requests/seconds, took.bytes/seconds/1024, took.cpu/seconds*100
+	is.fsync = fsyncTime(t, etcd)
 }
 
 // submit has units launched.
@@ -154,4 +156,5 @@ func (is figures) print(theirs figures, units int) {
 	print("etcd, idle: requests", is.idleRequests, theirs.idleRequests, "/s")
 	print("etcd, idle: bytes", is.idleKiB, theirs.idleKiB, "KiB/s")
 	print("etcd, idle: processor", is.idleCPU, theirs.idleCPU, "%")
+	print("etcd's disk: fsync, mean", is.fsync, theirs.fsync, "ms")
 }
