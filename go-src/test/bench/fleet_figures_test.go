@@ -74,6 +74,15 @@ func measure(t *testing.T, etcd *etcdtest.Cluster) traffic {
 	return now
 }
 
+// fsyncTime is what the disk takes, in milliseconds: writes cannot be faster.
+func fsyncTime(t *testing.T, etcd *etcdtest.Cluster) float64 {
+	figures, err := scrape(etcd.Endpoint(0) + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return 1000 * figures["etcd_disk_wal_fsync_duration_seconds_sum"] / figures["etcd_disk_wal_fsync_duration_seconds_count"]
+}
+
 // since is the traffic between two moments.
 func (now traffic) since(was traffic) traffic {
 	return traffic{now.at, now.requests - was.requests, now.bytes - was.bytes, now.cpu - was.cpu}

@@ -45,6 +45,25 @@ func (f *fleet) printEvent(t *testing.T) {
 	print("leader: processor time for an unrelated event", 1000*(after["process_cpu_seconds_total"]-before["process_cpu_seconds_total"])/events, 0, "ms")
 }
 
+// printBegin prints what a leader does when it begins.
+func (f *fleet) printBegin(t *testing.T) {
+	store, start := fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix), time.Now()
+	lap := func(what string) {
+		print("a new leader: "+what, time.Since(start).Seconds(), 0, "s")
+		start = time.Now()
+	}
+	batch, err := store.Read(t.Context(), store.Cluster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lap("reading etcd")
+	model := fleetstore.NewModel()
+	model.Apply(batch)
+	lap("decoding")
+	fleetengine.NewBoard(model).Plan()
+	lap("first plan")
+}
+
 // printList prints what a list of all units costs the API, page by page.
 func (f *fleet) printList(t *testing.T, units int) {
 	registry := fleetregistry.New(fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix))

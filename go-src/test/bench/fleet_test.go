@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"testing"
@@ -28,6 +29,7 @@ type figures struct {
 	changing                      traffic // from submit to launched
 	idleRequests, idleKiB         float64 // in a second
 	idleCPU                       float64 // of etcd, in percent of a processor
+	fsync                         float64 // milliseconds that etcd's disk takes, in the mean
 }
 
 // TestBenchFleet measures fleet on real etcd, with machines on simulated systemds: 1,000
@@ -36,6 +38,7 @@ func TestBenchFleet(t *testing.T) {
 	if os.Getenv("COREOS_OUTPUT") == "" {
 		t.Skip("COREOS_OUTPUT is not set: run this by make bench")
 	}
+	slog.SetLogLoggerLevel(slog.LevelError) // what a thousand machines say would hide the figures
 	t.Run("large", func(t *testing.T) {
 		const machines, units = 1000, 20_000
 		f := startFleet(t, machines, leaseTime)
@@ -44,6 +47,7 @@ func TestBenchFleet(t *testing.T) {
 		is.print(figures{}, units)
 		f.printLeader(t)
 		f.printEvent(t)
+		f.printBegin(t)
 		f.printList(t, units)
 	})
 	t.Run("reconcile", func(t *testing.T) { printReconcile(1000, 100) })
@@ -95,6 +99,7 @@ func (is *figures) idle(t *testing.T, etcd *etcdtest.Cluster) {
 	took := measure(t, etcd).since(before)
 	seconds := took.at.Sub(before.at).Seconds()
 	is.idleRequests, is.idleKiB, is.idleCPU = took.requests/seconds, took.bytes/seconds/1024, took.cpu/seconds*100
+	is.fsync = fsyncTime(t, etcd)
 }
 
 // submit has units launched.
@@ -151,4 +156,5 @@ func (is figures) print(theirs figures, units int) {
 	print("etcd, idle: requests", is.idleRequests, theirs.idleRequests, "/s")
 	print("etcd, idle: bytes", is.idleKiB, theirs.idleKiB, "KiB/s")
 	print("etcd, idle: processor", is.idleCPU, theirs.idleCPU, "%")
+	print("etcd's disk: fsync, mean", is.fsync, theirs.fsync, "ms")
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +52,7 @@ type world struct {
 	registry *fleetregistry.Registry
 	begin    time.Time
 	log      []string
+	logging  sync.Mutex
 	runs     map[string]map[string]time.Time // unit, machine: since
 	wanted   map[string]string               // unit: desired state
 	broken   string                          // the first thing that must not be
@@ -70,6 +72,8 @@ type simulated struct {
 }
 
 func (w *world) note(format string, arguments ...any) {
+	w.logging.Lock()
+	defer w.logging.Unlock()
 	w.log = append(w.log, fmt.Sprintf("%8.3f ", time.Since(w.begin).Seconds())+fmt.Sprintf(format, arguments...))
 }
 

@@ -1,0 +1,74 @@
+package fleettest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"coreos/internal/fleetapi"
+	"coreos/internal/fleetregistry"
+	"coreos/internal/fleetstore"
+)
+
+// TestRegistriesBehind has two machines' APIs change the same units in turns, with copies
+// of the cluster that are up to a second behind: each sees what the other did.
+func TestRegistriesBehind(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) { registriesBehind(t, seed) })
+	}
+}
+
+func registriesBehind(t *testing.T, seed uint64) {
+	etcd := NewEtcd()
+	var registries []*fleetregistry.Registry
+	for i := range uint64(2) {
+		client := etcd.NewClient(seed + i)
+		client.Disturb(time.Second, 0)
+		registries = append(registries, fleetregistry.New(fleetstore.New(client, fleetstore.DefaultPrefix)))
+		defer registries[i].Close()
+		if all, err := registries[i].Units(t.Context()); err != nil || len(all) != 0 {
+			t.Fatalf("at the beginning: %v, %v", all, err)
+		}
+	}
+	a, b := registries[0], registries[1]
+	ctx := t.Context()
+	states := func(want string) error {
+		for _, r := range registries {
+			all, err := r.Units(ctx)
+			is := ""
+			for _, u := range all {
+				is += u.Name + " " + u.DesiredState + " "
+			}
+			if err != nil || is != want {
+				return fmt.Errorf("units are %q, want %q, error %v", is, want, err)
+			}
+		}
+		return nil
+	}
+	unit := fleetapi.Unit{Name: "x.service", DesiredState: fleetapi.Launched, Options: []fleetapi.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}}}
+	for i, step := range []func() error{
+		func() error { return a.Create(ctx, "test", unit) },
+		func() error { return b.SetDesired(ctx, "test", unit.Name, fleetapi.Loaded) },
+		func() error { return states("x.service loaded ") },
+		func() error { return a.SetDesired(ctx, "test", unit.Name, fleetapi.Launched) },
+		func() error { return b.SetDesired(ctx, "test", unit.Name, fleetapi.Loaded) }, // its copy may say that it is
+		func() error { return states("x.service loaded ") },
+		func() error { return b.Destroy(ctx, "test", unit.Name) },
+		func() error {
+			if err := a.SetDesired(ctx, "test", unit.Name, fleetapi.Launched); !errors.Is(err, fleetapi.ErrNotFound) {
+				return fmt.Errorf("of a unit that was destroyed: %v", err)
+			}
+			return nil
+		},
+		func() error { return states("") },
+		func() error { return a.Create(ctx, "test", unit) },
+		func() error { return b.Create(ctx, "test", unit) },
+		func() error { return states("x.service launched ") },
+	} {
+		if err := step(); err != nil {
+			t.Fatalf("seed %d, step %d: %v", seed, i, err)
+		}
+	}
+}
