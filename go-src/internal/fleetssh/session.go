@@ -30,7 +30,10 @@ func (c *Client) Run(command string, streams Streams, forward bool) (status int,
 		return 0, err
 	}
 	defer func() { _ = session.Close() }()
-	session.Stdin, session.Stdout, session.Stderr = streams.In, streams.Out, streams.Err
+	session.Stdout, session.Stderr = streams.Out, streams.Err
+	if err := feed(session, streams.In); err != nil {
+		return 0, err
+	}
 	if forward {
 		if err := c.forwardAgent(session); err != nil {
 			return 0, err
@@ -55,6 +58,23 @@ func (c *Client) Run(command string, streams Streams, forward bool) (status int,
 		return exit.ExitStatus(), nil
 	}
 	return 0, err
+}
+
+// feed passes input on. Unlike what the session would do, neither input that never ends nor
+// a command that does not read it keeps the session from ending well.
+func feed(session *ssh.Session, in io.Reader) error {
+	if in == nil {
+		return nil
+	}
+	pipe, err := session.StdinPipe()
+	if err != nil {
+		return err
+	}
+	go func() {
+		_, _ = io.Copy(pipe, in)
+		_ = pipe.Close()
+	}()
+	return nil
 }
 
 func (c *Client) forwardAgent(session *ssh.Session) error {
