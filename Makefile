@@ -102,7 +102,7 @@ unit:
 # Daemons on clusters of real etcd processes that fail.
 cluster:
 	@cd $(TOP)/go-src && $(GO) test -race ./test/etcdtest ./test/cluster ./test/fleettest $(if $(RUN),-run '$(RUN)') -skip TestHistories
-	@cd $(TOP)/go-src && $(GO) test ./test/fleettest -run '$(if $(RUN),$(RUN),TestHistories)' -args -histories=2000
+	@cd $(TOP)/go-src && $(GO) test ./test/fleettest -run '$(if $(RUN),$(RUN),TestHistories)' -args -histories=1000
 
 # Black-box tests; RUN= names some (a regular expression), IMAGE= another image.
 black-box = @[ -f $(IMAGE) ] || { echo "error: there is no $(IMAGE): run make first" >&2; exit 1; }; \
