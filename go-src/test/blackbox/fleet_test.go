@@ -12,7 +12,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "fleet", Machines: 3, Limit: 15 * time.Minute,
+		Suite: suite.Soak, Name: "fleet", Machines: 3, Limit: 40 * time.Minute,
 		Does: "containers as units of a fleet: redundancy, sidekicks, metadata, global, replace, failover, restart of all",
 		Run:  fleetRuns,
 	})
