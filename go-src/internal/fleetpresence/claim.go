@@ -5,46 +5,51 @@ import (
 	"fmt"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleetstore"
 )
 
-// claim puts the machine's record on a lease. A record of the same machine that is there
-// already is from before it started anew; but if somebody keeps that alive there are two
-// machines with one ID.
-func (p *Presence) claim(ctx context.Context, lease clientv3.LeaseID) error {
-	key := p.Store.Machine(p.ID)
+// predecessor is the machine's record that is there already, from before it started anew;
+// an empty one if there is none. It waits until nobody attends to it, and fails if
+// somebody does: then there are two machines with one ID. All that comes before the lease
+// is asked for, of which waiting would take a part.
+func (p *Presence) predecessor(ctx context.Context) (*mvccpb.KeyValue, error) {
 	request, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
-	answer, err := p.Store.Txn(request).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).Then(p.record(lease)).Else(clientv3.OpGet(key)).Commit()
+	answer, err := p.Store.Get(request, p.Store.Machine(p.ID))
 	if err != nil {
-		return fmt.Errorf("joining: %w", err)
+		return nil, fmt.Errorf("the record of machine %s cannot be read: %w", p.ID, err)
 	}
-	if answer.Succeeded {
-		return nil
+	if len(answer.Kvs) == 0 {
+		return &mvccpb.KeyValue{}, nil
 	}
-	kv := answer.Responses[0].GetResponseRange().Kvs[0]
-	old := clientv3.LeaseID(kv.Lease)
-	if old == lease {
-		return nil
-	}
-	is, err := fleetstore.Decode[fleetstore.Machine](kv.Value)
+	record := answer.Kvs[0]
+	is, err := fleetstore.Decode[fleetstore.Machine](record.Value)
 	if err == nil && is.Boot != p.Describe().Boot {
-		if err := p.unattended(ctx, old, is); err != nil {
-			return err
+		if err := p.unattended(ctx, clientv3.LeaseID(record.Lease), is); err != nil {
+			return nil, err
 		}
 	}
-	request, stop = context.WithTimeout(ctx, requestTime)
+	return record, nil
+}
+
+// claim puts the machine's record on a lease, in place of the one before.
+func (p *Presence) claim(ctx context.Context, lease clientv3.LeaseID, before *mvccpb.KeyValue) error {
+	request, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
-	answer, err = p.Store.Txn(request).If(clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision)).Then(p.record(lease)).Commit()
+	unchanged := clientv3.Compare(clientv3.ModRevision(p.Store.Machine(p.ID)), "=", before.ModRevision)
+	answer, err := p.Store.Txn(request).If(unchanged).Then(p.record(lease)).Commit()
 	if err != nil {
 		return fmt.Errorf("joining: %w", err)
 	}
 	if !answer.Succeeded {
-		return fmt.Errorf("the record of machine %s changed while it was taken over", p.ID)
+		return fmt.Errorf("the record of machine %s changed while the machine was joining", p.ID)
 	}
-	revoke(p.Store, old)
+	if before.Lease != 0 {
+		revoke(p.Store, clientv3.LeaseID(before.Lease))
+	}
 	return nil
 }
 

@@ -94,6 +94,10 @@ func (p *Presence) join(ctx context.Context, last clientv3.LeaseID) (clientv3.Le
 	if until, ok := p.resume(ctx, last); ok {
 		return last, until, nil
 	}
+	before, err := p.predecessor(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
 	request, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
 	sent := p.Now()
@@ -101,7 +105,7 @@ func (p *Presence) join(ctx context.Context, last clientv3.LeaseID) (clientv3.Le
 	if err != nil {
 		return 0, 0, fmt.Errorf("etcd grants no lease: %w", err)
 	}
-	if err := p.claim(ctx, granted.ID); err != nil {
+	if err := p.claim(ctx, granted.ID, before); err != nil {
 		return 0, 0, err // the lease ends by itself: the record may be on it
 	}
 	until := sent + time.Duration(granted.TTL)*time.Second
