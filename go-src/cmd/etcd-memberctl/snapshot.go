@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +14,8 @@ import (
 	"coreos/internal/etcdmember"
 	"coreos/internal/etcdsnapshot"
 	"coreos/internal/etcdunit"
+	"coreos/internal/hostid"
+	"coreos/internal/pause"
 )
 
 func (o *options) snapshotCommand() *cobra.Command {
@@ -105,11 +105,11 @@ func (r *restore) defaults(env *etcdenv.File) error {
 		r.Name = env.Get("ETCD_NAME")
 	}
 	if r.Name == "" {
-		id, err := os.ReadFile("/etc/machine-id")
+		id, err := hostid.Machine()
 		if err != nil {
 			return fmt.Errorf("name of this machine: %w; give one with --name", err)
 		}
-		r.Name = strings.TrimSpace(string(id))
+		r.Name = id
 	}
 	if r.PeerURL == "" {
 		r.PeerURL = env.Get("ETCD_INITIAL_ADVERTISE_PEER_URLS")
@@ -175,10 +175,8 @@ func waitHealthy(ctx context.Context, etcd etcdclient.Config) error {
 			say("etcd answers: members %v", cluster.Members)
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if !pause.For(ctx, time.Second) {
 			return fmt.Errorf("etcd was started and does not answer: %w; see journalctl -u %s", err, etcdunit.Name)
-		case <-time.After(time.Second):
 		}
 	}
 }

@@ -7,12 +7,12 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
+	"coreos/internal/hostid"
 	"coreos/internal/logind"
 	"coreos/internal/rebootlock"
 	"coreos/internal/semaphore"
@@ -58,15 +58,7 @@ func machine(args []string) (string, error) {
 	if len(args) > 0 {
 		return args[0], nil
 	}
-	return machineID()
-}
-
-func machineID() (string, error) {
-	text, err := os.ReadFile("/etc/machine-id")
-	if err != nil {
-		return "", fmt.Errorf("cannot read machine-id: %w", err)
-	}
-	return strings.TrimSpace(string(text)), nil
+	return hostid.Machine()
 }
 
 func (o *options) lockCommand() *cobra.Command {
@@ -190,7 +182,7 @@ func (o *options) rebootCommand() *cobra.Command {
 }
 
 func reboot(ctx context.Context, lock *rebootlock.Lock, _ []string) error {
-	id, err := machineID()
+	id, err := hostid.Machine()
 	if err != nil {
 		return err
 	}
@@ -215,17 +207,12 @@ func reboot(ctx context.Context, lock *rebootlock.Lock, _ []string) error {
 
 // holder describes this machine as the holder for a restart by hand.
 func holder() (semaphore.Holder, error) {
-	boot, err := bootID()
+	boot, err := hostid.Boot()
 	if err != nil {
 		return semaphore.Holder{}, err
 	}
 	host, err := os.Hostname()
 	return semaphore.Holder{Host: host, Why: semaphore.Reboot, Since: time.Now().UTC().Truncate(time.Second), BootID: boot}, err
-}
-
-func bootID() (string, error) {
-	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(text)), err
 }
 
 func sendNeedReboot() *cobra.Command {

@@ -14,6 +14,7 @@ import (
 
 	"coreos/internal/coordinator"
 	"coreos/internal/etcdclient"
+	"coreos/internal/hostid"
 	"coreos/internal/locksmith"
 	"coreos/internal/metrics"
 	"coreos/internal/updatebus"
@@ -99,8 +100,8 @@ func disabled(ctx context.Context, file *coordinator.Coordinator, err error) err
 }
 
 func (o *options) newDaemon(settings locksmith.Settings) (*locksmith.Daemon, error) {
-	id, err := machineID()
-	boot, errBoot := bootID()
+	id, err := hostid.Machine()
+	boot, errBoot := hostid.Boot()
 	host, errHost := os.Hostname()
 	return &locksmith.Daemon{
 		ID: id, Name: host, BootID: boot, Strategy: settings.Strategy, Window: settings.Window, StealAfter: settings.StealAfter,

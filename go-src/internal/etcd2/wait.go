@@ -10,6 +10,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"coreos/internal/pause"
 )
 
 // reopen is the pause before a watch that broke is opened anew.
@@ -90,10 +92,8 @@ func (w *watch) Next(ctx context.Context) (*Event, error) {
 		if !ok || resp.Err() != nil || w.take(ctx, resp.Events) != nil {
 			w.end()
 			w.events = nil
-			select {
-			case <-ctx.Done():
+			if !pause.For(ctx, reopen) {
 				return nil, ctx.Err()
-			case <-time.After(reopen):
 			}
 		}
 	}

@@ -54,5 +54,5 @@ func answers(ctx context.Context, peer string) bool {
 	return n > 0
 }
 
-// pause is the time between two looks at what has no event to wait for.
-const pause = time.Second
+// again is the time between two looks at what has no event to wait for.
+const again = time.Second

@@ -17,6 +17,7 @@ import (
 	"coreos/internal/etcdclient"
 	"coreos/internal/etcddata"
 	"coreos/internal/etcdenv"
+	"coreos/internal/pause"
 )
 
 // Replacement puts this machine in the place of a member that is dead, or adds it to the
@@ -322,10 +323,7 @@ func (r *Replacement) retry(ctx context.Context, config etcdclient.Config, f fun
 		if err = with(ctx, config, f); err == nil || !passes(err) || ctx.Err() != nil {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		pause.For(ctx, again)
 	}
 	return err
 }
@@ -416,10 +414,8 @@ func (r *Replacement) promote(ctx context.Context, own uint64) error {
 				}
 			}
 		}
-		select {
-		case <-ctx.Done():
+		if !pause.For(ctx, again) {
 			return fmt.Errorf("this machine is a member, but not a healthy one that votes: %w; see journalctl -u etcd-member, and run this again", err)
-		case <-time.After(pause):
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"coreos/internal/fleetapi"
 	"coreos/internal/fleetstore"
+	"coreos/internal/pause"
 )
 
 // Of writing states: how long changes are collected, the pause after an error, and how
@@ -90,10 +91,7 @@ func (a *Agent) commit(ctx context.Context, ops []clientv3.Op, names []string) {
 	if err != nil {
 		f.failed = names
 		slog.Warn("states of units could not be written to etcd", "units", len(names), "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(writePause):
-		}
+		pause.For(ctx, writePause)
 	} else {
 		for i, response := range answer.Responses {
 			if !response.GetResponseTxn().Succeeded {

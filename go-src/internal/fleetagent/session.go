@@ -3,7 +3,6 @@ package fleetagent
 import (
 	"context"
 	"log/slog"
-	"maps"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -169,11 +168,7 @@ func (s *session) describe(batch fleetstore.Batch) {
 			slog.Warn("the metadata that the API gave to this machine cannot be read", "error", err)
 		}
 	}
-	s.metadata = maps.Clone(s.own)
-	if s.metadata == nil {
-		s.metadata = map[string]string{}
-	}
-	maps.Copy(s.metadata, given)
+	s.metadata = fleetstore.Overlay(s.own, given)
 }
 
 // want sets what a unit has to be, and has it become that.

@@ -26,6 +26,15 @@ func (u *Unit) SetFile(f *fleetunit.File) {
 	}
 }
 
+// Requirements reads what the unit's file says to fleet.
+func (u Unit) Requirements() (fleetunit.Requirements, error) {
+	name, err := fleetunit.ParseName(u.Name)
+	if err != nil {
+		return fleetunit.Requirements{}, err
+	}
+	return u.File().Requirements(name)
+}
+
 // sameOptions compares a file with what became of it when it was written and read: its
 // sections may be in one piece now, and spaces around values gone.
 func sameOptions(sent, read *fleetunit.File) bool {

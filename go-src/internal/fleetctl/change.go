@@ -38,11 +38,7 @@ func (a *app) raiseCommand(state, verb string, command *cobra.Command) *cobra.Co
 	s.addFlags(command, state)
 	b.addFlags(command, true)
 	command.ValidArgsFunction = a.completeUnits
-	command.RunE = a.on(func(ctx context.Context, args []string) error {
-		if len(args) == 0 {
-			a.warn("No units given")
-			return nil
-		}
+	command.RunE = a.onUnits(func(ctx context.Context, args []string) error {
 		s.attempts = b.attempts
 		if err := a.submit(ctx, args, s); err != nil {
 			return err
@@ -127,15 +123,7 @@ func (a *app) lowerCommand(state, verb, past string, command *cobra.Command, nee
 	var b blocking
 	b.addFlags(command, true)
 	command.ValidArgsFunction = a.completeUnits
-	command.RunE = a.on(func(ctx context.Context, args []string) error {
-		if len(args) == 0 {
-			a.warn("No units given")
-			return nil
-		}
-		found, err := a.findUnits(ctx, args)
-		if err != nil {
-			return err
-		}
+	command.RunE = a.onFound(func(ctx context.Context, found []fleetapi.Unit) error {
 		var changed []fleetapi.Unit
 		for _, u := range found {
 			if !global(u) {
@@ -171,15 +159,7 @@ func (a *app) destroyCommand() *cobra.Command {
 		Long: "Stops units, removes their files and all that the cluster knows of them. Names can be patterns,\n" +
 			"such as 'web@*'.",
 		ValidArgsFunction: a.completeUnits,
-		RunE: a.on(func(ctx context.Context, args []string) error {
-			if len(args) == 0 {
-				a.warn("No units given")
-				return nil
-			}
-			found, err := a.findUnits(ctx, args)
-			if err != nil {
-				return err
-			}
+		RunE: a.onFound(func(ctx context.Context, found []fleetapi.Unit) error {
 			var failed error
 			for _, u := range found {
 				failed = errors.Join(failed, a.destroy(ctx, u.Name, b))
@@ -221,15 +201,7 @@ func (a *app) restartCommand() *cobra.Command {
 			"to the next one. One that was stopped is started. Global units are restarted by systemctl on\n" +
 			"each of their machines, by SSH. Names can be patterns, such as 'web@*'.",
 		ValidArgsFunction: a.completeUnits,
-		RunE: a.on(func(ctx context.Context, args []string) error {
-			if len(args) == 0 {
-				a.warn("No units given")
-				return nil
-			}
-			found, err := a.findUnits(ctx, args)
-			if err != nil {
-				return err
-			}
+		RunE: a.onFound(func(ctx context.Context, found []fleetapi.Unit) error {
 			if len(found) == 0 {
 				return exitStatus(1)
 			}

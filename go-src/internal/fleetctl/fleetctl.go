@@ -169,6 +169,28 @@ func (a *app) on(run func(ctx context.Context, args []string) error) func(*cobra
 	}
 }
 
+// onUnits has a command run that does nothing without units.
+func (a *app) onUnits(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return a.on(func(ctx context.Context, args []string) error {
+		if len(args) == 0 {
+			a.warn("No units given")
+			return nil
+		}
+		return run(ctx, args)
+	})
+}
+
+// onFound has a command run on the units of the cluster that are named.
+func (a *app) onFound(run func(ctx context.Context, found []fleetapi.Unit) error) func(*cobra.Command, []string) error {
+	return a.onUnits(func(ctx context.Context, args []string) error {
+		found, err := a.findUnits(ctx, args)
+		if err != nil {
+			return err
+		}
+		return run(ctx, found)
+	})
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",

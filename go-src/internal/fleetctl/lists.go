@@ -133,11 +133,7 @@ func (a *app) listUnitFilesCommand() *cobra.Command {
 func global(u fleetapi.Unit) bool { return requirements(u).Global }
 
 func requirements(u fleetapi.Unit) fleetunit.Requirements {
-	name, err := fleetunit.ParseName(u.Name)
-	if err != nil {
-		return fleetunit.Requirements{}
-	}
-	r, _ := u.File().Requirements(name) // those of a unit that was taken are right
+	r, _ := u.Requirements() // those of a unit that was taken are right
 	return r
 }
 

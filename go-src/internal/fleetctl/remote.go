@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"coreos/internal/fleetapi"
 	"coreos/internal/fleetssh"
+	"coreos/internal/hostid"
 )
 
 func (a *app) sshFlags(command *cobra.Command) {
@@ -103,7 +103,7 @@ func (a *app) onMachinesOf(ctx context.Context, u fleetapi.Unit, words ...string
 
 // run runs a command on a machine, which may be this one.
 func (a *app) run(ctx context.Context, machineID string, words []string) error {
-	if id, err := os.ReadFile("/etc/machine-id"); err == nil && strings.TrimSpace(string(id)) == machineID {
+	if id, err := hostid.Machine(); err == nil && id == machineID {
 		command := exec.CommandContext(ctx, words[0], words[1:]...)
 		command.Stdout, command.Stderr = a.Out, a.Err
 		err := command.Run()

@@ -24,11 +24,7 @@ func (a *app) submitCommand() *cobra.Command {
 			"is given. The file of web@1.service is web@.service, if there is none of its own, in the cluster\n" +
 			"or here.",
 		ValidArgsFunction: a.completeUnits,
-		RunE: a.on(func(ctx context.Context, args []string) error {
-			if len(args) == 0 {
-				a.warn("No units given")
-				return nil
-			}
+		RunE: a.onUnits(func(ctx context.Context, args []string) error {
 			return a.submit(ctx, args, s)
 		}),
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coreos/internal/fleetapi"
+	"coreos/internal/pause"
 )
 
 // How units are waited for. The API cannot tell of changes, so it is asked again and again.
@@ -51,7 +52,7 @@ func poll(ctx context.Context, attempts int, check func(context.Context) (done b
 		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(attempts)*attempt, errLate)
 		defer cancel()
 	}
-	for pause := firstPause; ; pause = min(pause*2, maxPause) {
+	for again := firstPause; ; again = min(again*2, maxPause) {
 		done, err := check(ctx)
 		if ctx.Err() != nil && !done {
 			return context.Cause(ctx)
@@ -59,10 +60,8 @@ func poll(ctx context.Context, attempts int, check func(context.Context) (done b
 		if done || err != nil {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if !pause.For(ctx, again) {
 			return context.Cause(ctx)
-		case <-time.After(pause):
 		}
 	}
 }

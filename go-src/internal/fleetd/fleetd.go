@@ -22,13 +22,14 @@ import (
 	"coreos/internal/fleetregistry"
 	"coreos/internal/fleetstore"
 	"coreos/internal/fleetsystemd"
+	"coreos/internal/hostid"
 	"coreos/internal/metrics"
 )
 
 // Run is the daemon, until the context ends. Units go on running then.
 // On the listeners it serves the API; to the writers it writes the state.
 func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan io.Writer) error {
-	id, err := MachineID()
+	id, err := hostid.Machine()
 	if err != nil {
 		return fmt.Errorf("the ID of this machine: %w", err)
 	}

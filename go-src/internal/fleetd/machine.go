@@ -1,16 +1,14 @@
 package fleetd
 
 import (
-	"fmt"
 	"net"
-	"os"
 	"runtime"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"coreos/internal/fleetapi"
 	"coreos/internal/fleetstore"
+	"coreos/internal/hostid"
 )
 
 // reserved is the share of the memory that units cannot reserve: the system has it.
@@ -29,9 +27,7 @@ func Describe(s Settings) fleetstore.Machine {
 		all := int64(info.Totalram) * int64(info.Unit)
 		m.Memory = all - all/reserved
 	}
-	if boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
-		m.Boot = strings.TrimSpace(string(boot))
-	}
+	m.Boot, _ = hostid.Boot() // Linux has it
 	return m
 }
 
@@ -45,17 +41,4 @@ func address() string {
 	defer conn.Close()
 	host, _, _ := net.SplitHostPort(conn.LocalAddr().String())
 	return host
-}
-
-// MachineID reads the machine's ID (machine-id(5)).
-func MachineID() (string, error) {
-	data, err := os.ReadFile("/etc/machine-id")
-	if err != nil {
-		return "", err
-	}
-	id := strings.TrimSpace(string(data))
-	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
-		return "", fmt.Errorf("/etc/machine-id: %.40q is no ID of a machine", id)
-	}
-	return id, nil
 }

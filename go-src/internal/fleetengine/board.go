@@ -6,7 +6,6 @@ import (
 	"coreos/internal/fleetapi"
 	"coreos/internal/fleetscheduler"
 	"coreos/internal/fleetstore"
-	"coreos/internal/fleetunit"
 )
 
 // Board shows the scheduler what is in etcd.
@@ -59,7 +58,7 @@ func (b *Board) unit(name string) {
 	if !there {
 		return // its record is damaged
 	}
-	requirements, err := requirements(name, file.Value.Options)
+	requirements, err := fleetapi.Unit{Name: name, Options: file.Value.Options}.Requirements()
 	if err != nil {
 		slog.Warn("a unit cannot be placed: submit it again", "unit", name, "error", err)
 		b.RemoveUnit(name)
@@ -82,12 +81,4 @@ func wanted(job fleetstore.Job) bool {
 func (b *Board) alive(id string) bool {
 	_, there := b.model.Machines[id]
 	return there
-}
-
-func requirements(name string, options []fleetapi.UnitOption) (fleetunit.Requirements, error) {
-	n, err := fleetunit.ParseName(name)
-	if err != nil {
-		return fleetunit.Requirements{}, err
-	}
-	return (fleetapi.Unit{Options: options}).File().Requirements(n)
 }

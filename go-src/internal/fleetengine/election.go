@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleetstore"
+	"coreos/internal/pause"
 )
 
 // maxJitter spreads the attempts of all machines when the leader is gone.
@@ -42,10 +43,8 @@ func campaign(ctx context.Context, store *fleetstore.Store, lease clientv3.Lease
 		if err := gone(ctx, store, key, answer.Header.Revision); err != nil {
 			return 0, err
 		}
-		select {
-		case <-ctx.Done():
+		if !pause.For(ctx, rand.N(maxJitter)) {
 			return 0, ctx.Err()
-		case <-time.After(rand.N(maxJitter)):
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleetstore"
+	"coreos/internal/pause"
 )
 
 // Engine leads the cluster whenever it is elected.
@@ -28,8 +29,8 @@ type Engine struct {
 	Metrics *Metrics
 }
 
-// pause is before the next attempt when etcd was away.
-const pause = time.Second
+// retry is before the next attempt when etcd was away.
+const retry = time.Second
 
 // errNotLeader is that another machine leads.
 var errNotLeader = errors.New("another machine leads")
@@ -47,10 +48,7 @@ func (e *Engine) Run(ctx context.Context, lease clientv3.LeaseID) {
 		if ctx.Err() == nil {
 			slog.Warn("this machine does not lead", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		pause.For(ctx, retry)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleetstore"
+	"coreos/internal/pause"
 )
 
 // predecessor is the machine's record that is there already, from before it started anew;
@@ -72,7 +73,7 @@ func (p *Presence) unattended(ctx context.Context, lease clientv3.LeaseID, is fl
 			return fmt.Errorf("another machine with the ID %s is in the cluster, at %q: every machine needs an ID of its own in /etc/machine-id", p.ID, is.PublicIP)
 		}
 		last = left
-		if !wait(ctx, time.Second) {
+		if !pause.For(ctx, time.Second) {
 			return context.Cause(ctx)
 		}
 	}

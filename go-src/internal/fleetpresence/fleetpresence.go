@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"coreos/internal/fleetstore"
+	"coreos/internal/pause"
 )
 
 // Presence keeps one machine in the cluster.
@@ -29,15 +30,13 @@ type Presence struct {
 	// LeaseFile keeps the lease for the next run of the program in the same boot, so that
 	// a restart of it goes unnoticed; "" keeps it nowhere.
 	LeaseFile string
-	// Changed says that Describe says something else.
-	Changed <-chan struct{}
 	// Now is the time since some moment, on a clock that goes on through suspension and
 	// restarts of the program, and that nobody sets; nil is the machine's CLOCK_BOOTTIME.
 	Now func() time.Duration
 }
 
-// pause is before the next attempt to join.
-const pause = time.Second
+// retry is before the next attempt to join.
+const retry = time.Second
 
 // grace is how long units of an earlier run go on, though the lease of that may have
 // ended, while it is asked whether it has.
@@ -69,7 +68,7 @@ func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv
 		}
 		if err != nil {
 			slog.Warn("this machine cannot join the cluster, and tries again", "error", err)
-			if !wait(ctx, pause) {
+			if !pause.For(ctx, retry) {
 				return
 			}
 			continue
@@ -167,11 +166,6 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 			return context.Cause(ctx)
 		case <-time.After(left):
 			continue
-		case <-p.Changed:
-			if err = p.update(ctx, lease, min(left, every, requestTime)); err != nil {
-				slog.Warn("what this machine is like could not be written", "error", err)
-			}
-			continue
 		case <-next.C:
 		}
 		sent := p.Now()
@@ -183,20 +177,13 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			return errors.New("the lease has ended")
 		case err != nil:
-			next.Reset(min(pause, every))
+			next.Reset(min(retry, every))
 		default:
 			until = sent + time.Duration(answer.TTL)*time.Second
 			p.remember(lease, until)
 			next.Reset(every)
 		}
 	}
-}
-
-func (p *Presence) update(ctx context.Context, lease clientv3.LeaseID, within time.Duration) error {
-	ctx, stop := context.WithTimeout(ctx, within)
-	defer stop()
-	_, err := p.Store.Do(ctx, p.record(lease))
-	return err
 }
 
 // remember keeps a lease, and until when it lasts, for the next run.
@@ -231,16 +218,4 @@ func boottime() time.Duration {
 		panic(err) // Linux has it
 	}
 	return time.Duration(t.Nano())
-}
-
-// wait waits, and reports whether the context still lives.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

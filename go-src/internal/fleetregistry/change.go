@@ -16,12 +16,7 @@ import (
 
 // Create implements fleetapi.Cluster.
 func (r *Registry) Create(ctx context.Context, by string, unit fleetapi.Unit) error {
-	name, err := fleetunit.ParseName(unit.Name)
-	if err != nil {
-		return fmt.Errorf("%w: %w", fleetapi.ErrInvalid, err)
-	}
-	file := (fleetapi.Unit{Options: unit.Options}).File()
-	requirements, err := file.Requirements(name)
+	requirements, err := unit.Requirements()
 	if err != nil {
 		return fmt.Errorf("%w: %w", fleetapi.ErrInvalid, err)
 	}
@@ -32,7 +27,7 @@ func (r *Registry) Create(ctx context.Context, by string, unit fleetapi.Unit) er
 	return r.changeUnit(ctx, "submitting "+unit.Name, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
 		was := m.model.Jobs[unit.Name]
 		job := was.Value
-		job.Target, job.Hash, job.Global, job.Finished = unit.DesiredState, file.Hash().String(), requirements.Global, ""
+		job.Target, job.Hash, job.Global, job.Finished = unit.DesiredState, unit.File().Hash().String(), requirements.Global, ""
 		is, then := r.job(unit.Name, was.Revision, job, requirements)
 		return is, append(then, clientv3.OpPut(r.store.Unit(unit.Name), fleetstore.Encode(record))), nil
 	})
@@ -54,8 +49,8 @@ func (r *Registry) SetDesired(ctx context.Context, by, name, state string) error
 			return nil, nil, nil
 		}
 		var requirements fleetunit.Requirements
-		if n, err := fleetunit.ParseName(name); err == nil {
-			requirements, _ = (fleetapi.Unit{Options: m.model.Units[name].Value.Options}).File().Requirements(n)
+		if job.Global { // what was taken is right
+			requirements, _ = m.unit(name).Requirements()
 		}
 		is, then := r.job(name, was.Revision, job, requirements)
 		return is, then, nil

@@ -8,7 +8,6 @@ import (
 
 	"coreos/internal/fleetapi"
 	"coreos/internal/fleetengine"
-	"coreos/internal/fleetunit"
 )
 
 // Machines implements fleetapi.Cluster.
@@ -144,10 +143,7 @@ func (m *mirror) why(name string) fleetapi.Reasons {
 // whyGlobal says which machines do not have a global unit.
 func (m *mirror) whyGlobal(name string) fleetapi.Reasons {
 	reasons := fleetapi.Reasons{Name: name}
-	requirements := fleetunit.Requirements{}
-	if n, err := fleetunit.ParseName(name); err == nil {
-		requirements, _ = (fleetapi.Unit{Options: m.model.Units[name].Value.Options}).File().Requirements(n)
-	}
+	requirements, _ := m.unit(name).Requirements() // those of a unit that was taken are right
 	can := 0
 	for _, id := range slices.Sorted(maps.Keys(m.model.Machines)) {
 		reason := fleetapi.MachineReason{MachineID: id}

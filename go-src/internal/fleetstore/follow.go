@@ -8,6 +8,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"coreos/internal/pause"
 )
 
 // Batch is a step of what is followed: everything that is there (Reset), or what changed.
@@ -40,21 +42,21 @@ const (
 // forgotten, from anew (Reset). The context is the one to ask for progress with.
 func (s *Store) Follow(ctx context.Context, prefix string, tell func(Batch)) {
 	ctx = clientv3.WithRequireLeader(ctx)
-	revision, pause := int64(0), firstPause
+	revision, again := int64(0), firstPause
 	for ctx.Err() == nil {
 		next, err := s.follow(ctx, prefix, revision, tell)
 		if ctx.Err() != nil {
 			return
 		}
 		if next > revision {
-			pause = firstPause
+			again = firstPause
 		}
 		revision = next
 		slog.Debug("etcd: following again", "prefix", prefix, "error", err)
-		if !wait(ctx, pause) {
+		if !pause.For(ctx, again) {
 			return
 		}
-		pause = min(2*pause, maxPause)
+		again = min(2*again, maxPause)
 	}
 }
 
@@ -123,17 +125,5 @@ func (s *Store) Read(ctx context.Context, prefix string) (Batch, error) {
 			return batch, nil
 		}
 		from = string(answer.Kvs[len(answer.Kvs)-1].Key) + "\x00"
-	}
-}
-
-// wait waits, and reports whether the context still lives.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

@@ -1,11 +1,13 @@
 package fleetstore
 
 import (
+	"log/slog"
+	"maps"
 	"strings"
 )
 
 // Model is the cluster as the keys below Cluster say, kept by batches of Follow. Records
-// that cannot be read count as not there, and are named in Damaged.
+// that cannot be read count as not there.
 type Model struct {
 	Revision int64
 	Units    map[string]Record[Unit]
@@ -19,7 +21,6 @@ type Model struct {
 	Holds map[string]map[string]bool
 	// Rebalance is the revision at which somebody asked for it, 0 if nobody did.
 	Rebalance int64
-	Damaged   map[string]error
 }
 
 // Record is a value with the revision of etcd that wrote it.
@@ -39,7 +40,7 @@ func (m *Model) reset() {
 	*m = Model{
 		Units: map[string]Record[Unit]{}, Jobs: map[string]Record[Job]{}, Machines: map[string]Record[Machine]{},
 		Metadata: map[string]Record[map[string]string]{}, Drains: map[string]Record[Drain]{},
-		Assignments: map[string]map[string]Record[Assignment]{}, Holds: map[string]map[string]bool{}, Damaged: map[string]error{},
+		Assignments: map[string]map[string]Record[Assignment]{}, Holds: map[string]map[string]bool{},
 	}
 }
 
@@ -50,9 +51,8 @@ func (m *Model) Apply(batch Batch) {
 	}
 	m.Revision = max(m.Revision, batch.Revision)
 	for _, event := range batch.Events {
-		delete(m.Damaged, event.Key)
 		if err := m.apply(event); err != nil {
-			m.Damaged[event.Key] = err
+			slog.Warn("a record in etcd cannot be read, and counts as not there", "key", event.Key, "error", err)
 		}
 	}
 }
@@ -123,11 +123,13 @@ func set[T any](records map[string]Record[T], name string, event Event) error {
 
 // MachineMetadata is what a machine says of itself and what the API said of it.
 func (m *Model) MachineMetadata(id string) map[string]string {
-	all := map[string]string{}
-	for _, metadata := range []map[string]string{m.Machines[id].Value.Metadata, m.Metadata[id].Value} {
-		for key, value := range metadata {
-			all[key] = value
-		}
-	}
+	return Overlay(m.Machines[id].Value.Metadata, m.Metadata[id].Value)
+}
+
+// Overlay puts the metadata that the API gave to a machine over its own.
+func Overlay(own, given map[string]string) map[string]string {
+	all := make(map[string]string, len(own)+len(given))
+	maps.Copy(all, own)
+	maps.Copy(all, given)
 	return all
 }

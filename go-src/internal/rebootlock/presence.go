@@ -7,6 +7,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"coreos/internal/pause"
 )
 
 // presenceTTL is how long after its last word a machine counts as being there.
@@ -57,7 +59,7 @@ func (p *Presence) run(ctx context.Context) {
 	defer close(p.done)
 	for ctx.Err() == nil {
 		p.session(ctx)
-		_ = pause(ctx, 5*time.Second)
+		pause.For(ctx, 5*time.Second)
 	}
 }
 

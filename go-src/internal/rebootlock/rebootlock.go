@@ -20,6 +20,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"coreos/internal/pause"
 	"coreos/internal/semaphore"
 )
 
@@ -95,8 +96,8 @@ func (l *Lock) Change(ctx context.Context, f func(*semaphore.Semaphore) error) (
 		if done || err != nil {
 			return s, err
 		}
-		if err := pause(ctx, rand.N(50*time.Millisecond)); err != nil {
-			return nil, err
+		if !pause.For(ctx, rand.N(50*time.Millisecond)) {
+			return nil, ctx.Err()
 		}
 	}
 	return nil, errors.New("too many machines change the semaphore at the same time; try again")
@@ -115,15 +116,6 @@ func (l *Lock) exchange(ctx context.Context, s *semaphore.Semaphore, revision in
 	return answer.Succeeded, nil
 }
 
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
-
 // Watch tells of every change of the semaphore until the context ends. A change may be
 // told of more than once; several may be told of at once.
 func (l *Lock) Watch(ctx context.Context) <-chan struct{} {
@@ -137,7 +129,7 @@ func (l *Lock) Watch(ctx context.Context) <-chan struct{} {
 				default:
 				}
 			}
-			_ = pause(ctx, time.Second)
+			pause.For(ctx, time.Second)
 		}
 	}()
 	return changed

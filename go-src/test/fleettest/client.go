@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleetstore"
+	"coreos/internal/pause"
 )
 
 // Client is a machine's connection to an Etcd, with a network in between.
@@ -79,7 +80,7 @@ func (c *Client) call(ctx context.Context, ask func(*Etcd)) error {
 		if lost {
 			delay = giveUp
 		}
-		if delay > 0 && !pause(ctx, delay) {
+		if delay > 0 && !pause.For(ctx, delay) {
 			return ctx.Err()
 		}
 		if lost {
@@ -88,17 +89,6 @@ func (c *Client) call(ctx context.Context, ask func(*Etcd)) error {
 		do()
 	}
 	return ctx.Err()
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
 
 // Watch implements clientv3.Watcher.
@@ -122,7 +112,7 @@ func (c *Client) Watch(ctx context.Context, key string, options ...clientv3.OpOp
 				}
 				return
 			}
-			if !pause(ctx, delay) {
+			if !pause.For(ctx, delay) {
 				return
 			}
 			select {

@@ -26,6 +26,7 @@ import (
 	"coreos/internal/fleetengine"
 	"coreos/internal/fleetregistry"
 	"coreos/internal/fleetstore"
+	"coreos/internal/pause"
 )
 
 var (
@@ -190,7 +191,7 @@ func (w *world) step() {
 		m.systemd.Reboot()
 		_ = os.Remove(filepath.Join(m.run, "lease"))
 		m.boot++
-		pause(ctx, time.Duration(w.random.Int64N(int64(3*ttl))))
+		pause.For(ctx, time.Duration(w.random.Int64N(int64(3*ttl))))
 		w.note("%s: power on", m.id)
 		w.start(m)
 	case 1, 2:
@@ -272,7 +273,7 @@ func (w *world) heal() {
 		w.locked(func() { m.ill = false })
 		w.change(w.registry.SetDrain(context.Background(), "test", id, false, ""))
 	}
-	pause(context.Background(), 3*time.Minute)
+	pause.For(context.Background(), 3*time.Minute)
 }
 
 // check compares what runs with what the API says and what was wanted.
@@ -362,7 +363,7 @@ func history(t *testing.T, seed uint64) {
 					w.fail("%s", w.broken)
 				}
 			})
-			pause(context.Background(), time.Duration(w.random.Int64N(int64(5*time.Second))))
+			pause.For(context.Background(), time.Duration(w.random.Int64N(int64(5*time.Second))))
 		}
 		w.heal()
 		w.locked(w.check)

@@ -148,11 +148,7 @@ func (c *Cluster) state(u fleetapi.Unit, machine, state string) fleetapi.UnitSta
 }
 
 func requirements(u fleetapi.Unit) fleetunit.Requirements {
-	name, err := fleetunit.ParseName(u.Name)
-	if err != nil {
-		panic(err)
-	}
-	r, err := u.File().Requirements(name)
+	r, err := u.Requirements()
 	if err != nil {
 		panic(err)
 	}
