@@ -81,7 +81,7 @@ func (o *options) serve(ctx context.Context) error {
 			presence.Announce(ctx, d.Machine(s))
 		}
 	}
-	if err := metrics.Serve(ctx, settings.Metrics, gauges.Collectors()...); err != nil {
+	if _, err := metrics.Serve(ctx, settings.Metrics, gauges.Collectors()...); err != nil {
 		slog.Error("no metrics", "error", err)
 	}
 	_, _ = notify.SdNotify(false, notify.SdNotifyReady)

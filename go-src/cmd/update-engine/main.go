@@ -59,7 +59,7 @@ func run(ctx context.Context, stateDir string) error {
 	if err := updatebus.Export(ctx, bus, d); err != nil {
 		return err
 	}
-	if err := metrics.Serve(ctx, d.Metrics(), updateengine.Metrics{Status: d.Status}); err != nil {
+	if _, err := metrics.Serve(ctx, d.Metrics(), updateengine.Metrics{Status: d.Status}); err != nil {
 		slog.Error("no metrics", "error", err)
 	}
 	return d.Run(ctx)

@@ -68,7 +68,8 @@ var etcdKeys = func() map[string]setting {
 
 var fleetKeys = environment("FLEET_", `agent-ttl authorized-keys-file disable-engine disable-watches engine-reconcile-interval
 	etcd-cafile etcd-certfile etcd-keyfile etcd-key-prefix etcd-request-timeout etcd-servers etcd-username etcd-password
-	metadata public-ip token-limit verbosity verify-units`)
+	metadata public-ip token-limit verbosity verify-units
+	api-cafile api-certfile api-insecure api-keyfile api-writers cut-off max-units metrics-address`)
 
 var flannelKeys = func() map[string]setting {
 	settings := environment("FLANNELD_", `etcd-endpoints etcd-cafile etcd-certfile etcd-keyfile etcd-prefix etcd-username etcd-password

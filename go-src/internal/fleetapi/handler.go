@@ -36,6 +36,8 @@ type Config struct {
 	Allow func(r *http.Request, write bool) error
 	// Log gets a line for each request that would change something; slog.Default.
 	Log *slog.Logger
+	// PageSize is how many items a page of a list has, at most; 0 is the usual PageSize.
+	PageSize int
 }
 
 type server struct {
@@ -53,6 +55,9 @@ func Handler(cluster Cluster, c Config) http.Handler {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.PageSize == 0 {
+		c.PageSize = PageSize
 	}
 	s := &server{cluster, c}
 	mux := http.NewServeMux()

@@ -20,7 +20,7 @@ func (s *server) listMachines(r *http.Request, _ string) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	items, next, err := page(r.URL, all)
+	items, next, err := page(s.PageSize, r.URL, all)
 	return reply{code: http.StatusOK, body: MachinePage{items, next}}, err
 }
 

@@ -10,8 +10,8 @@ import (
 	"net/url"
 )
 
-// pageSize is how many items a page has, at most.
-const pageSize = 100
+// PageSize is how many items a page has, at most, if nothing else is said.
+const PageSize = 100
 
 // MachinePage is a part of the list of machines. NextPageToken is for the request of the
 // next part, "" in the last one.
@@ -33,18 +33,18 @@ type UnitStatePage struct {
 }
 
 // encodePage writes upstream's token: the size and the number of a page, little endian.
-func encodePage(number int) string {
-	token := binary.LittleEndian.AppendUint16(nil, pageSize)
+func encodePage(size, number int) string {
+	token := binary.LittleEndian.AppendUint16(nil, uint16(size))
 	return base64.URLEncoding.EncodeToString(binary.LittleEndian.AppendUint16(token, uint16(number)))
 }
 
-func decodePage(token string) (number int, err error) {
+func decodePage(size int, token string) (number int, err error) {
 	bytes, err := base64.URLEncoding.DecodeString(token)
 	if err != nil || len(bytes) != 4 {
 		return 0, fmt.Errorf("%.40q is not a page token", token)
 	}
-	if size := binary.LittleEndian.Uint16(bytes); size != pageSize {
-		return 0, fmt.Errorf("page token: the limit must be %d, not %d", pageSize, size)
+	if said := int(binary.LittleEndian.Uint16(bytes)); said != size {
+		return 0, fmt.Errorf("page token: the limit must be %d, not %d", size, said)
 	}
 	if number = int(binary.LittleEndian.Uint16(bytes[2:])); number == 0 {
 		return 0, errors.New("page token: pages are counted from 1")
@@ -53,18 +53,18 @@ func decodePage(token string) (number int, err error) {
 }
 
 // page cuts the page that was asked for out of a list, with the token of the next one.
-func page[T any](u *url.URL, all []T) (items []T, next string, err error) {
+func page[T any](size int, u *url.URL, all []T) (items []T, next string, err error) {
 	number := 1
 	switch tokens := u.Query()["nextPageToken"]; len(tokens) {
 	case 0:
 	case 1:
-		if number, err = decodePage(tokens[0]); err != nil {
+		if number, err = decodePage(size, tokens[0]); err != nil {
 			return nil, "", refuse(http.StatusBadRequest, "%w", err)
 		}
 	default:
 		return nil, "", refuse(http.StatusBadRequest, "more than one page token")
 	}
-	from, to := (number-1)*pageSize, number*pageSize
+	from, to := (number-1)*size, number*size
 	switch {
 	case from >= len(all):
 		return nil, "", nil
@@ -73,5 +73,5 @@ func page[T any](u *url.URL, all []T) (items []T, next string, err error) {
 	case number == math.MaxUint16:
 		return nil, "", fmt.Errorf("a list of %d items is longer than %d pages", len(all), number)
 	}
-	return all[from:to], encodePage(number + 1), nil
+	return all[from:to], encodePage(size, number+1), nil
 }

@@ -12,14 +12,15 @@ func TestPages(t *testing.T) {
 	for i := range all {
 		all[i] = i
 	}
-	for _, n := range []int{0, 1, 99, 100, 101, 200, 65_536, 65_601, 70_000} {
+	for _, c := range [][2]int{{0, 100}, {1, 100}, {99, 100}, {100, 100}, {101, 100}, {200, 100}, {65_536, 100}, {65_601, 100}, {70_000, 100}, {3, 1}, {5, 2}, {70_000, 1000}} {
+		n, size := c[0], c[1]
 		seen, token := 0, ""
 		for pages := 1; ; pages++ {
 			u := &url.URL{}
 			if token != "" {
 				u.RawQuery = "nextPageToken=" + token
 			}
-			items, next, err := page(u, all[:n])
+			items, next, err := page(size, u, all[:n])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -30,7 +31,7 @@ func TestPages(t *testing.T) {
 				seen++
 			}
 			if token = next; token == "" {
-				if want := max(1, (n+99)/100); pages != want {
+				if want := max(1, (n+size-1)/size); pages != want {
 					t.Errorf("%d items on %d pages", n, pages)
 				}
 				break
@@ -43,7 +44,7 @@ func TestPages(t *testing.T) {
 }
 
 func TestPageTokens(t *testing.T) {
-	if got := encodePage(2); got != "ZAACAA==" { // what upstream sends
+	if got := encodePage(PageSize, 2); got != "ZAACAA==" { // what upstream sends
 		t.Errorf("page 2 is %s", got)
 	}
 	for token, want := range map[string]string{
@@ -57,12 +58,12 @@ func TestPageTokens(t *testing.T) {
 		"ZAACAA==&nextPageToken=x": "more than one",
 	} {
 		u := &url.URL{RawQuery: "nextPageToken=" + token}
-		_, _, err := page(u, make([]int, 300))
+		_, _, err := page(PageSize, u, make([]int, 300))
 		if got := fmt.Sprint(err); want == "" && err != nil || want != "" && !strings.Contains(got, want) {
 			t.Errorf("%q: %v", token, err)
 		}
 	}
-	if _, _, err := page(&url.URL{RawQuery: "nextPageToken=" + encodePage(65_535)}, make([]struct{}, 65_536*100)); err == nil {
+	if _, _, err := page(PageSize, &url.URL{RawQuery: "nextPageToken=" + encodePage(PageSize, 65_535)}, make([]struct{}, 65_536*100)); err == nil {
 		t.Error("a list that is too long ends without a word")
 	}
 }
@@ -71,11 +72,11 @@ func FuzzPageToken(f *testing.F) {
 	f.Add("ZAACAA==")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, token string) {
-		number, err := decodePage(token)
+		number, err := decodePage(PageSize, token)
 		if err != nil {
 			return
 		}
-		if again, err := decodePage(encodePage(number)); err != nil || again != number {
+		if again, err := decodePage(PageSize, encodePage(PageSize, number)); err != nil || again != number {
 			t.Fatalf("%q is page %d, written and read again %d, %v", token, number, again, err)
 		}
 	})

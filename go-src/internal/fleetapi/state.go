@@ -17,7 +17,7 @@ func (s *server) listStates(r *http.Request, _ string) (reply, error) {
 			return machine != "" && state.MachineID != machine || name != "" && state.Name != name
 		})
 	}
-	items, next, err := page(r.URL, all)
+	items, next, err := page(s.PageSize, r.URL, all)
 	return reply{code: http.StatusOK, body: UnitStatePage{items, next}}, err
 }
 

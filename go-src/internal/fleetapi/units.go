@@ -16,7 +16,7 @@ func (s *server) listUnits(r *http.Request, _ string) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	items, next, err := page(r.URL, all)
+	items, next, err := page(s.PageSize, r.URL, all)
 	return reply{code: http.StatusOK, body: UnitPage{items, next}}, err
 }
 

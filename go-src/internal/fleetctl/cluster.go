@@ -57,8 +57,8 @@ func (a *app) drainCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "drain MACHINE",
 		Short: "Have a machine give its units to others and get no new ones",
-		Long: "Waits until the machine has no units except global ones, and says what it waits for. The machine is\n" +
-			"named by its ID or the beginning of it.",
+		Long: "Waits until the machine has no units that can run elsewhere, and says what it waits for. Global units\n" +
+			"and those with MachineID go on. The machine is named by its ID or the beginning of it.",
 		Args: cobra.ExactArgs(1),
 		RunE: a.on(func(ctx context.Context, args []string) error {
 			m, err := a.findMachine(ctx, args[0])
@@ -80,7 +80,11 @@ func (a *app) drainCommand() *cobra.Command {
 	return command
 }
 
-// waitEmpty waits until only global units are left on a machine.
+// bound reports whether a unit can run on one machine only.
+func bound(u fleetapi.Unit) bool { return requirements(u).MachineID != "" }
+
+// waitEmpty waits until only units are left on a machine that can run nowhere else.
+// Global ones are among them.
 func (a *app) waitEmpty(ctx context.Context, m fleetapi.Machine, attempts int) error {
 	w := a.waiter(nil)
 	empty := 0
@@ -92,7 +96,7 @@ func (a *app) waitEmpty(ctx context.Context, m fleetapi.Machine, attempts int) e
 		}
 		w.left = nil
 		for _, u := range all {
-			if u.MachineID == m.ID && !global(u) {
+			if u.MachineID == m.ID && !global(u) && !bound(u) {
 				w.left = append(w.left, u.Name)
 			}
 		}

@@ -91,6 +91,23 @@ func TestBeyondUpstream(t *testing.T) {
 	check(t, []expect{{"list-units", 2, "", "FLEETCTL_REQUEST_TIMEOUT"}})
 }
 
+// TestDrainLeavesBoundUnits has units on the machine that can run nowhere else.
+func TestDrainLeavesBoundUnits(t *testing.T) {
+	directory(t)
+	for name, requirement := range map[string]string{"bound.service": "MachineID=" + m1, "all.service": "Global=true", "free.service": ""} {
+		if err := os.WriteFile(name, []byte("[Service]\nExecStart=/bin/true\n[X-Fleet]\n"+requirement+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("FLEETCTL_ENDPOINT", serve(t, newCluster()))
+	ours(t, "start", "bound.service", "all.service", "free.service")
+	check(t, []expect{
+		{"list-units --no-legend --fields=unit,machine", 0, "all.service\t11111111.../10.0.0.1\nall.service\t22222222.../10.0.0.2\nall.service\t3333...\nbound.service\t11111111.../10.0.0.1\nfree.service\t11111111.../10.0.0.1\n", ""},
+		{"drain --block-attempts=20 1111", 0, "Drained 11111111.../10.0.0.1\n", ""},
+		{"list-units --no-legend --fields=unit,machine", 0, "all.service\t11111111.../10.0.0.1\nall.service\t22222222.../10.0.0.2\nall.service\t3333...\nbound.service\t11111111.../10.0.0.1\nfree.service\t22222222.../10.0.0.2\n", ""},
+	})
+}
+
 // TestStartThatCannotBe has units that do not become active.
 func TestStartThatCannotBe(t *testing.T) {
 	fleetctl.SetPatience(t, 300*time.Millisecond)

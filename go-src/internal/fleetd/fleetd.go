@@ -10,7 +10,6 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -26,6 +25,10 @@ import (
 	"coreos/internal/metrics"
 )
 
+// stateDirectory has what the daemon knows and systemd does not; it outlives the daemon, but
+// not the boot.
+const stateDirectory = "/run/fleet"
+
 // Run is the daemon, until the context ends. Units go on running then.
 // On the listeners it serves the API; to the writers it writes the state.
 func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan io.Writer) error {
@@ -40,8 +43,7 @@ func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan 
 		return err
 	}
 	defer etcd.Close()
-	dir := filepath.Dir(strings.TrimSuffix(s.Directory, "/"))
-	systemd, err := fleetsystemd.New(ctx, dir)
+	systemd, err := fleetsystemd.New(ctx, s.Directory, filepath.Join(stateDirectory, "launched"))
 	if err != nil {
 		return err
 	}
@@ -50,13 +52,15 @@ func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan 
 	defer registry.Close()
 	n := &Node{
 		Store: store, ID: id, Systemd: systemd, Describe: func() fleetstore.Machine { return Describe(s) }, TTL: s.TTL,
-		LeaseFile: filepath.Join(dir, "lease"), NoEngine: s.NoEngine, KeepUnits: s.KeepUnits,
+		LeaseFile: filepath.Join(stateDirectory, "lease"), NoEngine: s.NoEngine, KeepUnits: s.KeepUnits,
 		Engine: fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
 	}
-	if err := metrics.Serve(ctx, s.MetricsAddr, slices.Concat(n.Engine.Collectors(), n.Agent.Collectors())...); err != nil {
+	measured, err := metrics.Serve(ctx, s.MetricsAddr, slices.Concat(n.Engine.Collectors(), n.Agent.Collectors())...)
+	if err != nil {
 		return err
 	}
-	served, err := serve(ctx, listeners, registry, s.API)
+	defer func() { stop(); measured() }()
+	served, err := serve(ctx, listeners, registry, s)
 	defer func() { stop(); served() }()
 	if err != nil {
 		return err

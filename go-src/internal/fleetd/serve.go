@@ -52,19 +52,19 @@ func (l lent) deadline(t time.Time) error {
 
 // serve serves the API until the context ends. ended waits until the listeners are not used
 // any longer after that: the deadline that ends one server would end the next one, too.
-func serve(ctx context.Context, listeners []net.Listener, cluster fleetapi.Cluster, s APISettings) (ended func(), err error) {
+func serve(ctx context.Context, listeners []net.Listener, cluster fleetapi.Cluster, s Settings) (ended func(), err error) {
 	var all sync.WaitGroup
 	for _, listener := range listeners {
 		l := lent{listener}
 		if err := l.deadline(time.Time{}); err != nil {
 			return all.Wait, err
 		}
-		listener, err := secure(l, s)
+		listener, err := secure(l, s.API)
 		if err != nil {
 			return all.Wait, err
 		}
 		server := &http.Server{
-			Handler: fleetapi.Handler(cluster, fleetapi.Config{By: by, Allow: s.allow}),
+			Handler: fleetapi.Handler(cluster, fleetapi.Config{By: by, Allow: s.API.allow, PageSize: s.TokenLimit}),
 			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 				return context.WithValue(ctx, peer{}, caller(c))
 			},

@@ -13,6 +13,7 @@ import (
 
 	"coreos/internal/envflags"
 	"coreos/internal/etcdclient"
+	"coreos/internal/fleetapi"
 	"coreos/internal/fleetstore"
 )
 
@@ -30,7 +31,7 @@ type Settings struct {
 	Verbosity   int
 	TokenLimit  int
 	NoEngine    bool
-	Directory   string // of unit files and of what has to outlive the daemon
+	Directory   string // of unit files
 	MaxUnits    int
 	KeepUnits   bool
 	MetricsAddr string
@@ -93,7 +94,7 @@ func (s *Settings) flags() *pflag.FlagSet {
 	f.String("metadata", "", "")
 	f.DurationVar(&s.TTL, "agent_ttl", 30*time.Second, "")
 	f.StringVar(&s.Directory, "units_directory", "/run/fleet/units/", "")
-	f.IntVar(&s.TokenLimit, "token_limit", 100, "")
+	f.IntVar(&s.TokenLimit, "token_limit", fleetapi.PageSize, "")
 	f.IntVar(&s.Verbosity, "verbosity", 0, "")
 	f.BoolVar(&s.NoEngine, "disable_engine", false, "")
 	for name, value := range map[string]string{

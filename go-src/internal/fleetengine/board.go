@@ -47,8 +47,7 @@ func (b *Board) machine(id string) {
 func (b *Board) unit(name string) {
 	job := b.model.Jobs[name].Value
 	if !wanted(job) || job.Finished != "" && !b.alive(job.Machine) {
-		b.RemoveUnit(name)
-		delete(b.placed, name)
+		b.remove(name)
 		return
 	}
 	if b.placed[name] == job.Hash {
@@ -58,24 +57,34 @@ func (b *Board) unit(name string) {
 	if !there {
 		return // its record is damaged
 	}
-	requirements, err := fleetapi.Unit{Name: name, Options: file.Value.Options}.Requirements()
-	if err != nil {
-		slog.Warn("a unit cannot be placed: submit it again", "unit", name, "error", err)
-		b.RemoveUnit(name)
-		delete(b.placed, name)
-		return
-	}
 	at := job.Machine
 	if place, ok := b.Place(name); ok {
 		at = place
 	}
+	b.remove(name)
+	requirements, err := fleetapi.Unit{Name: name, Options: file.Value.Options}.Requirements()
+	if err != nil {
+		slog.Warn("a unit cannot be placed: submit it again", "unit", name, "error", err)
+		return
+	}
 	b.placed[name] = job.Hash
+	if job.Global {
+		b.SetGlobal(name, requirements)
+		return
+	}
 	b.SetUnit(fleetscheduler.Unit{Name: name, Requirements: requirements, Machine: at})
 }
 
-// wanted reports whether a unit has to be on one of the machines.
+// remove takes a unit from the board.
+func (b *Board) remove(name string) {
+	b.RemoveUnit(name)
+	b.RemoveGlobal(name)
+	delete(b.placed, name)
+}
+
+// wanted reports whether a unit has to be on machines.
 func wanted(job fleetstore.Job) bool {
-	return !job.Global && (job.Target == fleetapi.Loaded || job.Target == fleetapi.Launched)
+	return (job.Target == fleetapi.Loaded || job.Target == fleetapi.Launched)
 }
 
 func (b *Board) alive(id string) bool {

@@ -48,6 +48,9 @@ type Scheduler struct {
 	changed        map[string]*machine
 	// dependents are the units that have to be where another one is.
 	dependents map[string]map[string]*unit
+	// globals are units that run wherever they fit: nobody places them, but others may not
+	// be able to run beside them.
+	globals map[string]fleetunit.Requirements
 }
 
 type unit struct {
@@ -71,7 +74,7 @@ func New() *Scheduler {
 	return &Scheduler{
 		units: map[string]*unit{}, machines: map[string]*machine{}, byLoad: btree.NewG(16, less),
 		waiting: map[string]*unit{}, dirty: map[string]*unit{}, changed: map[string]*machine{},
-		dependents: map[string]map[string]*unit{},
+		dependents: map[string]map[string]*unit{}, globals: map[string]fleetunit.Requirements{},
 	}
 }
 
@@ -157,6 +160,33 @@ func (s *Scheduler) RemoveUnit(name string) {
 	delete(s.waiting, name)
 	delete(s.dirty, name)
 	s.touchDependents(name)
+}
+
+// SetGlobal says that a unit runs on every machine that fits it.
+func (s *Scheduler) SetGlobal(name string, r fleetunit.Requirements) {
+	s.RemoveGlobal(name)
+	s.globals[name] = r
+	for _, u := range s.units {
+		if clash(u, globalUnit(name, r)) {
+			s.dirty[u.Name] = u
+		}
+	}
+}
+
+// RemoveGlobal says that such a unit is gone.
+func (s *Scheduler) RemoveGlobal(name string) {
+	if r, there := s.globals[name]; there {
+		delete(s.globals, name)
+		for id, m := range s.machines { // which have room for others now
+			if r.Fits(m.Metadata) {
+				s.changed[id] = m
+			}
+		}
+	}
+}
+
+func globalUnit(name string, r fleetunit.Requirements) *unit {
+	return &unit{Unit: Unit{Name: name, Requirements: r}}
 }
 
 func (s *Scheduler) forgetPeers(u *unit) {

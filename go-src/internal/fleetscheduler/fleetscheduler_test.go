@@ -94,6 +94,34 @@ func TestPlan(t *testing.T) {
 			units: map[string]string{"u1": "Memory=1G; MachineMetadata=region=us", "u2": "Memory=1G; MachineMetadata=region=us"}, want: "u2=b",
 			do: func(s *Scheduler) { s.RemoveUnit("u1.service") },
 		},
+		"a global unit that conflicts": {
+			units: map[string]string{"w1": "", "w2": "MachineMetadata=region=us"}, want: "w1=b w2=-",
+			do: func(s *Scheduler) {
+				g := parse(t, "g.service", "Global=true; MachineMetadata=region=eu; Conflicts=w1.service")
+				s.SetGlobal(g.Name, g.Requirements)
+				g = parse(t, "h.service", "Global=true; MachineMetadata=region=us; Conflicts=w2.service")
+				s.SetGlobal(g.Name, g.Requirements)
+			},
+		},
+		"a conflict with a global unit": {
+			units: map[string]string{"w": "Conflicts=g*"}, want: "w=b",
+			do: func(s *Scheduler) {
+				g := parse(t, "g.service", "Global=true; MachineMetadata=region=eu")
+				s.SetGlobal(g.Name, g.Requirements)
+			},
+		},
+		"a global unit that goes makes room": {
+			units: map[string]string{"w": "Conflicts=g*"}, want: "w=a",
+			do: func(s *Scheduler) {
+				g := parse(t, "g.service", "Global=true")
+				s.SetGlobal(g.Name, g.Requirements)
+				s.Plan()
+				if got := where(s); got != "w=-" {
+					t.Errorf("beside the global unit: %s", got)
+				}
+				s.RemoveGlobal(g.Name)
+			},
+		},
 		"a conflict that came later": {
 			units: map[string]string{"u1": "MachineID=a", "u2": ""}, want: "u1=a u2=b",
 			do: func(s *Scheduler) {

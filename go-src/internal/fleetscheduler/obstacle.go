@@ -97,10 +97,24 @@ func (s *Scheduler) enemy(u *unit, m *machine) string {
 			first = name
 		}
 	}
+	if first == "" {
+		first = s.globalEnemy(u, m)
+	}
 	if first != "" {
 		return "it conflicts with " + first
 	}
 	return ""
+}
+
+// globalEnemy names the global unit that runs on a machine and is in the way.
+func (s *Scheduler) globalEnemy(u *unit, m *machine) string {
+	first := ""
+	for name, r := range s.globals {
+		if (first == "" || name < first) && r.Fits(m.Metadata) && clash(u, globalUnit(name, r)) {
+			first = name
+		}
+	}
+	return first
 }
 
 // Why explains where a unit is. ok is false if there is no such unit.

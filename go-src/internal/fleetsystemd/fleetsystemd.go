@@ -42,11 +42,11 @@ const (
 	stopTime = 15 * time.Minute
 )
 
-// New returns the systemd of this machine, which it calls until the context ends. Below
-// the directory are the unit files, and marks of the units that were started.
-func New(ctx context.Context, dir string) (*Systemd, error) {
+// New returns the systemd of this machine, which it calls until the context ends. The
+// two directories have the unit files, and marks of the units that were started.
+func New(ctx context.Context, units, marks string) (*Systemd, error) {
 	s := &Systemd{
-		units: filepath.Join(dir, "units"), marks: filepath.Join(dir, "launched"),
+		units: units, marks: marks,
 		changes: make(chan string, 1024), reloads: make(chan chan error),
 	}
 	for _, dir := range []string{s.units, s.marks} {

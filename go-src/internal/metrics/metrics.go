@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,27 +17,32 @@ import (
 )
 
 // Serve serves metrics, and those of the process, at http://ADDRESS/metrics until the
-// context ends. Nothing is served if there is no address.
-func Serve(ctx context.Context, address string, metrics ...prometheus.Collector) error {
+// context ends; ended waits until the address is free again after that. Nothing is served
+// if there is no address.
+func Serve(ctx context.Context, address string, metrics ...prometheus.Collector) (ended func(), err error) {
 	if address == "" {
-		return nil
+		return func() {}, nil
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(append(metrics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("metrics: %w", err)
+		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
 	server := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 20 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
-	context.AfterFunc(ctx, func() { _ = server.Close() })
-	go func() {
+	var all sync.WaitGroup
+	all.Go(func() {
+		<-ctx.Done()
+		_ = server.Close()
+	})
+	all.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			slog.Warn("metrics are not served any longer", "error", err)
 		}
-	}()
-	return nil
+	})
+	return all.Wait, nil
 }
 
 // Bool is a gauge's value for what is true or not.

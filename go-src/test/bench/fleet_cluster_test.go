@@ -108,7 +108,7 @@ func TestFleetLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := fleetengine.NewMetrics()
-	if err := metrics.Serve(t.Context(), os.Getenv("FLEET_LEADER_METRICS"), m.Collectors()...); err != nil {
+	if _, err := metrics.Serve(t.Context(), os.Getenv("FLEET_LEADER_METRICS"), m.Collectors()...); err != nil {
 		t.Fatal(err)
 	}
 	startNode(t, fleetstore.New(etcdtest.Connect(t, endpoint), fleetstore.DefaultPrefix), 0, lease, m, false)

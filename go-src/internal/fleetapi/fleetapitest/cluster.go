@@ -264,7 +264,7 @@ func (c *Cluster) SetDrain(_ context.Context, by, machineID string, drain bool, 
 	}
 	c.machines[machineID] = m
 	for _, u := range sorted(c.units) {
-		if drain && u.MachineID == machineID {
+		if drain && u.MachineID == machineID && requirements(u).MachineID == "" {
 			c.place(u)
 		}
 	}
