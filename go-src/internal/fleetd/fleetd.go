@@ -53,7 +53,8 @@ func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan 
 	n := &Node{
 		Store: store, ID: id, Systemd: systemd, Describe: func() fleetstore.Machine { return Describe(s) }, TTL: s.TTL,
 		LeaseFile: filepath.Join(stateDirectory, "lease"), NoEngine: s.NoEngine, KeepUnits: s.KeepUnits,
-		Engine: fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
+		NoLeader: etcdclient.NewQuorum(etcd).Lost,
+		Engine:   fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
 	}
 	measured, err := metrics.Serve(ctx, s.MetricsAddr, slices.Concat(n.Engine.Collectors(), n.Agent.Collectors())...)
 	if err != nil {

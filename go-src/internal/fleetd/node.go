@@ -26,6 +26,8 @@ type Node struct {
 	TTL time.Duration
 	// LeaseFile keeps the lease for the next run; "" does not.
 	LeaseFile string
+	// NoLeader is fleetpresence's.
+	NoLeader func(context.Context) bool
 	// Now is fleetpresence's; nil is the machine's.
 	Now func() time.Duration
 	// NoEngine keeps the machine from leading.
@@ -45,7 +47,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer end(nil)
 	agent := fleetagent.New(n.Store, n.ID, n.Systemd, n.Agent)
 	engine := &fleetengine.Engine{Store: n.Store, ID: n.ID, Metrics: n.Engine}
-	presence := &fleetpresence.Presence{Store: n.Store, ID: n.ID, TTL: n.TTL, Describe: n.Describe, LeaseFile: n.LeaseFile, Now: n.Now}
+	presence := &fleetpresence.Presence{Store: n.Store, ID: n.ID, TTL: n.TTL, Describe: n.Describe, LeaseFile: n.LeaseFile, NoLeader: n.NoLeader, Now: n.Now}
 	var all sync.WaitGroup
 	all.Go(func() {
 		if err := agent.Run(ctx); err != nil {

@@ -30,6 +30,10 @@ type Presence struct {
 	// LeaseFile keeps the lease for the next run of the program in the same boot, so that
 	// a restart of it goes unnoticed; "" keeps it nowhere.
 	LeaseFile string
+	// NoLeader reports whether no member of etcd can lead now: from when it is called until
+	// there is a leader again no lease ends, and then each has all its time again. nil is
+	// never.
+	NoLeader func(context.Context) bool
 	// Now is the time since some moment, on a clock that goes on through suspension and
 	// restarts of the program, and that nobody sets; nil is the machine's CLOCK_BOOTTIME.
 	Now func() time.Duration
@@ -37,6 +41,21 @@ type Presence struct {
 
 // retry is before the next attempt to join.
 const retry = time.Second
+
+// A third of the lease's time is enough for an attempt to renew it, the question whether etcd
+// has a leader, and the pause before the next attempt: these are parts of the third.
+const (
+	attemptPart  = 2
+	questionPart = 4
+	pausePart    = 8
+)
+
+// maxQuestion bounds the question whether etcd has a leader.
+const maxQuestion = 2 * time.Second
+
+func (p *Presence) third() time.Duration { return p.TTL / 3 }
+
+func (p *Presence) question() time.Duration { return min(maxQuestion, p.third()/questionPart) }
 
 // grace is how long units of an earlier run go on, though the lease of that may have
 // ended, while it is asked whether it has.
@@ -58,10 +77,13 @@ func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv
 	for ctx.Err() == nil {
 		attempt, stop := ctx, context.CancelFunc(func() {})
 		if !out {
-			attempt, stop = context.WithTimeout(ctx, max(until-p.Now(), grace))
+			attempt, stop = context.WithTimeout(ctx, max(until-p.Now()-p.question(), grace))
 		}
 		lease, untilNow, err := p.join(attempt, last)
 		stop()
+		if err != nil && !out {
+			until = p.hold(ctx, last, until)
+		}
 		if !out && p.Now() >= until {
 			out = true
 			left() // units of an earlier run
@@ -146,10 +168,28 @@ func (p *Presence) record(lease clientv3.LeaseID) clientv3.Op {
 	return clientv3.OpPut(p.Store.Machine(p.ID), fleetstore.Encode(p.Describe()), clientv3.WithLease(lease))
 }
 
+// hold returns until when a lease lasts that could not be renewed: longer than before if it
+// is about to end, and no member of etcd can end it.
+func (p *Presence) hold(ctx context.Context, lease clientv3.LeaseID, until time.Duration) time.Duration {
+	now := p.Now()
+	if p.NoLeader == nil || now >= until || until-now > p.third() {
+		return until
+	}
+	ctx, stop := context.WithTimeout(ctx, min(p.question(), until-now))
+	defer stop()
+	if !p.NoLeader(ctx) {
+		return until
+	}
+	until = max(until, now+p.third())
+	slog.Warn("etcd has no leader: units go on running, as nobody can give them to another machine")
+	p.remember(lease, until)
+	return until
+}
+
 // keep renews the lease until it is lost or may have ended.
 func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.Duration) error {
 	var err error
-	every := p.TTL / 3
+	every := p.third()
 	// Joining may have taken a part of the lease.
 	next := time.NewTimer(until - p.TTL + every - p.Now())
 	defer next.Stop()
@@ -169,7 +209,7 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 		case <-next.C:
 		}
 		sent := p.Now()
-		request, stop := context.WithTimeout(ctx, min(until-sent, every))
+		request, stop := context.WithTimeout(ctx, min(max(until-sent-p.question(), p.question()), every/attemptPart))
 		var answer *clientv3.LeaseKeepAliveResponse
 		answer, err = p.Store.KeepAliveOnce(request, lease)
 		stop()
@@ -177,7 +217,8 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			return errors.New("the lease has ended")
 		case err != nil:
-			next.Reset(min(retry, every))
+			until = p.hold(ctx, lease, until)
+			next.Reset(min(retry, every/pausePart))
 		default:
 			until = sent + time.Duration(answer.TTL)*time.Second
 			p.remember(lease, until)

@@ -71,12 +71,16 @@ const giveUp = 5 * time.Second
 
 // call asks etcd. The question may be lost, or the answer.
 func (c *Client) call(ctx context.Context, ask func(*Etcd)) error {
+	away := false
 	for _, do := range []func(){func() {
 		c.etcd.mu.Lock()
 		defer c.etcd.mu.Unlock()
-		ask(c.etcd)
+		if away = c.etcd.lost; !away {
+			ask(c.etcd)
+		}
 	}, func() {}} {
 		delay, lost, _ := c.way()
+		lost = lost || away
 		if lost {
 			delay = giveUp
 		}
@@ -89,6 +93,18 @@ func (c *Client) call(ctx context.Context, ask func(*Etcd)) error {
 		do()
 	}
 	return ctx.Err()
+}
+
+// NoLeader asks the members whether they have a leader.
+func (c *Client) NoLeader(ctx context.Context) bool {
+	for range 2 {
+		if delay, lost, _ := c.way(); lost || !pause.For(ctx, delay) {
+			return false
+		}
+	}
+	c.etcd.mu.Lock()
+	defer c.etcd.mu.Unlock()
+	return c.etcd.lost
 }
 
 // Watch implements clientv3.Watcher.

@@ -24,6 +24,8 @@ type Etcd struct {
 	advanced chan struct{} // closed when the revision advances
 	leases   map[clientv3.LeaseID]*lease
 	last     clientv3.LeaseID
+	// lost is while no member can lead.
+	lost bool
 }
 
 type lease struct {
@@ -39,6 +41,18 @@ func NewEtcd() *Etcd {
 		revision: 1, advanced: make(chan struct{}), leases: map[clientv3.LeaseID]*lease{},
 		keys: btree.NewG(16, func(a, b *mvccpb.KeyValue) bool { return bytes.Compare(a.Key, b.Key) < 0 }),
 	}
+}
+
+// Lose has the members find no leader, or one again: it gives all leases their time anew.
+func (e *Etcd) Lose(lost bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.lost && !lost {
+		for id := range e.leases {
+			e.renew(id)
+		}
+	}
+	e.lost = lost
 }
 
 // write runs a function at the next revision, which counts if it changed something.
@@ -217,7 +231,7 @@ func (e *Etcd) grant(seconds int64) clientv3.LeaseID {
 	e.leases[id] = &lease{ttl: ttl, keys: map[string]bool{}, until: time.Now().Add(ttl), timer: time.AfterFunc(ttl, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		if l := e.leases[id]; l != nil && !time.Now().Before(l.until) {
+		if l := e.leases[id]; l != nil && !e.lost && !time.Now().Before(l.until) {
 			e.revoke(id)
 		}
 	})}

@@ -161,7 +161,7 @@ func (w *world) start(m *simulated) {
 	boot := fmt.Sprint(m.id, m.boot)
 	n := &fleetd.Node{
 		Store: fleetstore.New(m.client, fleetstore.DefaultPrefix), ID: m.id, Systemd: m.systemd, TTL: ttl,
-		LeaseFile: filepath.Join(m.run, "lease"), Now: func() time.Duration { return time.Since(w.begin) },
+		NoLeader: m.client.NoLeader, LeaseFile: filepath.Join(m.run, "lease"), Now: func() time.Duration { return time.Since(w.begin) },
 		Engine: fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
 		Describe: func() fleetstore.Machine {
 			return fleetstore.Machine{Boot: boot, Metadata: map[string]string{"half": []string{"one", "two"}[(m.id[0]-'a')/2]}}
@@ -184,7 +184,7 @@ func (w *world) step() {
 	ids, names := slices.Sorted(maps.Keys(w.machines)), slices.Sorted(maps.Keys(units))
 	m, name := w.machines[ids[w.random.IntN(len(ids))]], names[w.random.IntN(len(names))]
 	ctx := context.Background()
-	switch w.random.IntN(17) {
+	switch w.random.IntN(18) {
 	case 0:
 		w.note("%s: power cut", m.id)
 		w.off(m)
@@ -217,6 +217,12 @@ func (w *world) step() {
 	case 15:
 		w.locked(func() { m.ill, m.wasIll = !m.ill, true })
 		w.note("%s: systemd is ill: %t", m.id, m.ill)
+	case 16:
+		w.note("etcd has no leader")
+		w.etcd.Lose(true)
+		pause.For(ctx, time.Duration(w.random.Int64N(int64(3*ttl))))
+		w.note("etcd has a leader")
+		w.etcd.Lose(false)
 	case 9:
 		w.note("destroy %s", name)
 		w.change(w.registry.Destroy(ctx, "test", name))
@@ -371,4 +377,62 @@ func history(t *testing.T, seed uint64) {
 			w.fail("%s", w.broken)
 		}
 	})
+}
+
+// TestNoLeader has etcd be there, without a leader, for a time that is longer than any lease.
+// Nothing stops, not even where a daemon is restarted meanwhile, or where nothing else can be
+// heard of: a machine that is cut off stops what may run elsewhere.
+func TestNoLeader(t *testing.T) {
+	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	for away := range 40 {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, uint64(away))
+			defer w.end()
+			w.heal()
+			for name := range units {
+				w.submit(name, fleetapi.Launched)
+				w.wanted[name] = fleetapi.Launched
+			}
+			pause.For(t.Context(), time.Minute+time.Duration(away)*331*time.Millisecond)
+			running := w.running()
+			if len(running) < 10 {
+				t.Fatalf("running: %v", running)
+			}
+			w.etcd.Lose(true)
+			pause.For(t.Context(), time.Duration(1+away)*ttl/4)
+			w.off(w.machines["c"])
+			w.start(w.machines["c"])
+			pause.For(t.Context(), 5*ttl)
+			if now := w.running(); !slices.Equal(running, now) {
+				w.fail("without a leader: %v\nbefore: %v", now, running)
+			}
+			w.machines["d"].client.Cut(true)
+			pause.For(t.Context(), 2*ttl)
+			for _, runs := range w.running() {
+				if unit, at, _ := strings.Cut(runs, " "); at == "d" && !strings.HasPrefix(unit, "global") {
+					w.fail("d is cut off and runs %s", unit)
+				}
+			}
+			w.etcd.Lose(false)
+			w.heal()
+			w.locked(w.check)
+			if w.broken != "" {
+				w.fail("%s", w.broken)
+			}
+		})
+	}
+}
+
+// running says what runs where.
+func (w *world) running() []string {
+	var all []string
+	w.locked(func() {
+		for unit, machines := range w.runs {
+			for id := range machines {
+				all = append(all, unit+" "+id)
+			}
+		}
+	})
+	slices.Sort(all)
+	return all
 }
