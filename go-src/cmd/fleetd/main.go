@@ -45,8 +45,22 @@ output. When the daemon ends the units go on running: fleetctl drain moves them 
 		RunE: func(command *cobra.Command, _ []string) error { return run(command.Context(), config) },
 	}
 	c.SetVersionTemplate("fleetd version {{.Version}}\n")
-	c.Flags().StringVar(&config, "config", "", "`FILE` with settings")
+	c.PersistentFlags().StringVar(&config, "config", "", "`FILE` with settings")
 	c.AddCommand(&cobra.Command{
+		Use: "guard", Short: "Stop units when the daemon does not renew the machine's lease",
+		Long: `guard waits until the machine's lease may have ended without the daemon's doing: it was
+ended, cannot be started, or hangs. Then other machines may run the units, and it stops those
+that can run elsewhere, unless cut_off=keep is set. It is started by fleet-guard.service.`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			read := func() (fleetd.Settings, error) { return fleetd.Read(config, os.LookupEnv) }
+			settings, err := read()
+			if err != nil {
+				return err
+			}
+			return fleetd.Guard(command.Context(), settings, read)
+		},
+	}, &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(*cobra.Command, []string) { fmt.Println("fleetd version", fleetapi.Version) },
 	})

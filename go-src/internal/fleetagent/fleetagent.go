@@ -172,6 +172,12 @@ func adopt(name string, found Found) installed {
 	return is
 }
 
+// Stays reports whether a unit that was found cannot be run by another machine.
+func Stays(name string, found Found) bool {
+	is := adopt(name, found)
+	return is.bound || is.global
+}
+
 // result is what came of an action on a unit: one of its members.
 type result struct {
 	name string

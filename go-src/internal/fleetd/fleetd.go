@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -43,7 +42,7 @@ func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan 
 		return err
 	}
 	defer etcd.Close()
-	systemd, err := fleetsystemd.New(ctx, s.Directory, filepath.Join(stateDirectory, "launched"))
+	systemd, err := fleetsystemd.New(ctx, s.Directory, marks)
 	if err != nil {
 		return err
 	}
@@ -52,7 +51,7 @@ func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan 
 	defer registry.Close()
 	n := &Node{
 		Store: store, ID: id, Systemd: systemd, Describe: func() fleetstore.Machine { return Describe(s) }, TTL: s.TTL,
-		LeaseFile: filepath.Join(stateDirectory, "lease"), NoEngine: s.NoEngine, KeepUnits: s.KeepUnits,
+		LeaseFile: leaseFile, NoEngine: s.NoEngine, KeepUnits: s.KeepUnits,
 		NoLeader: etcdclient.NewQuorum(etcd).Lost,
 		Engine:   fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
 	}

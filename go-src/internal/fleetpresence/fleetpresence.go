@@ -70,9 +70,9 @@ const requestTime = 5 * time.Second
 // counted from the last renewal, no other machine can know.
 func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv3.LeaseID), left func()) {
 	if p.Now == nil {
-		p.Now = boottime
+		p.Now = Boottime
 	}
-	last, until := p.recall()
+	last, until := Recall(p.LeaseFile)
 	out := false // of the cluster, and left was called
 	for ctx.Err() == nil {
 		attempt, stop := ctx, context.CancelFunc(func() {})
@@ -86,6 +86,7 @@ func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv
 		}
 		if !out && p.Now() >= until {
 			out = true
+			p.remember(0, 0)
 			left() // units of an earlier run
 		}
 		if err != nil {
@@ -105,6 +106,7 @@ func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv
 			return
 		}
 		slog.Warn("this machine is no longer in the cluster", "error", err)
+		p.remember(0, 0)
 		left()
 		out, last = true, 0
 	}
@@ -237,23 +239,24 @@ func (p *Presence) remember(lease clientv3.LeaseID, until time.Duration) {
 	}
 }
 
-// recall returns what the last run remembered. A machine that has started anew has
-// nothing to remember: the file is gone with /run, and the clock began at zero.
-func (p *Presence) recall() (lease clientv3.LeaseID, until time.Duration) {
-	data, err := os.ReadFile(p.LeaseFile)
+// Recall returns what a run remembered in its LeaseFile: zeros if its units were told that the
+// lease has ended. A machine that has started anew has nothing to remember: the file is gone
+// with /run, and the clock began at zero.
+func Recall(file string) (lease clientv3.LeaseID, until time.Duration) {
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return 0, 0
 	}
 	var id, nanoseconds int64
 	if _, err := fmt.Sscanf(string(data), "%x %d", &id, &nanoseconds); err != nil {
-		slog.Warn("the lease of the last run cannot be read", "file", p.LeaseFile, "error", err)
+		slog.Warn("the lease of the last run cannot be read", "file", file, "error", err)
 		return 0, 0
 	}
 	return clientv3.LeaseID(id), time.Duration(nanoseconds)
 }
 
-// boottime reads CLOCK_BOOTTIME.
-func boottime() time.Duration {
+// Boottime reads CLOCK_BOOTTIME.
+func Boottime() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
 		panic(err) // Linux has it

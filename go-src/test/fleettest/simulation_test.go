@@ -24,6 +24,7 @@ import (
 	"coreos/internal/fleetapi"
 	"coreos/internal/fleetd"
 	"coreos/internal/fleetengine"
+	"coreos/internal/fleetguard"
 	"coreos/internal/fleetregistry"
 	"coreos/internal/fleetstore"
 	"coreos/internal/pause"
@@ -70,6 +71,7 @@ type simulated struct {
 	ill, wasIll bool
 	boot        int
 	stop        func() // ends the daemon; nil while it does not run
+	unguard     func()
 }
 
 func (w *world) note(format string, arguments ...any) {
@@ -95,16 +97,39 @@ func newWorld(t *testing.T, seed uint64) *world {
 		id := string(rune('a' + i))
 		m := &simulated{id: id, systemd: NewSystemd(), client: w.etcd.NewClient(seed + uint64(i)), run: memory(t)}
 		m.systemd.Stopping = stopping
+		random := rand.New(rand.NewPCG(seed, uint64(1+i))) // w.random belongs to the history
 		m.systemd.Fails = func() (fails, done bool) {
-			w.locked(func() { fails, done = m.ill && w.random.IntN(3) == 0, w.random.IntN(2) == 0 })
+			w.locked(func() { fails, done = m.ill && random.IntN(3) == 0, random.IntN(2) == 0 })
 			return
 		}
 		m.systemd.Ran = func(unit string) { w.locked(func() { w.ran(unit, id) }) }
 		m.systemd.Stopped = func(unit string) { w.locked(func() { w.stopped(unit, id) }) }
 		w.machines[id] = m
+		w.guard(m)
 		w.start(m)
 	}
 	return w
+}
+
+// guard has a machine's units stopped when its daemon is away.
+func (w *world) guard(m *simulated) {
+	ctx, stop := context.WithCancel(context.Background())
+	changed := make(chan struct{})
+	g := &fleetguard.Guard{
+		LeaseFile: filepath.Join(m.run, "lease"), Changed: changed, Systemd: m.systemd, Keep: func() bool { return false },
+		Now: func() time.Duration { return time.Since(w.begin) },
+	}
+	var all sync.WaitGroup
+	all.Go(func() { g.Run(ctx) })
+	all.Go(func() {
+		for pause.For(ctx, time.Second) { // a file may change
+			select {
+			case changed <- struct{}{}:
+			case <-ctx.Done():
+			}
+		}
+	})
+	m.unguard = func() { stop(); all.Wait() }
 }
 
 // memory is a directory that need not be synchronised with a disk.
@@ -184,7 +209,7 @@ func (w *world) step() {
 	ids, names := slices.Sorted(maps.Keys(w.machines)), slices.Sorted(maps.Keys(units))
 	m, name := w.machines[ids[w.random.IntN(len(ids))]], names[w.random.IntN(len(names))]
 	ctx := context.Background()
-	switch w.random.IntN(18) {
+	switch w.random.IntN(19) {
 	case 0:
 		w.note("%s: power cut", m.id)
 		w.off(m)
@@ -197,6 +222,12 @@ func (w *world) step() {
 	case 1, 2:
 		w.note("%s: restart of the daemon", m.id)
 		w.off(m)
+		w.start(m)
+	case 17:
+		w.note("%s: the daemon is away", m.id)
+		w.off(m)
+		pause.For(ctx, time.Duration(w.random.Int64N(int64(3*ttl))))
+		w.note("%s: the daemon is back", m.id)
 		w.start(m)
 	case 3:
 		w.note("%s: cut off", m.id)
@@ -339,6 +370,7 @@ func (w *world) check() {
 func (w *world) end() {
 	for _, m := range w.machines {
 		w.off(m)
+		m.unguard()
 	}
 	w.registry.Close()
 }

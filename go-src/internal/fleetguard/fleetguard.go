@@ -1,0 +1,92 @@
+// Package fleetguard stops units that other machines may run, when the daemon that has to
+// do so is not there: because it was ended, cannot be started, or hangs.
+package fleetguard
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"coreos/internal/fleetagent"
+	"coreos/internal/fleetpresence"
+)
+
+// Guard looks after the units of one machine.
+type Guard struct {
+	// LeaseFile is the daemon's, as fleetpresence writes it.
+	LeaseFile string
+	// Changed says that the file may have changed.
+	Changed <-chan struct{}
+	Systemd fleetagent.Systemd
+	// Keep has units go on running.
+	Keep func() bool
+	// Now is fleetpresence's clock; nil is the machine's.
+	Now func() time.Duration
+}
+
+// grace is how long a daemon has that lives to say that it looks after the units itself.
+const grace = time.Second
+
+// retry is before units are stopped again, if one could not be.
+const retry = 10 * time.Second
+
+// Run guards until the context ends.
+func (g *Guard) Run(ctx context.Context) {
+	if g.Now == nil {
+		g.Now = fleetpresence.Boottime
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	done := time.Duration(0) // of which lease the end was seen to
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.Changed:
+		case <-timer.C:
+		}
+		_, until := fleetpresence.Recall(g.LeaseFile)
+		switch left := until + grace - g.Now(); {
+		case until == 0 || until == done: // nobody waits for the machine
+		case left > 0:
+			timer.Reset(left)
+		case g.stop(ctx):
+			done = until
+		default:
+			timer.Reset(retry)
+		}
+	}
+}
+
+// stop stops what may run elsewhere, and reports whether it has.
+func (g *Guard) stop(ctx context.Context) (all bool) {
+	if g.Keep() {
+		slog.Warn("fleetd has not renewed the machine's lease: its units go on running, and others may run them as well")
+		return true
+	}
+	units, err := g.Systemd.Units(ctx)
+	if err != nil {
+		slog.Error("the machine's units cannot be read", "error", err)
+		return false
+	}
+	all = true
+	var stopping sync.WaitGroup
+	var mu sync.Mutex
+	for name, found := range units {
+		if !found.Launched || fleetagent.Stays(name, found) {
+			continue
+		}
+		slog.Warn("stopping a unit: fleetd has not renewed the machine's lease and another machine may run it", "unit", name)
+		stopping.Go(func() {
+			if err := g.Systemd.Stop(ctx, name); err != nil {
+				slog.Error("a unit could not be stopped", "unit", name, "error", err)
+				mu.Lock()
+				defer mu.Unlock()
+				all = false
+			}
+		})
+	}
+	stopping.Wait()
+	return all
+}
