@@ -152,8 +152,8 @@ func (c *Client) Why(ctx context.Context, name string) (r Reasons, err error) {
 }
 
 // Drain has a machine give its units away; ErrNotFound.
-func (c *Client) Drain(ctx context.Context, machineID, reason string) error {
-	return c.do(ctx, http.MethodPut, "machines/"+url.PathEscape(machineID)+"/drain", drainRequest{reason}, nil)
+func (c *Client) Drain(ctx context.Context, machineID string, drain DrainRequest) error {
+	return c.do(ctx, http.MethodPut, "machines/"+url.PathEscape(machineID)+"/drain", drain, nil)
 }
 
 // Undrain lets a machine have units again; ErrNotFound.

@@ -69,7 +69,7 @@ func TestClient(t *testing.T) {
 		if len(states) != 1 || states[0].Name != u.Name || states[0].Hash != "7dc08eb00f0c705e84a61e030d98e8cc3c994954" {
 			t.Errorf("%s: states %+v", name, states)
 		}
-		check("drain", c.Drain(ctx, m1, "new disk"))
+		check("drain", c.Drain(ctx, m1, fleetapi.DrainRequest{Reason: "new disk"}))
 		why, err := c.Why(ctx, u.Name)
 		check("why", err)
 		if why.MachineID != m2 {

@@ -25,8 +25,9 @@ type Cluster interface {
 
 	// SetMetadata makes all of the changes or none; ErrNotFound for a machine that is not there.
 	SetMetadata(ctx context.Context, by string, changes []MetadataChange) error
-	// SetDrain begins or ends a drain; ErrNotFound.
-	SetDrain(ctx context.Context, by, machineID string, drain bool, reason string) error
+	// SetDrain begins a drain, or ends it if drain is nil; ErrNotFound. One that has begun
+	// stays as it is.
+	SetDrain(ctx context.Context, by, machineID string, drain *DrainRequest) error
 	// Rebalance moves units from full machines to empty ones and says how many.
 	Rebalance(ctx context.Context, by string) (int, error)
 	// Why explains where a unit is; ErrNotFound.

@@ -116,16 +116,11 @@ func checkText(text string) error {
 	return nil
 }
 
-// drainRequest asks for a drain.
-type drainRequest struct {
-	Reason string `json:"reason"`
-}
-
 func (s *server) drain(r *http.Request, by string) (reply, error) {
 	if err := checkType(r); err != nil {
 		return reply{}, err
 	}
-	var request drainRequest
+	var request DrainRequest
 	if err := decode(r, &request); err != nil {
 		return reply{}, err
 	}
@@ -133,12 +128,12 @@ func (s *server) drain(r *http.Request, by string) (reply, error) {
 		return reply{}, refuse(http.StatusBadRequest, "reason: %w", err)
 	}
 	done := reply{code: http.StatusNoContent, did: "drain: " + request.Reason}
-	return done, s.cluster.SetDrain(r.Context(), by, r.PathValue("id"), true, request.Reason)
+	return done, s.cluster.SetDrain(r.Context(), by, r.PathValue("id"), &request)
 }
 
 func (s *server) undrain(r *http.Request, by string) (reply, error) {
 	done := reply{code: http.StatusNoContent, did: "end of the drain"}
-	return done, s.cluster.SetDrain(r.Context(), by, r.PathValue("id"), false, "")
+	return done, s.cluster.SetDrain(r.Context(), by, r.PathValue("id"), nil)
 }
 
 // Rebalanced says how many units a rebalance moves.

@@ -65,6 +65,15 @@ type Drain struct {
 	Reason string    `json:"reason,omitempty"`
 	By     string    `json:"by,omitempty"`
 	Since  time.Time `json:"since"`
+	// Boot is the machine's with the end of which the drain ends, "" if it lasts.
+	Boot string `json:"boot,omitempty"`
+}
+
+// DrainRequest asks for a drain.
+type DrainRequest struct {
+	Reason string `json:"reason,omitempty"`
+	// UntilRestart has it end by itself when the machine has started anew.
+	UntilRestart bool `json:"untilRestart,omitempty"`
 }
 
 // Reasons are why a unit is where it is, or nowhere.

@@ -53,7 +53,7 @@ func (a *app) printReasons(ctx context.Context, why fleetapi.Reasons) error {
 }
 
 func (a *app) drainCommand() *cobra.Command {
-	reason, b := "", blocking{}
+	request, b := fleetapi.DrainRequest{}, blocking{}
 	command := &cobra.Command{
 		Use:   "drain MACHINE",
 		Short: "Have a machine give its units to others and get no new ones",
@@ -65,7 +65,7 @@ func (a *app) drainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.client.Drain(ctx, m.ID, reason); err != nil {
+			if err := a.client.Drain(ctx, m.ID, request); err != nil {
 				return fmt.Errorf("drain %s: %w", m.ID, err)
 			}
 			if b.noBlock {
@@ -75,7 +75,8 @@ func (a *app) drainCommand() *cobra.Command {
 			return a.waitEmpty(ctx, m, b.attempts)
 		}),
 	}
-	command.Flags().StringVar(&reason, "reason", "", "`TEXT` for others who look at the machine")
+	command.Flags().StringVar(&request.Reason, "reason", "", "`TEXT` for others who look at the machine")
+	command.Flags().BoolVar(&request.UntilRestart, "until-restart", false, "have the drain end by itself when the machine has started anew")
 	b.addFlags(command, true)
 	return command
 }
@@ -114,7 +115,8 @@ func (a *app) waitEmpty(ctx context.Context, m fleetapi.Machine, attempts int) e
 }
 
 func (a *app) undrainCommand() *cobra.Command {
-	return &cobra.Command{
+	untilRestart := false
+	command := &cobra.Command{
 		Use:   "undrain MACHINE",
 		Short: "Let a machine have units again",
 		Args:  cobra.ExactArgs(1),
@@ -123,6 +125,9 @@ func (a *app) undrainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if untilRestart && (m.Drain == nil || m.Drain.Boot == "") {
+				return nil
+			}
 			if err := a.client.Undrain(ctx, m.ID); err != nil {
 				return fmt.Errorf("undrain %s: %w", m.ID, err)
 			}
@@ -130,6 +135,8 @@ func (a *app) undrainCommand() *cobra.Command {
 			return nil
 		}),
 	}
+	command.Flags().BoolVar(&untilRestart, "until-restart", false, "end only a drain that began with that option")
+	return command
 }
 
 func (a *app) rebalanceCommand() *cobra.Command {

@@ -5,6 +5,7 @@ package fleetd
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"coreos/internal/fleetengine"
 	"coreos/internal/fleetpresence"
 	"coreos/internal/fleetstore"
+	"coreos/internal/pause"
 )
 
 // Node is a machine of the cluster.
@@ -56,6 +58,7 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	all.Go(func() {
 		presence.Run(ctx, func(session context.Context, lease clientv3.LeaseID) {
+			all.Go(func() { n.undrain(session) })
 			agent.Session(session, lease, n.Describe().Metadata)
 			if !n.NoEngine {
 				all.Go(func() { engine.Run(session, lease) })
@@ -69,4 +72,41 @@ func (n *Node) Run(ctx context.Context) error {
 	<-ctx.Done()
 	all.Wait()
 	return context.Cause(ctx)
+}
+
+// undrain ends a drain that was to last until the machine had started anew.
+func (n *Node) undrain(ctx context.Context) {
+	for {
+		err := n.endDrain(ctx)
+		if err == nil {
+			return
+		}
+		slog.Warn("whether a drain has to end is not known", "error", err)
+		if !pause.For(ctx, retry) {
+			return
+		}
+	}
+}
+
+// retry is before the next attempt to end a drain.
+const retry = 5 * time.Second
+
+func (n *Node) endDrain(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(ctx, retry)
+	defer stop()
+	key := n.Store.Drain(n.ID)
+	answer, err := n.Store.Get(ctx, key)
+	if err != nil || len(answer.Kvs) == 0 {
+		return err
+	}
+	drain, err := fleetstore.Decode[fleetstore.Drain](answer.Kvs[0].Value)
+	if err != nil || drain.Boot == "" || drain.Boot == n.Describe().Boot {
+		return err
+	}
+	unchanged := clientv3.Compare(clientv3.ModRevision(key), "=", answer.Kvs[0].ModRevision)
+	if _, err := n.Store.Txn(ctx).If(unchanged).Then(clientv3.OpDelete(key)).Commit(); err != nil {
+		return err
+	}
+	slog.Info("the drain has ended: the machine has started anew", "reason", drain.Reason)
+	return nil
 }

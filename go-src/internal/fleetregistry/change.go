@@ -123,18 +123,21 @@ func (r *Registry) SetMetadata(ctx context.Context, by string, changes []fleetap
 }
 
 // SetDrain implements fleetapi.Cluster.
-func (r *Registry) SetDrain(ctx context.Context, by, id string, drain bool, reason string) error {
+func (r *Registry) SetDrain(ctx context.Context, by, id string, drain *fleetapi.DrainRequest) error {
 	return r.change(ctx, "draining "+id, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
 		is, drained := m.model.Drains[id]
-		_, there := m.model.Machines[id]
+		machine, there := m.model.Machines[id]
 		unchanged := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(r.store.Drain(id)), "=", is.Revision)}
 		switch {
-		case drain && drained, !drain && !drained && there:
+		case drain != nil && drained, drain == nil && !drained && there:
 			return nil, nil, nil
-		case drain && there:
-			record := fleetstore.Drain{Reason: reason, By: by, Since: time.Now().UTC().Truncate(time.Second)}
+		case drain != nil && there:
+			record := fleetstore.Drain{Reason: drain.Reason, By: by, Since: time.Now().UTC().Truncate(time.Second)}
+			if drain.UntilRestart {
+				record.Boot = machine.Value.Boot
+			}
 			return unchanged, []clientv3.Op{clientv3.OpPut(r.store.Drain(id), fleetstore.Encode(record))}, nil
-		case !drain && drained: // of a machine that is away, too
+		case drain == nil && drained: // of a machine that is away, too
 			return unchanged, []clientv3.Op{clientv3.OpDelete(r.store.Drain(id))}, nil
 		}
 		return nil, nil, fmt.Errorf("machine %s: %w", id, fleetapi.ErrNotFound)

@@ -29,7 +29,7 @@ func NewSystem(ctx context.Context, bus *dbus.Conn, hookTimeout time.Duration, h
 	}
 	// Hooks are the operator's, who does not know of this daemon's sandbox.
 	launch := []string{"systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--property=RuntimeMaxSec=" + hookTimeout.String(), "--"}
-	return &System{logind.New(bus), etcd, prereboot.Hooks{Dir: prereboot.Dir, Limit: hookTimeout, Launch: launch}, hasEtcd}, nil
+	return &System{logind.New(bus), etcd, prereboot.Hooks{Dirs: prereboot.Dirs, Limit: hookTimeout, Launch: launch}, hasEtcd}, nil
 }
 
 // RunsEtcd is for Host: whether etcd-member.service runs, or would if it could.

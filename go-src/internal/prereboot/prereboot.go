@@ -1,7 +1,8 @@
 // Package prereboot runs the hooks by which an operator has a machine drained before a
-// restart: the programs in /etc/coreos/pre-reboot.d, in the order of their names, each
-// with the argument "reboot". If there is no restart after all, they are run with
-// "cancel".
+// restart: the programs in /etc/coreos/pre-reboot.d, and those that the system has in
+// /usr/lib/coreos/pre-reboot.d, in the order of their names, each with the argument
+// "reboot". Of two with one name that in /etc counts, also if it cannot be run, such as a
+// link to /dev/null. If there is no restart after all, they are run with "cancel".
 package prereboot
 
 import (
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,12 +22,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dir is the directory of the hooks.
-const Dir = "/etc/coreos/pre-reboot.d"
+// Dirs are the directories of the hooks. The first that has a name counts.
+var Dirs = []string{"/etc/coreos/pre-reboot.d", "/usr/lib/coreos/pre-reboot.d"}
 
-// Hooks are the hooks in a directory.
+// Hooks are the hooks in directories.
 type Hooks struct {
-	Dir string
+	Dirs []string
 	// Limit is how long each of them may take.
 	Limit time.Duration
 	// Launch is a command that runs what follows it, such as systemd-run with its
@@ -35,15 +37,11 @@ type Hooks struct {
 
 // Run runs the hooks with an argument, to the first that fails.
 func (h Hooks) Run(ctx context.Context, argument string) error {
-	entries, err := os.ReadDir(h.Dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
+	paths, err := h.paths()
 	if err != nil {
 		return err
 	}
-	for _, entry := range entries {
-		path := filepath.Join(h.Dir, entry.Name())
+	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
 			continue // a README, an editor's copy, a hook that was switched off
@@ -53,6 +51,25 @@ func (h Hooks) Run(ctx context.Context, argument string) error {
 		}
 	}
 	return nil
+}
+
+// paths are those of the files in the directories, one of a name.
+func (h Hooks) paths() ([]string, error) {
+	byName := map[string]string{}
+	for _, dir := range slices.Backward(h.Dirs) {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+		for _, entry := range entries {
+			byName[entry.Name()] = filepath.Join(dir, entry.Name())
+		}
+	}
+	var paths []string
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		paths = append(paths, byName[name])
+	}
+	return paths, nil
 }
 
 // maxTail bounds what is shown of a hook's output, in bytes.

@@ -91,7 +91,7 @@ func TestThreeMachines(t *testing.T) {
 	start = time.Now()
 	until(t, "all on two machines", func() bool { return systemds["a"].Running()+systemds["c"].Running() == 12 })
 	t.Logf("failover after %s", time.Since(start))
-	if err := registry.SetDrain(ctx, "test", "a", true, "x"); err != nil {
+	if err := registry.SetDrain(ctx, "test", "a", &fleetapi.DrainRequest{Reason: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "a drained", func() bool { return systemds["a"].Running() == 0 && systemds["c"].Running() == 12 })

@@ -213,9 +213,7 @@ func (w *world) step() {
 	case 0:
 		w.note("%s: power cut", m.id)
 		w.off(m)
-		m.systemd.Reboot()
-		_ = os.Remove(filepath.Join(m.run, "lease"))
-		m.boot++
+		w.reboot(m)
 		pause.For(ctx, time.Duration(w.random.Int64N(int64(3*ttl))))
 		w.note("%s: power on", m.id)
 		w.start(m)
@@ -243,8 +241,9 @@ func (w *world) step() {
 		w.note("%s: quick", m.id)
 		m.client.Disturb(0, 0)
 	case 8:
-		w.note("drain %s", m.id)
-		w.change(w.registry.SetDrain(ctx, "test", m.id, w.random.IntN(3) == 0, ""))
+		drain := []*fleetapi.DrainRequest{{}, {UntilRestart: true}, nil, nil, nil, nil}[w.random.IntN(6)]
+		w.note("drain %s: %+v", m.id, drain)
+		w.change(w.registry.SetDrain(ctx, "test", m.id, drain))
 	case 15:
 		w.locked(func() { m.ill, m.wasIll = !m.ill, true })
 		w.note("%s: systemd is ill: %t", m.id, m.ill)
@@ -300,6 +299,13 @@ func (w *world) off(m *simulated) {
 	}
 }
 
+// reboot has a machine forget what it does not keep.
+func (w *world) reboot(m *simulated) {
+	m.systemd.Reboot()
+	_ = os.Remove(filepath.Join(m.run, "lease"))
+	m.boot++
+}
+
 // heal ends all faults and waits until the cluster is at rest.
 func (w *world) heal() {
 	w.note("all is healed")
@@ -308,7 +314,7 @@ func (w *world) heal() {
 		m.client.Cut(false)
 		m.client.Disturb(0, 0)
 		w.locked(func() { m.ill = false })
-		w.change(w.registry.SetDrain(context.Background(), "test", id, false, ""))
+		w.change(w.registry.SetDrain(context.Background(), "test", id, nil))
 	}
 	pause.For(context.Background(), 3*time.Minute)
 }
@@ -467,4 +473,44 @@ func (w *world) running() []string {
 	})
 	slices.Sort(all)
 	return all
+}
+
+// TestDrainUntilRestart has a drain end with the boot of the machine, and not before.
+func TestDrainUntilRestart(t *testing.T) {
+	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		defer w.end()
+		w.heal()
+		drains := func(what string, want ...string) {
+			t.Helper()
+			pause.For(t.Context(), time.Minute)
+			all, err := w.registry.Machines(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var drained []string
+			for _, m := range all {
+				if m.Drain != nil {
+					drained = append(drained, m.ID)
+				}
+			}
+			if !slices.Equal(drained, want) {
+				t.Errorf("%s: drained are %v, want %v", what, drained, want)
+			}
+		}
+		w.change(w.registry.SetDrain(t.Context(), "test", "a", &fleetapi.DrainRequest{UntilRestart: true}))
+		w.change(w.registry.SetDrain(t.Context(), "test", "b", &fleetapi.DrainRequest{}))
+		for _, id := range []string{"a", "b"} {
+			w.off(w.machines[id])
+			w.start(w.machines[id])
+		}
+		drains("the daemons have started anew", "a", "b")
+		for _, id := range []string{"a", "b"} {
+			w.off(w.machines[id])
+			w.reboot(w.machines[id])
+			w.start(w.machines[id])
+		}
+		drains("the machines have started anew", "b")
+	})
 }

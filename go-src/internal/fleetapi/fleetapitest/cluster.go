@@ -249,7 +249,7 @@ func (c *Cluster) SetMetadata(_ context.Context, by string, changes []fleetapi.M
 }
 
 // SetDrain implements [fleetapi.Cluster].
-func (c *Cluster) SetDrain(_ context.Context, by, machineID string, drain bool, reason string) error {
+func (c *Cluster) SetDrain(_ context.Context, by, machineID string, drain *fleetapi.DrainRequest) error {
 	end, err := c.begin(by)
 	if err != nil {
 		return err
@@ -259,12 +259,15 @@ func (c *Cluster) SetDrain(_ context.Context, by, machineID string, drain bool, 
 	if !ok {
 		return fmt.Errorf("machine %s: %w", machineID, fleetapi.ErrNotFound)
 	}
-	if m.Drain = nil; drain {
-		m.Drain = &fleetapi.Drain{Reason: reason, By: by, Since: time.Unix(1_000_000_000, 0).UTC()}
+	if m.Drain = nil; drain != nil {
+		m.Drain = &fleetapi.Drain{Reason: drain.Reason, By: by, Since: time.Unix(1_000_000_000, 0).UTC()}
+		if drain.UntilRestart {
+			m.Drain.Boot = "boot"
+		}
 	}
 	c.machines[machineID] = m
 	for _, u := range sorted(c.units) {
-		if drain && u.MachineID == machineID && requirements(u).MachineID == "" {
+		if drain != nil && u.MachineID == machineID && requirements(u).MachineID == "" {
 			c.place(u)
 		}
 	}
