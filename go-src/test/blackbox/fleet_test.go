@@ -13,7 +13,7 @@ import (
 func init() {
 	suite.Register(suite.Test{
 		Suite: suite.Soak, Name: "fleet", Machines: 3, Limit: 40 * time.Minute,
-		Does: "containers as units of a fleet: redundancy, sidekicks, metadata, global, replace, failover, restart of all",
+		Does: "containers as units of a fleet: redundancy, sidekicks, metadata, global, replace, a daemon that is away, a drain by locksmith, failover, restart of all",
 		Run:  fleetRuns,
 	})
 }
@@ -70,6 +70,7 @@ Conflicts=web@*.service
 	"all.service":     "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nGlobal=true\n",
 	"old.service":     "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nMachineMetadata=name=node1\n",
 	"new.service":     "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nMachineMetadata=name=node1\nReplaces=old.service\n",
+	"free.service": "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nPrefers=name=node3\n",
 	"once.service":    "[Service]\nType=oneshot\nExecStart=/usr/bin/etcdctl put ran-%b yes\n[X-Fleet]\nRunOnce=true\n",
 }
 
@@ -87,6 +88,8 @@ func fleetRuns(t *suite.T) {
 		t.Run(f.nodes[0], fmt.Sprintf("cat >/tmp/%s <<'EOF'\n%sEOF", name, strings.ReplaceAll(text, "IMAGE", reference)))
 	}
 	f.scenarios()
+	f.daemonAway()
+	f.drainedRestart()
 	f.failover()
 	f.restartAll()
 }
@@ -116,6 +119,33 @@ func (f *fleet) scenarios() {
 	t.Run(m, "cd /tmp && fleetctl start once.service")
 	f.until("what runs once is done", m, "etcdctl get --prefix ran- --keys-only | grep -c .", "1")
 	f.until("and known to be", m, "fleetctl why once.service | grep -c 'run once and finished'", "1")
+}
+
+// daemonAway ends the daemon of a machine for longer than its lease.
+func (f *fleet) daemonAway() {
+	m := f.nodes[1]
+	f.t.Run(m, "systemctl stop fleet && systemctl is-active second.service")
+	start := time.Now()
+	f.until("what may run elsewhere stops", m, "systemctl is-active second.service web@?.service | sort -u", "inactive")
+	f.t.Logf("stopped %.1f s after the end of the daemon, the lease is %s", time.Since(start).Seconds(), fleetTTL)
+	f.t.Run(m, "systemctl is-active all.service && systemctl start fleet")
+	f.until("it runs again", f.nodes[0], "fleetctl list-units --no-legend | grep -cE '^(web@|side@|second).*running'", "5")
+}
+
+// drainedRestart has locksmith restart a machine, from which fleet moves what can run elsewhere.
+func (f *fleet) drainedRestart() {
+	t, m := f.t, f.nodes[2]
+	t.Run(f.nodes[0], "cd /tmp && fleetctl start free.service")
+	t.Equal("the preferred machine", f.where("free"), "10.9.0.3")
+	t.Run(m, "systemd-run --quiet --on-active=1s locksmithctl send-need-reboot")
+	f.until("the machine is drained", f.nodes[0], "fleetctl list-machines --no-legend --fields=drain | grep -c reboot", "1")
+	m.Restarts()
+	if at := f.where("free"); at == "10.9.0.3" {
+		t.Errorf("the unit is on the machine that restarts")
+	}
+	healthy(t, m)
+	f.until("the drain has ended", f.nodes[0], "fleetctl list-machines --no-legend --fields=drain | grep -c reboot || true", "0")
+	f.until("all run again", f.nodes[0], "fleetctl list-units --no-legend | grep -cE '^(web@|side@|second|free).*running'", "6")
 }
 
 // failover cuts the power of the machine that leads fleet or another one.
