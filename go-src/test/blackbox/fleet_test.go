@@ -70,7 +70,7 @@ Conflicts=web@*.service
 	"all.service":     "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nGlobal=true\n",
 	"old.service":     "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nMachineMetadata=name=node1\n",
 	"new.service":     "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nMachineMetadata=name=node1\nReplaces=old.service\n",
-	"free.service": "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nPrefers=name=node3\n",
+	"free.service":    "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nPrefers=name=node3\n",
 	"once.service":    "[Service]\nType=oneshot\nExecStart=/usr/bin/etcdctl put ran-%b yes\n[X-Fleet]\nRunOnce=true\n",
 }
 

@@ -26,13 +26,17 @@ type Client struct {
 	lossy float64
 	heals chan struct{} // closed when it is no longer cut
 	asks  chan struct{} // closed when progress is asked for
+	// writes are those left until the one with which the connection is cut, either before
+	// it is done or, if last, after it; -1 is never.
+	writes int
+	last   bool
 }
 
 var _ fleetstore.Etcd = (*Client)(nil)
 
 // NewClient returns a connection. Its faults come from the seed.
 func (e *Etcd) NewClient(seed uint64) *Client {
-	return &Client{etcd: e, random: rand.New(rand.NewPCG(seed, 1)), heals: make(chan struct{}), asks: make(chan struct{})}
+	return &Client{etcd: e, random: rand.New(rand.NewPCG(seed, 1)), heals: make(chan struct{}), asks: make(chan struct{}), writes: -1}
 }
 
 // Cut has nothing go through, or all again.
@@ -44,6 +48,36 @@ func (c *Client) Cut(cut bool) {
 		c.heals = make(chan struct{})
 	}
 	c.cut = cut
+}
+
+// CutAtWrite cuts the connection with a later write, 0 being the next: before it is done, or
+// after, so that the answer is lost.
+func (c *Client) CutAtWrite(n int, after bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writes, c.last = n, after
+}
+
+// WasCut reports whether that write has come.
+func (c *Client) WasCut() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.writes < 0
+}
+
+// write does a write, or not, if the connection is cut with it.
+func (c *Client) write(do func()) {
+	c.mu.Lock()
+	cut := c.writes == 0
+	after := c.last
+	c.writes = max(c.writes-1, -1)
+	c.mu.Unlock()
+	if !cut || after {
+		do()
+	}
+	if cut {
+		c.Cut(true)
+	}
 }
 
 // Disturb has messages take up to a time, and a share of answers be lost.
@@ -216,8 +250,10 @@ func (t *txn) Else(ops ...clientv3.Op) clientv3.Txn { t.or = ops; return t }
 func (t *txn) Commit() (answer *clientv3.TxnResponse, err error) {
 	var refused error
 	err = t.client.call(t.ctx, func(e *Etcd) {
-		response, err := e.txn(t.is, t.then, t.or)
-		answer, refused = (*clientv3.TxnResponse)(response), err
+		t.client.write(func() {
+			response, err := e.txn(t.is, t.then, t.or)
+			answer, refused = (*clientv3.TxnResponse)(response), err
+		})
 	})
 	if err == nil {
 		err = refused

@@ -514,3 +514,75 @@ func TestDrainUntilRestart(t *testing.T) {
 		drains("the machines have started anew", "b")
 	})
 }
+
+// TestLeaderLostAtEachStep has the leader vanish with each write of a placement, before it is
+// done and after it, for good or until its lease has ended.
+func TestLeaderLostAtEachStep(t *testing.T) {
+	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	for _, after := range []bool{false, true} {
+		for _, dies := range []bool{false, true} {
+			steps := 0
+			for leaderLostAt(t, steps, after, dies) {
+				steps++
+			}
+			t.Logf("after %t, dies %t: %d steps", after, dies, steps)
+			if steps < 12 {
+				t.Errorf("there were only %d steps", steps)
+			}
+		}
+	}
+}
+
+// leaderLostAt reports whether there was such a step.
+func leaderLostAt(t *testing.T, step int, after, dies bool) (was bool) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, uint64(step))
+		defer w.end()
+		w.heal()
+		leader := w.machines[w.leader()]
+		leader.client.CutAtWrite(step, after)
+		for _, name := range slices.Sorted(maps.Keys(units)) {
+			w.submit(name, fleetapi.Launched)
+			w.wanted[name] = fleetapi.Launched
+			pause.For(t.Context(), 300*time.Millisecond) // or all are placed with one write
+		}
+		pause.For(t.Context(), 4*time.Second)
+		for i, id := range slices.Sorted(maps.Keys(w.machines)) {
+			if i%2 == 0 && id != leader.id {
+				w.change(w.registry.SetDrain(t.Context(), "test", id, &fleetapi.DrainRequest{}))
+			}
+		}
+		pause.For(t.Context(), 4*time.Second)
+		if was = leader.client.WasCut(); !was {
+			return
+		}
+		w.note("the leader %s was lost at write %d", leader.id, step)
+		if dies {
+			w.off(leader)
+			w.reboot(leader)
+		}
+		pause.For(t.Context(), 2*ttl)
+		if now := w.leader(); now == leader.id || now == "" {
+			w.fail("the leader is %q", now)
+		}
+		if dies {
+			w.start(leader)
+		}
+		w.heal()
+		w.locked(w.check)
+		if w.broken != "" {
+			w.fail("%s", w.broken)
+		}
+	})
+	return was
+}
+
+// leader is the machine that leads.
+func (w *world) leader() string {
+	store := fleetstore.New(w.etcd.NewClient(0), fleetstore.DefaultPrefix)
+	answer, err := store.Get(context.Background(), store.Leader())
+	if err != nil || len(answer.Kvs) == 0 {
+		return ""
+	}
+	return string(answer.Kvs[0].Value)
+}
