@@ -96,7 +96,7 @@ func (a *app) command() *cobra.Command {
 	command.PersistentPreRunE = func(command *cobra.Command, _ []string) error { return a.prepare(command) }
 	command.AddCommand(
 		a.listMachinesCommand(), a.listUnitsCommand(), a.listUnitFilesCommand(), a.catCommand(), a.statusCommand(), a.journalCommand(),
-		a.submitCommand(), a.loadCommand(), a.startCommand(), a.restartCommand(), a.stopCommand(), a.unloadCommand(), a.destroyCommand(),
+		a.submitCommand(), a.loadCommand(), a.startCommand(), a.restartCommand(), a.rollCommand(), a.stopCommand(), a.unloadCommand(), a.destroyCommand(),
 		a.whyCommand(), a.drainCommand(), a.undrainCommand(), a.rebalanceCommand(),
 		a.sshCommand(), a.fdForwardCommand(), a.verifyCommand(), a.versionCommand(),
 	)

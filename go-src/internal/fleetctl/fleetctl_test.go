@@ -133,7 +133,7 @@ func TestStartThatCannotBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster := newCluster()
-	cluster.Systemd = func(name string) (string, string) { return states[name][0], states[name][1] }
+	cluster.Systemd = func(u fleetapi.Unit) (string, string) { return states[u.Name][0], states[u.Name][1] }
 	t.Setenv("FLEETCTL_ENDPOINT", serve(t, cluster))
 	launched := func(name string) string {
 		return "Unit " + name + " inactive\nUnit " + name + " launched on 11111111.../10.0.0.1\n"
@@ -205,7 +205,7 @@ func TestRunOnce(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	directory(t)
 	cluster := newCluster()
-	cluster.Systemd = func(string) (string, string) { return "activating", "start" }
+	cluster.Systemd = func(fleetapi.Unit) (string, string) { return "activating", "start" }
 	t.Setenv("FLEETCTL_ENDPOINT", serve(t, cluster))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()

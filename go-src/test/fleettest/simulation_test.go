@@ -417,10 +417,10 @@ func history(t *testing.T, seed uint64) {
 	})
 }
 
-// TestNoLeader has etcd be there, without a leader, for a time that is longer than any lease.
+// TestHistoryWithoutLeader has etcd be there, without a leader, for a time that is longer than any lease.
 // Nothing stops, not even where a daemon is restarted meanwhile, or where nothing else can be
 // heard of: a machine that is cut off stops what may run elsewhere.
-func TestNoLeader(t *testing.T) {
+func TestHistoryWithoutLeader(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
 	for away := range 40 {
 		synctest.Test(t, func(t *testing.T) {
@@ -475,8 +475,8 @@ func (w *world) running() []string {
 	return all
 }
 
-// TestDrainUntilRestart has a drain end with the boot of the machine, and not before.
-func TestDrainUntilRestart(t *testing.T) {
+// TestHistoryOfDrains has a drain end with the boot of the machine, and not before.
+func TestHistoryOfDrains(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
@@ -515,9 +515,9 @@ func TestDrainUntilRestart(t *testing.T) {
 	})
 }
 
-// TestLeaderLostAtEachStep has the leader vanish with each write of a placement, before it is
+// TestHistoryOfLostLeaders has the leader vanish with each write of a placement, before it is
 // done and after it, for good or until its lease has ended.
-func TestLeaderLostAtEachStep(t *testing.T) {
+func TestHistoryOfLostLeaders(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
 	for _, after := range []bool{false, true} {
 		for _, dies := range []bool{false, true} {

@@ -17,7 +17,7 @@ import (
 // Cluster is one whose machines do at once what is wanted. It is ready for use.
 type Cluster struct {
 	// Systemd says in which state a unit is that was launched; active and running.
-	Systemd func(name string) (active, sub string)
+	Systemd func(u fleetapi.Unit) (active, sub string)
 	// Finish has units with RunOnce end as soon as they are started.
 	Finish bool
 	// Fails is what all methods return, if it is not nil.
@@ -140,7 +140,7 @@ func (c *Cluster) state(u fleetapi.Unit, machine, state string) fleetapi.UnitSta
 	if state == fleetapi.Launched {
 		active, sub = "active", "running"
 		if c.Systemd != nil {
-			active, sub = c.Systemd(u.Name)
+			active, sub = c.Systemd(u)
 		}
 	}
 	return fleetapi.UnitState{Name: u.Name, Hash: u.File().Hash().String(), MachineID: machine,
