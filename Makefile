@@ -104,7 +104,7 @@ unit:
 no-race := ^Test(Histor|Flood)
 cluster:
 	@cd $(TOP)/go-src && $(GO) test -race ./test/etcdtest ./test/cluster ./test/fleettest $(if $(RUN),-run '$(RUN)') -skip '$(no-race)'
-	@cd $(TOP)/go-src && $(GO) test ./test/fleettest -run '$(if $(RUN),$(RUN),$(no-race))' -args -histories=1000
+	@cd $(TOP)/go-src && $(GO) test ./test/fleettest -run '$(if $(RUN),$(RUN),$(no-race))' -args -histories=2000
 
 # Black-box tests; RUN= names some (a regular expression), IMAGE= another image.
 black-box = @[ -f $(IMAGE) ] || { echo "error: there is no $(IMAGE): run make first" >&2; exit 1; }; \

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -234,7 +235,7 @@ func (p *Presence) remember(lease clientv3.LeaseID, until time.Duration) {
 	if p.LeaseFile == "" {
 		return
 	}
-	if err := renameio.WriteFile(p.LeaseFile, fmt.Appendf(nil, "%x %d\n", int64(lease), int64(until)), 0o600); err != nil {
+	if err := renameio.WriteFile(p.LeaseFile, fmt.Appendf(nil, "%x %d\n", int64(lease), int64(until)), 0o600, renameio.WithTempDir(filepath.Dir(p.LeaseFile))); err != nil {
 		slog.Warn("the lease cannot be kept for the next run", "error", err)
 	}
 }

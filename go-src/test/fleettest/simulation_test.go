@@ -122,7 +122,7 @@ func (w *world) guard(m *simulated) {
 	var all sync.WaitGroup
 	all.Go(func() { g.Run(ctx) })
 	all.Go(func() {
-		for pause.For(ctx, time.Second) { // a file may change
+		for pause.For(ctx, 3*time.Second) { // a file may change
 			select {
 			case changed <- struct{}{}:
 			case <-ctx.Done():
