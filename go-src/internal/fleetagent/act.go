@@ -52,6 +52,9 @@ func (a *Agent) next(name string, u *unit) func(context.Context) result {
 		want, is := u.want, u.installed
 		return func(ctx context.Context) result { return a.install(ctx, name, want, is) }
 	case u.want.Target == fleetapi.Launched && (!u.launched || u.unsure):
+		if a.arriving() {
+			return nil
+		}
 		is := u.installed
 		return func(ctx context.Context) result { return a.change(ctx, name, is, true) }
 	case u.want.Target == fleetapi.Loaded && (u.launched || u.unsure):
@@ -59,6 +62,29 @@ func (a *Agent) next(name string, u *unit) func(context.Context) result {
 		return func(ctx context.Context) result { return a.change(ctx, name, is, false) }
 	}
 	return nil
+}
+
+// arriving reports whether a unit is on its way to a systemd that has not known it. None is
+// started meanwhile: it may name the other one in BindsTo= or After=.
+func (a *Agent) arriving() bool {
+	for _, u := range a.units {
+		if u.want.runs() && u.hash == "" && u.failures == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// arrived starts the units that waited for others to arrive.
+func (a *Agent) arrived(ctx context.Context) {
+	if a.arriving() {
+		return
+	}
+	for name, u := range a.units {
+		if u.want.Target == fleetapi.Launched && !u.launched {
+			a.act(ctx, name)
+		}
+	}
 }
 
 // change starts or stops a unit.

@@ -232,6 +232,9 @@ func (a *Agent) finish(ctx context.Context, r result) {
 		a.act(ctx, r.name)
 		return
 	}
+	if u.hash == "" {
+		defer a.arrived(ctx) // or it will not yet
+	}
 	if r.is != nil {
 		u.installed = *r.is
 		u.actions++

@@ -131,6 +131,7 @@ func (a *Agent) update(ctx context.Context, up update) {
 	for name := range changed {
 		a.want(ctx, name)
 	}
+	a.arrived(ctx)
 }
 
 // merge takes a batch over, and notes which units changed.

@@ -19,6 +19,8 @@ type Systemd struct {
 	Fails func() (fails, done bool)
 	// Ran and Stopped are told when a unit begins and ends to run; nil for nobody.
 	Ran, Stopped func(unit string)
+	// Starting is told before a unit is started; nil for nobody.
+	Starting func(unit string)
 
 	mu      sync.Mutex
 	units   map[string]fleetagent.Found
@@ -116,6 +118,9 @@ func (s *Systemd) remove(name string) error {
 
 // Start implements fleetagent.Systemd.
 func (s *Systemd) Start(_ context.Context, name string) error {
+	if s.Starting != nil {
+		s.Starting(name)
+	}
 	return s.try(func() error { return s.set(name, true) })
 }
 

@@ -1,0 +1,55 @@
+package fleettest
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"coreos/internal/fleetapi"
+	"coreos/internal/pause"
+)
+
+// TestHistoryOfArrivals has machines get units that need each other, over a network that
+// brings their files in any order: systemd knows all of them before one is started.
+func TestHistoryOfArrivals(t *testing.T) {
+	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	for seed := range uint64(30) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, seed)
+			defer w.end()
+			w.heal()
+			for i := range 5 {
+				options := []fleetapi.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}, {Section: "X-Fleet", Name: "MachineID", Value: "b"}}
+				w.change(w.registry.Create(t.Context(), "test", fleetapi.Unit{Name: fmt.Sprintf("u%d.service", i), Options: options, DesiredState: fleetapi.Inactive}))
+			}
+			b := w.machines["b"]
+			known := func() int {
+				all, err := b.systemd.Units(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				return len(all)
+			}
+			b.systemd.Ran = nil
+			b.systemd.Starting = func(unit string) {
+				if n := known(); n != 5 {
+					t.Errorf("seed %d: %s is started when systemd knows %d units", seed, unit, n)
+				}
+			}
+			w.off(b) // so that it gets all of them at once
+			b.client.Disturb(2*time.Second, 0)
+			for i := range 5 {
+				w.change(w.registry.SetDesired(t.Context(), "test", fmt.Sprintf("u%d.service", i), fleetapi.Launched))
+			}
+			pause.For(t.Context(), time.Second)
+			w.start(b)
+			pause.For(t.Context(), 2*time.Minute)
+			if n := b.systemd.Running(); n != 5 {
+				t.Errorf("seed %d: %d units run", seed, n)
+			}
+		})
+	}
+}
