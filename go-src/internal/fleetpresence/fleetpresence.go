@@ -85,9 +85,11 @@ func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv
 		if err != nil && !out {
 			until = p.hold(ctx, last, until)
 		}
-		if !out && p.Now() >= until {
+		if !out && (err == nil && lease != last || err != nil && p.Now() >= until) {
 			out = true
-			p.remember(0, 0)
+			if err != nil {
+				p.remember(0, 0)
+			}
 			left() // units of an earlier run
 		}
 		if err != nil {
@@ -115,8 +117,8 @@ func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv
 
 // join returns a lease with the machine's record on it, and until when it lasts at least.
 func (p *Presence) join(ctx context.Context, last clientv3.LeaseID) (clientv3.LeaseID, time.Duration, error) {
-	if until, ok := p.resume(ctx, last); ok {
-		return last, until, nil
+	if until, ok, err := p.resume(ctx, last); ok || err != nil {
+		return last, until, err
 	}
 	before, err := p.predecessor(ctx)
 	if err != nil {
@@ -146,25 +148,31 @@ func revoke(store *fleetstore.Store, lease clientv3.LeaseID) {
 	}
 }
 
-// resume goes on with the lease of an earlier run.
-func (p *Presence) resume(ctx context.Context, last clientv3.LeaseID) (until time.Duration, ok bool) {
+// resume goes on with the lease of an earlier run, if it is there still and the machine's.
+func (p *Presence) resume(ctx context.Context, last clientv3.LeaseID) (until time.Duration, ok bool, err error) {
 	if last == 0 {
-		return 0, false
+		return 0, false, nil
 	}
 	sent := p.Now()
 	request, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
 	alive, err := p.Store.KeepAliveOnce(request, last)
-	if err != nil {
-		return 0, false
+	switch {
+	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		return 0, false, nil
+	case err != nil:
+		return 0, false, fmt.Errorf("the lease of the last run cannot be renewed: %w", err)
 	}
 	done, err := p.Store.Txn(request).If(clientv3.Compare(clientv3.LeaseValue(p.Store.Machine(p.ID)), "=", last)).Then(p.record(last)).Commit()
-	if err != nil || !done.Succeeded {
-		return 0, false
+	if err != nil {
+		return 0, false, fmt.Errorf("joining again: %w", err)
+	}
+	if !done.Succeeded {
+		return 0, false, nil
 	}
 	until = sent + time.Duration(alive.TTL)*time.Second
 	p.remember(last, until)
-	return until, true
+	return until, true, nil
 }
 
 func (p *Presence) record(lease clientv3.LeaseID) clientv3.Op {

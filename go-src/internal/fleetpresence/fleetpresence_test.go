@@ -177,7 +177,7 @@ func TestRestartKeepsTheLease(t *testing.T) {
 		"for too long":     {away: 2 * ttl, forsaken: true},
 		"file is gone":     {damage: func(m *machine) { _ = os.Remove(m.file) }, forsaken: true},
 		"file is damaged":  {damage: func(m *machine) { _ = os.WriteFile(m.file, []byte("x"), 0o600) }, forsaken: true},
-		"etcd is not back": {away: time.Second, damage: func(m *machine) { m.Cut(true); time.AfterFunc(15*time.Second, func() { m.Cut(false) }) }},
+		"etcd is not back": {away: time.Second, same: true, damage: func(m *machine) { m.Cut(true); time.AfterFunc(15*time.Second, func() { m.Cut(false) }) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -210,6 +210,37 @@ func TestRestartKeepsTheLease(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLeaseFile has the file say what there is to resume, from the first moment on.
+func TestLeaseFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logged(t)
+		etcd := fleettest.NewEtcd()
+		m := newMachine(t, etcd, "1")
+		is := func(what string, want bool) {
+			t.Helper()
+			synctest.Wait()
+			lease, until := fleetpresence.Recall(m.file)
+			if is := lease != 0 && until > 0; is != want {
+				t.Errorf("%s: lease %x until %s", what, lease, until)
+			}
+		}
+		stop := m.start()
+		time.Sleep(time.Second)
+		is("joined", true)
+		stop()
+		is("the daemon has ended", true)
+		defer m.start()()
+		m.Cut(true)
+		time.Sleep(ttl - 3*time.Second)
+		is("cut off", true)
+		time.Sleep(4 * time.Second)
+		is("cut off for the lease's time", false)
+		m.Cut(false)
+		time.Sleep(10 * time.Second)
+		is("joined again", true)
+	})
 }
 
 // TestCutOff cuts machines off at all moments between two renewals. The cluster must not
