@@ -81,7 +81,7 @@ func (a *Agent) arrived(ctx context.Context) {
 		return
 	}
 	for name, u := range a.units {
-		if u.want.Target == fleetapi.Launched && !u.launched {
+		if u.want.Target == fleetapi.Launched && (!u.launched || u.unsure) {
 			a.act(ctx, name)
 		}
 	}

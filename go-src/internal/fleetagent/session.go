@@ -91,6 +91,7 @@ func (a *Agent) begin(ctx context.Context, s *session) {
 		u.want = want{} // of one that is being installed, too
 		a.act(ctx, name)
 	}
+	a.arrived(ctx)
 }
 
 // update takes over what etcd says, and acts once all was read.

@@ -25,7 +25,7 @@ type Guard struct {
 	Now func() time.Duration
 }
 
-// grace is how long a daemon has that lives to say that it looks after the units itself.
+// grace is how long a daemon has that lives to write that the lease lasts longer.
 const grace = time.Second
 
 // retry is before units are stopped again, if one could not be.
@@ -51,7 +51,7 @@ func (g *Guard) Run(ctx context.Context) {
 		case until == 0 || until == done: // nobody waits for the machine
 		case left > 0:
 			timer.Reset(left)
-		case g.stop(ctx):
+		case g.stop(ctx, until):
 			done = until
 		default:
 			timer.Reset(retry)
@@ -59,8 +59,10 @@ func (g *Guard) Run(ctx context.Context) {
 	}
 }
 
-// stop stops what may run elsewhere, and reports whether it has.
-func (g *Guard) stop(ctx context.Context) (all bool) {
+// stop stops what may run elsewhere since a lease has ended, and reports whether it has. A
+// daemon that lives does the same, which does no harm; but once there is a new lease, what
+// is started is meant to run.
+func (g *Guard) stop(ctx context.Context, until time.Duration) (all bool) {
 	if g.Keep() {
 		slog.Warn("fleetd has not renewed the machine's lease: its units go on running, and others may run them as well")
 		return true
@@ -76,6 +78,9 @@ func (g *Guard) stop(ctx context.Context) (all bool) {
 	for name, found := range units {
 		if !found.Launched || fleetagent.Stays(name, found) {
 			continue
+		}
+		if _, now := fleetpresence.Recall(g.LeaseFile); now != until {
+			break
 		}
 		slog.Warn("stopping a unit: fleetd has not renewed the machine's lease and another machine may run it", "unit", name)
 		stopping.Go(func() {

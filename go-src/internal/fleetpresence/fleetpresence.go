@@ -43,10 +43,10 @@ type Presence struct {
 // retry is before the next attempt to join.
 const retry = time.Second
 
-// A third of the lease's time is enough for an attempt to renew it, the question whether etcd
-// has a leader, and the pause before the next attempt: these are parts of the third.
+// A third of the lease's time is for an attempt to renew it. Before the lease ends there is
+// time for the question whether etcd has a leader, and after that for a pause and a further
+// attempt: these are parts of a third.
 const (
-	attemptPart  = 2
 	questionPart = 4
 	pausePart    = 8
 )
@@ -78,6 +78,7 @@ func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv
 	for ctx.Err() == nil {
 		attempt, stop := ctx, context.CancelFunc(func() {})
 		if !out {
+			until = p.hold(ctx, last, until)
 			attempt, stop = context.WithTimeout(ctx, max(until-p.Now()-p.question(), grace))
 		}
 		lease, untilNow, err := p.join(attempt, last)
@@ -85,12 +86,9 @@ func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv
 		if err != nil && !out {
 			until = p.hold(ctx, last, until)
 		}
-		if !out && (err == nil && lease != last || err != nil && p.Now() >= until) {
+		if !out && (p.Now() >= until || err == nil && lease != last) {
 			out = true
-			if err != nil {
-				p.remember(0, 0)
-			}
-			left() // units of an earlier run
+			left() // units of an earlier run; fleet-guard may be stopping them already
 		}
 		if err != nil {
 			slog.Warn("this machine cannot join the cluster, and tries again", "error", err)
@@ -109,7 +107,6 @@ func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv
 			return
 		}
 		slog.Warn("this machine is no longer in the cluster", "error", err)
-		p.remember(0, 0)
 		left()
 		out, last = true, 0
 	}
@@ -220,7 +217,7 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 		case <-next.C:
 		}
 		sent := p.Now()
-		request, stop := context.WithTimeout(ctx, min(max(until-sent-p.question(), p.question()), every/attemptPart))
+		request, stop := context.WithTimeout(ctx, min(max(until-sent-p.question(), p.question()), every))
 		var answer *clientv3.LeaseKeepAliveResponse
 		answer, err = p.Store.KeepAliveOnce(request, lease)
 		stop()
@@ -248,9 +245,9 @@ func (p *Presence) remember(lease clientv3.LeaseID, until time.Duration) {
 	}
 }
 
-// Recall returns what a run remembered in its LeaseFile: zeros if its units were told that the
-// lease has ended. A machine that has started anew has nothing to remember: the file is gone
-// with /run, and the clock began at zero.
+// Recall returns what a run remembered in its LeaseFile, zeros if there is nothing. A machine
+// that has started anew has nothing to remember: the file is gone with /run, and the clock
+// began at zero.
 func Recall(file string) (lease clientv3.LeaseID, until time.Duration) {
 	data, err := os.ReadFile(file)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 // brings their files in any order: systemd knows all of them before one is started.
 func TestHistoryOfArrivals(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
-	for seed := range uint64(30) {
+	tested := 0
+	for seed := range uint64(40) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, seed)
 			defer w.end()
@@ -39,8 +40,12 @@ func TestHistoryOfArrivals(t *testing.T) {
 					t.Errorf("seed %d: %s is started when systemd knows %d units", seed, unit, n)
 				}
 			}
+			if w.leader() == "b" {
+				return // what is about to be tested is what others give to it
+			}
+			tested++
 			w.off(b) // so that it gets all of them at once
-			b.client.Disturb(2*time.Second, 0)
+			b.client.Disturb(time.Second, 0)
 			for i := range 5 {
 				w.change(w.registry.SetDesired(t.Context(), "test", fmt.Sprintf("u%d.service", i), fleetapi.Launched))
 			}
@@ -51,5 +56,8 @@ func TestHistoryOfArrivals(t *testing.T) {
 				t.Errorf("seed %d: %d units run", seed, n)
 			}
 		})
+	}
+	if tested < 10 {
+		t.Errorf("only %d histories were tested", tested)
 	}
 }
