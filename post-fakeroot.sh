@@ -24,6 +24,9 @@ rm -rf "$tree"/usr/share/{doc,man,info,locale,i18n,lintian,bug,bash-completion,z
 	"$tree"/usr/lib/*/gconv "$tree"/usr/lib/gconv "$tree"/usr/lib/locale/!(C.utf8) \
 	"$tree"/usr/lib/udev/hwdb.d "$tree"/usr/include \
 	"$tree"/usr/bin/{containerd-shim,containerd-shim-runc-v1} 2>/dev/null || true
+# XFS is checked when it is asked for: by xfs_repair. The rest of it is scripts in Python.
+rm -rf "$tree"/usr/{s,}bin/{xfs_scrub,xfs_scrub_all,xfs_protofile} "$tree"/usr/{libexec,share}/xfsprogs \
+	"$tree"/usr/lib/systemd/system/{,system-}xfs_scrub*
 
 # Units that build in /etc what the slot ships ready-made, or ask questions, or do
 # at each boot what bootengine has done or what nobody needs before it is used;

@@ -63,7 +63,7 @@ rm -rf "$root"/var/lib/dpkg "$root"/var/lib/apt "$root"/var/cache "$root"/var/lo
 	"$root"/etc/dpkg "$root"/etc/apt "$root"/etc/kernel "$root"/etc/initramfs-tools \
 	"$root"/usr/share/initramfs-tools "$root"/usr/lib/dracut "$root"/usr/lib/klibc* \
 	"$root"/usr/share/debconf "$root"/usr/share/perl* "$root"/usr/lib/*/perl* \
-	"$root"/usr/sbin/{xfs_scrub,xfs_scrub_all,xfs_protofile} "$root"/usr/lib/systemd/system/xfs_scrub* "$root"/usr/bin/routel \
+	"$root"/usr/bin/routel \
 	"$root"/usr/lib/python3* "$root"/usr/share/python3 "$root"/usr/share/bug "$root"/usr/share/initramfs-tools \
 	"${root:?}"/boot "$root"/vmlinuz* "$root"/initrd*
 
