@@ -52,7 +52,8 @@ func (m *Machine) WaitUp(ctx context.Context) error {
 	if !m.booting {
 		return nil
 	}
-	_, err := m.Console.WaitAfter(ctx, m.bootMark, `Reached target .*getty\.target`)
+	// The getty resets the terminal, which can swallow the first of the two.
+	_, err := m.Console.WaitAfter(ctx, m.bootMark, `Reached target .*(getty|multi-user)\.target`)
 	m.booting = err != nil
 	return err
 }
