@@ -53,12 +53,7 @@ ended, cannot be started, or hangs. Then other machines may run the units, and i
 that can run elsewhere, unless cut_off=keep is set. It is started by fleet-guard.service.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			read := func() (fleetd.Settings, error) { return fleetd.Read(config, os.LookupEnv) }
-			settings, err := read()
-			if err != nil {
-				return err
-			}
-			return fleetd.Guard(command.Context(), settings, read)
+			return fleetd.Guard(command.Context(), func() (fleetd.Settings, error) { return fleetd.Read(config, os.LookupEnv) })
 		},
 	}, &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,

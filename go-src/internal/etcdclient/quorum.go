@@ -2,7 +2,6 @@ package etcdclient
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -10,10 +9,9 @@ import (
 )
 
 // Quorum tells whether a cluster of etcd has a leader, which it cannot have without a
-// majority of its members.
+// majority of its members. It is to be used by one goroutine.
 type Quorum struct {
 	etcd *clientv3.Client
-	mu   sync.Mutex
 	// voters are those of the cluster's members that can elect a leader, as they were when
 	// they were last asked for.
 	voters []*pb.Member
@@ -25,7 +23,7 @@ func NewQuorum(etcd *clientv3.Client) *Quorum { return &Quorum{etcd: etcd} }
 // Lost reports whether a majority of the members answer, before the context ends, and none
 // of them has a leader. Members that cannot be reached may have one: nobody can tell. From
 // when Lost is called until a new leader is elected no lease ends, and that gives each of
-// them all its time again (https://etcd.io/docs/v3.7/learning/why/, lessor.Promote).
+// them all its time again (Promote in server/lease/lessor.go of etcd).
 func (q *Quorum) Lost(ctx context.Context) bool {
 	voters := q.members(ctx)
 	ctx, stop := context.WithCancel(ctx)
@@ -78,8 +76,6 @@ func (q *Quorum) members(ctx context.Context) []*pb.Member {
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	list, err := q.etcd.MemberList(ctx, clientv3.WithSerializable())
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	if err == nil {
 		q.voters = nil
 		for _, m := range list.Members {

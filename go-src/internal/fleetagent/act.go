@@ -51,7 +51,7 @@ func (a *Agent) next(name string, u *unit) func(context.Context) result {
 	case u.want.Hash != u.hash:
 		want, is := u.want, u.installed
 		return func(ctx context.Context) result { return a.install(ctx, name, want, is) }
-	case u.want.Target == fleetapi.Launched && (!u.launched || u.unsure):
+	case u.starts():
 		if a.arriving() {
 			return nil
 		}
@@ -75,13 +75,19 @@ func (a *Agent) arriving() bool {
 	return false
 }
 
-// arrived starts the units that waited for others to arrive.
+// starts reports whether a unit is to be started.
+func (u *unit) starts() bool {
+	return u.want.Target == fleetapi.Launched && (!u.launched || u.unsure)
+}
+
+// arrived starts the units that waited for others to arrive. It leaves the rest alone: what
+// is wanted of them may not have been read yet.
 func (a *Agent) arrived(ctx context.Context) {
 	if a.arriving() {
 		return
 	}
 	for name, u := range a.units {
-		if u.want.Target == fleetapi.Launched && (!u.launched || u.unsure) {
+		if u.starts() {
 			a.act(ctx, name)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"time"
 
@@ -70,19 +69,17 @@ func (r *roll) rolled(ctx context.Context, name string) ([]fleetapi.Unit, error)
 	if err != nil {
 		return nil, err
 	}
-	units := slices.DeleteFunc(slices.Clone(all), func(u fleetapi.Unit) bool {
+	var units, template []fleetapi.Unit
+	for _, u := range all {
 		n, err := fleetunit.ParseName(u.Name)
-		return u.Name != name && (err != nil || n.Template != name)
-	})
-	slices.SortStableFunc(units, func(a, b fleetapi.Unit) int {
-		switch name {
-		case a.Name:
-			return 1
-		case b.Name:
-			return -1
+		switch {
+		case u.Name == name:
+			template = append(template, u)
+		case err == nil && n.Template == name:
+			units = append(units, u)
 		}
-		return 0
-	})
+	}
+	units = append(units, template...)
 	if len(units) == 0 {
 		return nil, fmt.Errorf("the cluster has no unit of %s: submit or start it", name)
 	}

@@ -20,9 +20,13 @@ var leaseFile = filepath.Join(stateDirectory, "lease")
 var marks = filepath.Join(stateDirectory, "launched")
 
 // Guard stops the units of this machine that others may run, if the daemon is not there to do
-// it, until the context ends. Whether they are kept is read when it comes to that; settings
-// that cannot be read keep nothing.
-func Guard(ctx context.Context, s Settings, read func() (Settings, error)) error {
+// it, until the context ends. The settings are read again when it comes to that; such that
+// cannot be read keep nothing.
+func Guard(ctx context.Context, read func() (Settings, error)) error {
+	s, err := read()
+	if err != nil {
+		return err
+	}
 	systemd, err := fleetsystemd.New(ctx, s.Directory, marks)
 	if err != nil {
 		return err
@@ -48,14 +52,15 @@ func Guard(ctx context.Context, s Settings, read func() (Settings, error)) error
 
 // watch tells when a file was written or replaced. Several changes may be told of as one.
 func watch(ctx context.Context, file string) (<-chan struct{}, error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return nil, err
+	}
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return nil, err
-	}
 	if err := watcher.Add(filepath.Dir(file)); err != nil {
+		_ = watcher.Close()
 		return nil, err
 	}
 	changed := make(chan struct{}, 1)

@@ -50,7 +50,7 @@ type Scheduler struct {
 	dependents map[string]map[string]*unit
 	// globals are units that run wherever they fit: nobody places them, but others may not
 	// be able to run beside them.
-	globals map[string]fleetunit.Requirements
+	globals map[string]*unit
 }
 
 type unit struct {
@@ -74,7 +74,7 @@ func New() *Scheduler {
 	return &Scheduler{
 		units: map[string]*unit{}, machines: map[string]*machine{}, byLoad: btree.NewG(16, less),
 		waiting: map[string]*unit{}, dirty: map[string]*unit{}, changed: map[string]*machine{},
-		dependents: map[string]map[string]*unit{}, globals: map[string]fleetunit.Requirements{},
+		dependents: map[string]map[string]*unit{}, globals: map[string]*unit{},
 	}
 }
 
@@ -165,9 +165,10 @@ func (s *Scheduler) RemoveUnit(name string) {
 // SetGlobal says that a unit runs on every machine that fits it.
 func (s *Scheduler) SetGlobal(name string, r fleetunit.Requirements) {
 	s.RemoveGlobal(name)
-	s.globals[name] = r
+	global := &unit{Unit: Unit{Name: name, Requirements: r}}
+	s.globals[name] = global
 	for _, u := range s.units {
-		if clash(u, globalUnit(name, r)) {
+		if clash(u, global) {
 			s.dirty[u.Name] = u
 		}
 	}
@@ -175,18 +176,14 @@ func (s *Scheduler) SetGlobal(name string, r fleetunit.Requirements) {
 
 // RemoveGlobal says that such a unit is gone.
 func (s *Scheduler) RemoveGlobal(name string) {
-	if r, there := s.globals[name]; there {
+	if global, there := s.globals[name]; there {
 		delete(s.globals, name)
 		for id, m := range s.machines { // which have room for others now
-			if r.Fits(m.Metadata) {
+			if global.Requirements.Fits(m.Metadata) {
 				s.changed[id] = m
 			}
 		}
 	}
-}
-
-func globalUnit(name string, r fleetunit.Requirements) *unit {
-	return &unit{Unit: Unit{Name: name, Requirements: r}}
 }
 
 func (s *Scheduler) forgetPeers(u *unit) {

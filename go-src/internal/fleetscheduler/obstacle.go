@@ -109,8 +109,8 @@ func (s *Scheduler) enemy(u *unit, m *machine) string {
 // globalEnemy names the global unit that runs on a machine and is in the way.
 func (s *Scheduler) globalEnemy(u *unit, m *machine) string {
 	first := ""
-	for name, r := range s.globals {
-		if (first == "" || name < first) && r.Fits(m.Metadata) && clash(u, globalUnit(name, r)) {
+	for name, global := range s.globals {
+		if (first == "" || name < first) && global.Requirements.Fits(m.Metadata) && clash(u, global) {
 			first = name
 		}
 	}

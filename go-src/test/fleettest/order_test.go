@@ -2,8 +2,6 @@ package fleettest
 
 import (
 	"fmt"
-	"io"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +13,7 @@ import (
 // TestHistoryOfArrivals has machines get units that need each other, over a network that
 // brings their files in any order: systemd knows all of them before one is started.
 func TestHistoryOfArrivals(t *testing.T) {
-	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	logs()
 	tested := 0
 	for seed := range uint64(40) {
 		synctest.Test(t, func(t *testing.T) {
