@@ -21,14 +21,19 @@ func (a *Agent) act(ctx context.Context, name string) {
 	if u == nil || u.busy {
 		return
 	}
-	action := a.next(name, u)
+	action, stops := a.next(ctx, name, u)
+	u.current.Waiting = u.waiting
+	a.soil(name)
 	if action == nil {
 		if !u.want.runs() && u.want.revision == 0 && u.hash == "" {
 			delete(a.units, name)
 		}
 		return
 	}
-	u.busy = true
+	if stops {
+		a.topple(name)
+	}
+	u.busy, u.fell, u.since = true, false, time.Time{}
 	go func() {
 		r := action(ctx)
 		r.name = name
@@ -36,32 +41,31 @@ func (a *Agent) act(ctx context.Context, name string) {
 	}()
 }
 
-// next is what is next for a unit; nil if it is as it has to be.
-func (a *Agent) next(name string, u *unit) func(context.Context) result {
+// next is what is next for a unit, nil if it is as it has to be, and whether that stops it.
+func (a *Agent) next(ctx context.Context, name string, u *unit) (action func(context.Context) result, stops bool) {
+	is, want := u.installed, u.want
+	u.waiting = ""
 	switch {
-	case !u.want.runs() && u.hash != "":
-		return func(ctx context.Context) result { return a.remove(ctx, name, u.installed) }
-	case !u.want.runs():
-		if revision := u.want.revision; revision > u.released && !u.want.global && a.lease() != 0 {
-			return func(ctx context.Context) result {
-				return result{err: a.release(ctx, name, revision), released: revision}
-			}
+	case !want.runs() && u.hash != "":
+		return func(ctx context.Context) result { return a.remove(ctx, name, is) }, true
+	case !want.runs():
+		if want.revision <= u.released || want.global || a.lease() == 0 {
+			return nil, false
 		}
-		return nil
-	case u.want.Hash != u.hash:
-		want, is := u.want, u.installed
-		return func(ctx context.Context) result { return a.install(ctx, name, want, is) }
+		return func(ctx context.Context) result {
+			return result{err: a.release(ctx, name, want.revision), released: want.revision}
+		}, false
+	case want.Hash != u.hash:
+		return func(ctx context.Context) result { return a.install(ctx, name, want, is) }, u.hash != ""
 	case u.starts():
-		if a.arriving() {
-			return nil
+		if u.waiting = a.waits(ctx, name, u); u.waiting != "" || a.arriving() {
+			return nil, false
 		}
-		is := u.installed
-		return func(ctx context.Context) result { return a.change(ctx, name, is, true) }
-	case u.want.Target == fleetapi.Loaded && (u.launched || u.unsure):
-		is := u.installed
-		return func(ctx context.Context) result { return a.change(ctx, name, is, false) }
+		return func(ctx context.Context) result { return a.change(ctx, name, is, true) }, false
+	case want.Target == fleetapi.Loaded && (u.launched || u.unsure) && !want.standIn, a.bereft(u):
+		return func(ctx context.Context) result { return a.change(ctx, name, is, false) }, true
 	}
-	return nil
+	return nil, false
 }
 
 // arriving reports whether a unit is on its way to a systemd that has not known it. None is
@@ -77,7 +81,7 @@ func (a *Agent) arriving() bool {
 
 // starts reports whether a unit is to be started.
 func (u *unit) starts() bool {
-	return u.want.Target == fleetapi.Launched && (!u.launched || u.unsure)
+	return u.want.Target == fleetapi.Launched && (!u.launched || u.unsure || u.fell)
 }
 
 // arrived starts the units that waited for others to arrive. It leaves the rest alone: what
@@ -132,15 +136,11 @@ func (a *Agent) remove(ctx context.Context, name string, is installed) result {
 
 // install gets the file of a unit and has systemd know it, in place of another one.
 func (a *Agent) install(ctx context.Context, name string, want want, is installed) result {
-	file, err := a.file(ctx, name, want.Hash)
+	file, err := a.file(ctx, name, want)
 	if err != nil {
 		return result{err: err}
 	}
-	n, err := fleetunit.ParseName(name)
-	if err != nil {
-		return result{err: err}
-	}
-	requirements, err := file.Requirements(n)
+	becomes, err := read(name, file)
 	if err != nil {
 		return result{err: fmt.Errorf("%s: %w", name, err)}
 	}
@@ -154,11 +154,14 @@ func (a *Agent) install(ctx context.Context, name string, want want, is installe
 		is.launched, is.hash = false, unknown
 		return result{is: &is, err: fmt.Errorf("installing %s: %w", name, err)}
 	}
-	return result{is: &installed{hash: want.Hash, bound: want.global || requirements.MachineID != "", global: want.global, runOnce: requirements.RunOnce}}
+	return result{is: &becomes}
 }
 
-// file gets the file with a hash.
-func (a *Agent) file(ctx context.Context, name, hash string) (*fleetunit.File, error) {
+// file gets the file that is wanted.
+func (a *Agent) file(ctx context.Context, name string, want want) (*fleetunit.File, error) {
+	if want.standIn {
+		return standIn, nil
+	}
 	ctx, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
 	answer, err := a.Store.Get(ctx, a.Store.Unit(name))
@@ -173,8 +176,8 @@ func (a *Agent) file(ctx context.Context, name, hash string) (*fleetunit.File, e
 		return nil, fmt.Errorf("the file of %s: %w", name, err)
 	}
 	file := (fleetapi.Unit{Options: record.Options}).File()
-	if is := file.Hash().String(); is != hash {
-		return nil, fmt.Errorf("the file of %s has the hash %s, %s is wanted", name, is, hash)
+	if is := file.Hash().String(); is != want.Hash {
+		return nil, fmt.Errorf("the file of %s has the hash %s, %s is wanted", name, is, want.Hash)
 	}
 	return file, nil
 }

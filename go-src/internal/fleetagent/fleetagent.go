@@ -63,6 +63,8 @@ type Agent struct {
 	sessions chan *session
 	results  chan result
 	units    map[string]*unit
+	// needed has the units of this machine that need another one, by its name.
+	needed   map[string]map[string]bool
 	session  *session
 	flush    chan flushed
 	flushing bool
@@ -86,6 +88,12 @@ type unit struct {
 	// current and published are the states that systemd has and etcd knows.
 	current, published fleetstore.State
 	dirty              bool
+
+	// waiting is the unit for which it is not started yet, since is when that began.
+	waiting string
+	since   time.Time
+	// fell is after systemd stopped it because it stopped what it needs.
+	fell bool
 }
 
 // installed is a unit that systemd knows from the agent.
@@ -97,6 +105,7 @@ type installed struct {
 	unsure bool
 	// bound is whether it cannot run elsewhere, global whether every machine has it.
 	bound, global, runOnce bool
+	needs                  fleetunit.Needs
 }
 
 // want is an assignment, with the revision that made it.
@@ -105,6 +114,7 @@ type want struct {
 	revision int64
 	global   bool
 	fits     map[string][]string // of a global unit, what the metadata have to be
+	standIn  bool
 }
 
 func (w want) runs() bool { return w.Target == fleetapi.Loaded || w.Target == fleetapi.Launched }
@@ -113,7 +123,7 @@ func (w want) runs() bool { return w.Target == fleetapi.Loaded || w.Target == fl
 func New(store *fleetstore.Store, id string, systemd Systemd, m *Metrics) *Agent {
 	a := &Agent{
 		Store: store, ID: id, Systemd: systemd, Metrics: m,
-		sessions: make(chan *session), results: make(chan result), units: map[string]*unit{},
+		sessions: make(chan *session), results: make(chan result), units: map[string]*unit{}, needed: map[string]map[string]bool{},
 		flush: make(chan flushed), timer: time.NewTimer(0),
 	}
 	a.timer.Stop()
@@ -127,7 +137,8 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	for name, found := range units {
-		a.units[name] = &unit{installed: adopt(name, found)}
+		a.units[name] = &unit{}
+		a.set(name, adopt(name, found))
 		a.look(ctx, name)
 	}
 	for {
@@ -141,9 +152,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		case r := <-a.results:
 			a.finish(ctx, r)
 		case name := <-a.Systemd.Changes():
-			if u := a.units[name]; u != nil && u.hash != "" {
-				a.look(ctx, name)
-			}
+			a.look(ctx, name)
 		case <-a.timer.C:
 			a.write(ctx)
 		case again := <-a.flush:
@@ -158,18 +167,27 @@ const unknown = "unknown"
 
 // adopt takes over a unit from an earlier run. A file that cannot be read is replaced.
 func adopt(name string, found Found) installed {
-	is := installed{hash: unknown, launched: found.Launched}
-	file, err := fleetunit.Parse(found.Text)
-	if err != nil {
-		return is
-	}
-	is.hash = file.Hash().String()
-	if n, err := fleetunit.ParseName(name); err == nil {
-		if r, err := file.Requirements(n); err == nil {
-			is.bound, is.global, is.runOnce = r.Global || r.MachineID != "", r.Global, r.RunOnce
+	is := installed{hash: unknown}
+	if file, err := fleetunit.Parse(found.Text); err == nil {
+		if is, err = read(name, file); err != nil {
+			is = installed{hash: file.Hash().String()}
 		}
 	}
+	is.launched = found.Launched
 	return is
+}
+
+// read is what a file says of a unit that is installed.
+func read(name string, file *fleetunit.File) (installed, error) {
+	is := installed{hash: file.Hash().String()}
+	n, err := fleetunit.ParseName(name)
+	if err != nil {
+		return is, err
+	}
+	r, err := file.Requirements(n)
+	is.bound, is.global, is.runOnce = r.Global || r.MachineID != "" || is.isStandIn(), r.Global, r.RunOnce
+	is.needs = file.Needs(n)
+	return is, err
 }
 
 // Stays reports whether a unit that was found cannot be run by another machine.
@@ -190,11 +208,17 @@ type result struct {
 	state        *State
 	actions      int
 	again, write bool
+	// due is that it may be the unit's turn.
+	due bool
 }
 
-// look asks systemd for a unit's state.
+// look asks systemd for the state of a unit that it knows from the agent.
 func (a *Agent) look(ctx context.Context, name string) {
-	actions := a.units[name].actions
+	u := a.units[name]
+	if u == nil || u.hash == "" || u.hash == unknown {
+		return
+	}
+	actions := u.actions
 	go func() {
 		state, err := a.Systemd.State(ctx, name)
 		if err != nil {
@@ -227,6 +251,9 @@ func (a *Agent) finish(ctx context.Context, r result) {
 	case r.write:
 		a.soil(r.name)
 		return
+	case r.due:
+		a.act(ctx, r.name)
+		return
 	case r.again:
 		u.busy, u.pause = false, nil
 		a.act(ctx, r.name)
@@ -236,18 +263,17 @@ func (a *Agent) finish(ctx context.Context, r result) {
 		defer a.arrived(ctx) // or it will not yet
 	}
 	if r.is != nil {
-		u.installed = *r.is
+		a.become(ctx, r.name, *r.is)
 		u.actions++
 	}
+	a.look(ctx, r.name)
 	if r.err != nil {
 		a.fail(ctx, r.name, u, r.err)
 		return
 	}
 	u.failures, u.busy, u.released = 0, false, max(u.released, r.released)
-	if u.hash != "" {
-		a.look(ctx, r.name)
-	}
 	a.act(ctx, r.name)
+	a.actNeedy(ctx, r.name)
 }
 
 // fail has another attempt made after a pause.

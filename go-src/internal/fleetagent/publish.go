@@ -27,7 +27,7 @@ func (a *Agent) observe(ctx context.Context, name string, u *unit, state State) 
 	if u.launched {
 		current = fleetapi.Launched
 	}
-	u.current = fleetstore.State{Hash: u.hash, Load: state.Load, Active: state.Active, Sub: state.Sub, Current: current}
+	u.current = fleetstore.State{Hash: u.hash, Load: state.Load, Active: state.Active, Sub: state.Sub, Current: current, Waiting: u.waiting}
 	if u.runOnce && u.launched && state.Ended && !u.busy && !u.want.global {
 		go a.finished(ctx, name, u.want)
 	}
@@ -37,7 +37,7 @@ func (a *Agent) observe(ctx context.Context, name string, u *unit, state State) 
 // soil has a unit's state written soon, if it is not what etcd has.
 func (a *Agent) soil(name string) {
 	u := a.units[name]
-	if u == nil || u.dirty || !u.want.runs() || u.current == u.published || u.current == (fleetstore.State{}) {
+	if u == nil || u.dirty || !u.want.runs() || u.want.standIn || u.current == u.published || u.current.Hash == "" {
 		return
 	}
 	u.dirty = true
@@ -60,7 +60,7 @@ func (a *Agent) write(ctx context.Context) {
 			continue
 		}
 		u.dirty = false
-		if !u.want.runs() {
+		if !u.want.runs() || u.want.standIn {
 			continue
 		}
 		key := a.Store.Assignment(a.ID, name)

@@ -6,6 +6,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"coreos/internal/fleetapi"
 	"coreos/internal/fleetstore"
 	"coreos/internal/fleetunit"
 )
@@ -19,18 +20,22 @@ type session struct {
 	assigned, globals map[string]want
 	own, metadata     map[string]string
 	read              [3]bool
+	peers             map[string]*peer
 }
 
-// update is a batch from one of the three prefixes that are followed.
+// update is a batch from one of the prefixes that are followed: three, and two of each peer.
 type update struct {
 	from  int
 	batch fleetstore.Batch
+	peer  string
 }
 
 const (
 	fromAgent = iota
 	fromGlobals
 	fromMetadata
+	fromJob
+	fromStates
 )
 
 // Session has the agent do what etcd says for as long as the context, which has to end
@@ -38,19 +43,24 @@ const (
 // cluster may give the units to other machines: CutOff stops them. In between nothing is
 // stopped.
 func (a *Agent) Session(ctx context.Context, lease clientv3.LeaseID, metadata map[string]string) {
-	s := &session{ctx: ctx, lease: lease, updates: make(chan update), own: metadata, metadata: metadata, assigned: map[string]want{}, globals: map[string]want{}}
+	s := &session{ctx: ctx, lease: lease, updates: make(chan update), own: metadata, metadata: metadata, assigned: map[string]want{}, globals: map[string]want{}, peers: map[string]*peer{}}
 	select {
 	case a.sessions <- s:
 	case <-ctx.Done():
 		return
 	}
 	for from, prefix := range []string{a.Store.Agent(a.ID), a.Store.Globals(), a.Store.Metadata(a.ID)} {
-		go a.Store.Follow(ctx, prefix, func(batch fleetstore.Batch) {
-			select {
-			case s.updates <- update{from, batch}:
-			case <-ctx.Done():
-			}
-		})
+		go a.Store.Follow(ctx, prefix, s.updater(ctx, from, ""))
+	}
+}
+
+// updater passes batches on.
+func (s *session) updater(ctx context.Context, from int, peer string) func(fleetstore.Batch) {
+	return func(batch fleetstore.Batch) {
+		select {
+		case s.updates <- update{from, batch, peer}:
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -63,6 +73,9 @@ func (a *Agent) CutOff(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
+
+// complete reports whether all was read that says what the machine has to run.
+func (s *session) complete() bool { return s != nil && s.read == [3]bool{true, true, true} }
 
 // updated is where updates come from; never while there is no session.
 func (s *session) updated() <-chan update {
@@ -91,6 +104,9 @@ func (a *Agent) begin(ctx context.Context, s *session) {
 		u.want = want{} // of one that is being installed, too
 		a.act(ctx, name)
 	}
+	for name := range a.needed {
+		a.meet(name)
+	}
 	a.arrived(ctx)
 }
 
@@ -107,15 +123,18 @@ func (a *Agent) update(ctx context.Context, up update) {
 	case fromGlobals:
 		merge(s.globals, up.batch, changed, func(data []byte, revision int64) (want, error) {
 			global, err := fleetstore.Decode[fleetstore.Global](data)
-			return want{global.Assignment, revision, true, global.Metadata}, err
+			return want{Assignment: global.Assignment, revision: revision, global: true, fits: global.Metadata}, err
 		})
 	case fromMetadata:
 		s.describe(up.batch)
 		for name := range s.globals {
 			changed[name] = true
 		}
+	default:
+		a.updatePeer(ctx, up)
+		changed[up.peer] = true
 	}
-	if !s.read[up.from] {
+	if up.from < len(s.read) && !s.read[up.from] {
 		s.read[up.from] = true
 		for _, all := range []map[string]want{s.assigned, s.globals} {
 			for name := range all {
@@ -125,12 +144,16 @@ func (a *Agent) update(ctx context.Context, up update) {
 		for name := range a.units {
 			changed[name] = true
 		}
+		for name := range a.needed {
+			changed[name] = true
+		}
 	}
-	if s.read != [3]bool{true, true, true} {
+	if !s.complete() {
 		return
 	}
 	for name := range changed {
 		a.want(ctx, name)
+		a.actNeedy(ctx, name)
 	}
 	a.arrived(ctx)
 }
@@ -179,6 +202,9 @@ func (a *Agent) want(ctx context.Context, name string) {
 	w, there := s.assigned[name]
 	if global, is := s.globals[name]; is && !there && (fleetunit.Requirements{Metadata: global.fits}).Fits(s.metadata) {
 		w, there = global, true
+	}
+	if !there && a.standsIn(name) {
+		w, there = want{Assignment: fleetstore.Assignment{Hash: standInHash, Target: fleetapi.Loaded}, standIn: true}, true
 	}
 	u := a.units[name]
 	if u == nil {

@@ -132,6 +132,9 @@ func (m *mirror) why(name string) fleetapi.Reasons {
 	if job.Finished != "" {
 		reasons.Summary = "it has run once and finished; start it to have it run again"
 	}
+	if other := m.states[name][job.Machine].Waiting; other != "" {
+		reasons.Summary = fmt.Sprintf("it is on %s, and waits for %s", job.Machine, other)
+	}
 	for _, id := range slices.Sorted(maps.Keys(m.model.Assignments[name])) {
 		if id != job.Machine {
 			reasons.Summary = fmt.Sprintf("it waits until %s has stopped it", id)

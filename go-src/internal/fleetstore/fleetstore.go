@@ -88,6 +88,8 @@ type State struct {
 	Sub    string `json:"sub"`
 	// Current is how far the machine has taken the unit: loaded or launched.
 	Current string `json:"current"`
+	// Waiting is a unit that has to be started before it.
+	Waiting string `json:"waiting,omitempty"`
 }
 
 // Machine is what a machine says of itself.

@@ -2,6 +2,7 @@ package fleetunit
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -148,6 +149,29 @@ func TestFitsAndConflict(t *testing.T) {
 	}
 }
 
+func TestNeeds(t *testing.T) {
+	file, err := Parse("[Unit]\nRequires=db@%i.service docker.service\nAfter=network.target \"db@%i.service\" %H.service\n" +
+		"After=web@1.service web@2.service x@.service\nBindsTo=\nBindsTo=app.socket\n[Service]\nRequires=no.service\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := ParseName("web@1.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	needs := file.Needs(name)
+	want := Needs{Requires: []string{"db@1.service", "docker.service"}, BindsTo: []string{"app.socket"}, After: []string{"db@1.service", "web@2.service"}}
+	if !reflect.DeepEqual(needs, want) {
+		t.Errorf("%+v, want %+v", needs, want)
+	}
+	if all := needs.All(); !slices.Equal(all, []string{"db@1.service", "docker.service", "app.socket", "web@2.service"}) {
+		t.Errorf("%v", all)
+	}
+	if !needs.Cannot("app.socket") || !needs.Cannot("docker.service") || needs.Cannot("web@2.service") {
+		t.Error("what it cannot run without is another")
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("web@1.service", "[Unit]\nDescription=x\n[X-Fleet]\nConflicts=\"a\" \"b\"\nMachineMetadata=a=b\n")
 	f.Fuzz(func(t *testing.T, name, text string) {
@@ -161,6 +185,7 @@ func FuzzParse(f *testing.F) {
 		}
 		if n, err := ParseName(name); err == nil {
 			_, _ = file.Requirements(n)
+			_ = file.Needs(n).All()
 		}
 	})
 }

@@ -4,11 +4,13 @@ package fleettest
 import (
 	"context"
 	"errors"
-	"maps"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"coreos/internal/fleetagent"
+	"coreos/internal/fleetunit"
 )
 
 // Systemd is the systemd of one machine, as far as fleet can see. It outlives the daemon.
@@ -21,17 +23,28 @@ type Systemd struct {
 	Ran, Stopped func(unit string)
 	// Starting is told before a unit is started; nil for nobody.
 	Starting func(unit string)
+	// Own are units that are not fleet's.
+	Own []string
 
 	mu      sync.Mutex
-	units   map[string]fleetagent.Found
+	units   map[string]*known
 	changes chan string
+}
+
+// known is a unit that systemd knows.
+type known struct {
+	text string
+	// cannot are the units without which it cannot run.
+	cannot []string
+	// launched is after a start by fleet, until it stops the unit.
+	launched, running bool
 }
 
 var _ fleetagent.Systemd = (*Systemd)(nil)
 
 // NewSystemd returns one that has no units.
 func NewSystemd() *Systemd {
-	return &Systemd{units: map[string]fleetagent.Found{}, changes: make(chan string, 1024)}
+	return &Systemd{units: map[string]*known{}, changes: make(chan string, 1024)}
 }
 
 // Reboot ends all units and forgets them.
@@ -39,11 +52,18 @@ func (s *Systemd) Reboot() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, unit := range s.units {
-		if unit.Launched && s.Stopped != nil {
-			s.Stopped(name)
+		if unit.running {
+			s.tell(s.Stopped, name)
 		}
 	}
 	clear(s.units)
+}
+
+// tell tells of a unit, but not of what stands in for another one.
+func (s *Systemd) tell(who func(string), name string) {
+	if who != nil && s.units[name].text != fleetagent.StandIn() {
+		who(name)
+	}
 }
 
 // Running returns how many units run.
@@ -52,7 +72,7 @@ func (s *Systemd) Running() int {
 	defer s.mu.Unlock()
 	n := 0
 	for _, unit := range s.units {
-		if unit.Launched {
+		if unit.running {
 			n++
 		}
 	}
@@ -63,7 +83,11 @@ func (s *Systemd) Running() int {
 func (s *Systemd) Units(context.Context) (map[string]fleetagent.Found, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.units), nil
+	all := make(map[string]fleetagent.Found, len(s.units))
+	for name, unit := range s.units {
+		all[name] = fleetagent.Found{Text: unit.text, Launched: unit.launched}
+	}
+	return all, nil
 }
 
 // Changes implements fleetagent.Systemd.
@@ -94,10 +118,19 @@ func (s *Systemd) Install(_ context.Context, name, text string) error {
 func (s *Systemd) install(name, text string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.units[name].Launched {
+	if unit := s.units[name]; unit != nil && unit.running {
 		return errors.New("it runs")
 	}
-	s.units[name] = fleetagent.Found{Text: text}
+	file, err := fleetunit.Parse(text)
+	if err != nil {
+		return err
+	}
+	n, err := fleetunit.ParseName(name)
+	if err != nil {
+		return err
+	}
+	needs := file.Needs(n)
+	s.units[name] = &known{text: text, cannot: append(needs.Requires, needs.BindsTo...)}
 	return nil
 }
 
@@ -109,7 +142,7 @@ func (s *Systemd) Remove(_ context.Context, name string) error {
 func (s *Systemd) remove(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.units[name].Launched {
+	if unit := s.units[name]; unit != nil && unit.running {
 		return errors.New("it runs")
 	}
 	delete(s.units, name)
@@ -139,36 +172,71 @@ func (s *Systemd) Stop(ctx context.Context, name string) error {
 func (s *Systemd) set(name string, launched bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	unit, there := s.units[name]
-	if !there {
-		if launched {
-			return errors.New("no such unit")
+	if launched {
+		if err := s.start(name); err != nil {
+			return err
 		}
+	} else {
+		s.stop(name)
+	}
+	if unit := s.units[name]; unit != nil {
+		unit.launched = launched
+	}
+	return nil
+}
+
+// start starts a unit after those without which it cannot run.
+func (s *Systemd) start(name string) error {
+	unit := s.units[name]
+	if unit == nil && slices.Contains(s.Own, name) {
 		return nil
 	}
-	if unit.Launched != launched {
-		tell := s.Ran
-		if !launched {
-			tell = s.Stopped
-		}
-		if tell != nil {
-			tell(name)
+	if unit == nil {
+		return fmt.Errorf("no such unit: %s", name)
+	}
+	for _, other := range unit.cannot {
+		if err := s.start(other); err != nil {
+			return err
 		}
 	}
-	unit.Launched = launched
-	s.units[name] = unit
+	if !unit.running {
+		unit.running = true
+		s.tell(s.Ran, name)
+		s.changed(name)
+	}
 	return nil
+}
+
+// stop stops a unit after those that cannot run without it.
+func (s *Systemd) stop(name string) {
+	for other, unit := range s.units {
+		if unit.running && slices.Contains(unit.cannot, name) {
+			s.stop(other)
+		}
+	}
+	if unit := s.units[name]; unit != nil && unit.running {
+		unit.running = false
+		s.tell(s.Stopped, name)
+		s.changed(name)
+	}
+}
+
+func (s *Systemd) changed(name string) {
+	select {
+	case s.changes <- name:
+	default:
+	}
 }
 
 // State implements fleetagent.Systemd.
 func (s *Systemd) State(_ context.Context, name string) (fleetagent.State, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	unit, there := s.units[name]
+	unit := s.units[name]
 	switch {
-	case !there:
+	case unit == nil:
 		return fleetagent.State{Load: "not-found", Active: "inactive", Sub: "dead"}, nil
-	case unit.Launched:
+	case unit.running:
 		return fleetagent.State{Load: "loaded", Active: "active", Sub: "running"}, nil
 	}
 	return fleetagent.State{Load: "loaded", Active: "inactive", Sub: "dead"}, nil

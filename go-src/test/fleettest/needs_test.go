@@ -1,0 +1,163 @@
+package fleettest
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"coreos/internal/fleetapi"
+	"coreos/internal/pause"
+)
+
+// needy has front.service and back.service, which need not be on one machine.
+type needy struct {
+	*world
+	t *testing.T
+}
+
+func (n *needy) wants(name, machine, state, need string) {
+	n.t.Helper()
+	options := []fleetapi.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}, {Section: "X-Fleet", Name: "MachineID", Value: machine}}
+	for _, option := range strings.Fields(need) {
+		options = append(options, fleetapi.UnitOption{Section: "Unit", Name: option, Value: "back.service docker.service"})
+	}
+	if err := n.registry.Create(n.t.Context(), "test", fleetapi.Unit{Name: name, Options: options, DesiredState: state}); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// runsAfter waits and compares what runs.
+func (n *needy) runsAfter(wait time.Duration, what string, want ...string) {
+	n.t.Helper()
+	pause.For(n.t.Context(), wait)
+	if runs := n.running(); !slices.Equal(runs, want) {
+		n.t.Errorf("%s: %v, want %v", what, runs, want)
+		for _, line := range n.log {
+			n.t.Log(line)
+		}
+	}
+}
+
+func (n *needy) summary() string {
+	why, err := n.registry.Why(n.t.Context(), "front.service")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return why.Summary
+}
+
+// TestHistoryOfNeeds has a unit need another one that is elsewhere, comes to its machine and
+// goes away again.
+func TestHistoryOfNeeds(t *testing.T) {
+	logs()
+	for _, test := range []struct {
+		need string
+		do   func(*needy)
+	}{
+		{"Requires", func(n *needy) {
+			n.runsAfter(5*time.Minute, "nobody has started what it requires")
+			if is := n.summary(); is != "it is on a, and waits for back.service" {
+				n.t.Error(is)
+			}
+			n.wants("back.service", "b", fleetapi.Launched, "")
+			n.runsAfter(20*time.Second, "both are started", "back.service b", "front.service a")
+			if is := n.summary(); strings.Contains(is, "waits") {
+				n.t.Error(is)
+			}
+			n.off(n.machines["a"])
+			n.start(n.machines["a"])
+			n.runsAfter(20*time.Second, "the daemon was restarted", "back.service b", "front.service a")
+			n.off(n.machines["b"])
+			n.reboot(n.machines["b"])
+			n.runsAfter(2*ttl, "what it requires is lost", "front.service a")
+			n.start(n.machines["b"])
+			n.runsAfter(20*time.Second, "and back", "back.service b", "front.service a")
+			n.change(n.registry.SetDesired(n.t.Context(), "test", "back.service", fleetapi.Loaded))
+			n.runsAfter(20*time.Second, "what it requires was stopped")
+			n.change(n.registry.SetDesired(n.t.Context(), "test", "back.service", fleetapi.Launched))
+			n.runsAfter(20*time.Second, "and started", "back.service b", "front.service a")
+		}},
+		{"BindsTo", func(n *needy) {
+			n.runsAfter(5*time.Minute, "nobody has started what it is bound to")
+			n.wants("back.service", "b", fleetapi.Launched, "")
+			n.runsAfter(20*time.Second, "both are started", "back.service b", "front.service a")
+			n.off(n.machines["b"])
+			n.reboot(n.machines["b"])
+			n.runsAfter(2*ttl, "what it is bound to is lost")
+			n.start(n.machines["b"])
+			n.runsAfter(20*time.Second, "and back", "back.service b", "front.service a")
+		}},
+		{"Requires After", func(n *needy) {
+			for _, machine := range []string{"a", "b", "a", "c"} {
+				n.wants("back.service", machine, fleetapi.Launched, "")
+				n.runsAfter(20*time.Second, "what it requires went to "+machine, "back.service "+machine, "front.service a")
+			}
+			n.change(n.registry.Destroy(n.t.Context(), "test", "back.service"))
+			n.runsAfter(20*time.Second, "what it requires was destroyed")
+			n.wants("back.service", "b", fleetapi.Launched, "")
+			n.runsAfter(5*time.Minute, "and is there again", "back.service b", "front.service a")
+		}},
+		{"After", func(n *needy) {
+			n.runsAfter(20*time.Second, "nobody wants what comes first", "front.service a")
+			n.change(n.registry.Destroy(n.t.Context(), "test", "front.service"))
+			n.runsAfter(20*time.Second, "all are destroyed")
+			n.wants("back.service", "nowhere", fleetapi.Launched, "")
+			n.wants("front.service", "a", fleetapi.Launched, "After")
+			n.runsAfter(time.Minute, "what comes first is nowhere")
+			n.runsAfter(time.Minute, "that took too long", "front.service a")
+			n.change(n.registry.Destroy(n.t.Context(), "test", "front.service"))
+			n.runsAfter(20*time.Second, "all are destroyed")
+			n.wants("front.service", "a", fleetapi.Launched, "After")
+			n.runsAfter(20*time.Second, "what comes first is still nowhere")
+			n.wants("back.service", "b", fleetapi.Launched, "")
+			n.runsAfter(20*time.Second, "both are started", "back.service b", "front.service a")
+			n.change(n.registry.SetDesired(n.t.Context(), "test", "back.service", fleetapi.Loaded))
+			n.runsAfter(20*time.Second, "what came first was stopped", "front.service a")
+		}},
+	} {
+		t.Run(test.need, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := &needy{newWorld(t, 1), t}
+				defer n.end()
+				n.heal()
+				for _, m := range n.machines {
+					m.systemd.Own = []string{"docker.service"}
+				}
+				n.wants("front.service", "a", fleetapi.Launched, test.need)
+				n.wants("back.service", "b", fleetapi.Inactive, "")
+				test.do(n)
+			})
+		})
+	}
+}
+
+// TestHistoryOfOrder has units of a machine that come after each other be started in turn.
+func TestHistoryOfOrder(t *testing.T) {
+	logs()
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			n := &needy{newWorld(t, seed), t}
+			defer n.end()
+			n.heal()
+			var order []string
+			n.machines["a"].systemd.Starting = func(unit string) { order = append(order, unit) }
+			n.wants("back.service", "a", fleetapi.Inactive, "")
+			n.wants("front.service", "a", fleetapi.Launched, "After")
+			n.change(n.registry.SetDesired(t.Context(), "test", "back.service", fleetapi.Launched))
+			pause.For(t.Context(), time.Minute)
+			if !slices.Equal(order, []string{"back.service", "front.service"}) && !slices.Equal(order, []string{"front.service", "back.service"}) {
+				t.Fatalf("started: %v", order)
+			}
+			order = nil
+			n.off(n.machines["a"])
+			n.reboot(n.machines["a"])
+			n.start(n.machines["a"]) // both come at once
+			pause.For(t.Context(), 2*ttl)
+			if !slices.Equal(order, []string{"back.service", "front.service"}) {
+				t.Errorf("started: %v", order)
+			}
+		})
+	}
+}
