@@ -262,8 +262,7 @@ func failingHealth(t *suite.T) {
 	t.Run(m, `printf '#!/bin/sh\n! grep SLOT=B /run/coreos/boot || { echo no good; exit 1; }\n' >/etc/coreos/health.d/00-not-b &&
 		chmod +x /etc/coreos/health.d/00-not-b && ln -s /dev/null /etc/coreos/health.d/20-container-runtime && slotctl check && slotctl bad B && slotctl next B && sync`)
 	mark := m.Console.Mark()
-	t.Run(m, "systemctl --no-block reboot")
-	m.Disconnect()
+	t.Must(m.Reboot(t.Context))
 	_, err := m.Console.WaitAfter(t.Context, mark, "(?s)(CoreOS [^,]*, slot B.*){3}CoreOS [^,]*, slot A")
 	t.Must(err)
 	m.Restarts()

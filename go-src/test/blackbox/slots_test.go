@@ -29,8 +29,7 @@ func healthy(t *suite.T, m *machine.Machine) {
 func reboot(t *suite.T, m *machine.Machine) {
 	t.Helper()
 	before := t.Run(m, "cat /proc/sys/kernel/random/boot_id")
-	t.Run(m, "systemctl --no-block reboot")
-	m.Restarts()
+	t.Must(m.Reboot(t.Context))
 	healthy(t, m)
 	if after := t.Run(m, "cat /proc/sys/kernel/random/boot_id"); after == before {
 		t.Fatal("the machine did not restart")

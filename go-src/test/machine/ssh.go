@@ -121,6 +121,17 @@ func (m *Machine) Restarts() {
 	m.Disconnect()
 }
 
+// Reboot has the machine restart in an orderly way, which may end the connection before the
+// command has told how it went.
+func (m *Machine) Reboot(ctx context.Context) error {
+	_, err := m.Run(ctx, "systemctl --no-block reboot")
+	if missing := new(ssh.ExitMissingError); errors.As(err, &missing) {
+		err = nil
+	}
+	m.Restarts()
+	return err
+}
+
 // Disconnect ends the SSH connection.
 func (m *Machine) Disconnect() {
 	if m.ssh != nil {
