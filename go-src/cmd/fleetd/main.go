@@ -53,13 +53,36 @@ ended, cannot be started, or hangs. Then other machines may run the units, and i
 that can run elsewhere, unless cut_off=keep is set. It is started by fleet-guard.service.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return fleetd.Guard(command.Context(), func() (fleetd.Settings, error) { return fleetd.Read(config, os.LookupEnv) })
+			return fleetd.Guard(command.Context(), func() (fleetd.Settings, error) { return daemonSettings(command.Context(), config) })
+		},
+	}, &cobra.Command{
+		Use: "leave", Short: "Leave the cluster: stop the daemon and all units of this machine",
+		Long: `leave stops the daemon and then all units of this machine, and gives the machine's lease back,
+so that others get the units at once. fleetctl drain beforehand moves them one by one. The machine
+is in the cluster again when fleet.service is started, which happens with the next boot unless
+it is disabled.`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			settings, err := daemonSettings(command.Context(), config)
+			if err != nil {
+				return err
+			}
+			return fleetd.Leave(command.Context(), settings, func(format string, arguments ...any) { fmt.Printf(format+"\n", arguments...) })
 		},
 	}, &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(*cobra.Command, []string) { fmt.Println("fleetd version", fleetapi.Version) },
 	})
 	return c
+}
+
+// daemonSettings are those that the daemon has, for a process that is not the daemon.
+func daemonSettings(ctx context.Context, config string) (fleetd.Settings, error) {
+	lookup, err := fleetd.Environment(ctx)
+	if err != nil {
+		return fleetd.Settings{}, err
+	}
+	return fleetd.Read(config, lookup)
 }
 
 // run runs the daemon, anew after each SIGHUP. Sockets stay open and the lease is resumed,

@@ -250,3 +250,25 @@ func (s *Systemd) reloadNow(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Environment is what Environment= of a service says.
+func Environment(ctx context.Context, service string) (map[string]string, error) {
+	ctx, stop := context.WithTimeout(ctx, callTime)
+	defer stop()
+	conn, err := dbus.NewSystemConnectionContext(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("systemd cannot be reached over D-Bus: %w", err)
+	}
+	defer conn.Close()
+	property, err := conn.GetServicePropertyContext(ctx, service, "Environment")
+	if err != nil {
+		return nil, fmt.Errorf("the environment of %s: %w", service, err)
+	}
+	all := map[string]string{}
+	lines, _ := property.Value.Value().([]string)
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, "=")
+		all[name] = value
+	}
+	return all, nil
+}

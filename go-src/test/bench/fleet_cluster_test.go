@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -31,14 +32,22 @@ type fleet struct {
 	etcd    *etcdtest.Cluster
 	ttl     time.Duration
 	stops   []func()
-	leader  string // where its metrics are
+	leader  *process
 	follows *launched
+}
+
+// process is a machine that can lead, in a process of its own, so that its time and memory can
+// be told from those of the others.
+type process struct {
+	metrics string // where they are
+	kill    func()
 }
 
 // startFleet starts machines and waits until they are there.
 func startFleet(t *testing.T, n int, ttl time.Duration) *fleet {
 	f := &fleet{etcd: etcdtest.New(t, 1), ttl: ttl}
-	f.lead(t)
+	f.leader = f.candidate(t, 0)
+	f.leader.leads(t)
 	for i := 1; i < n; i++ {
 		client := f.etcd.Client(t)
 		stop := startNode(t, fleetstore.New(client, fleetstore.DefaultPrefix), i, ttl, fleetengine.NewMetrics(), true)
@@ -74,9 +83,8 @@ func machineRecord(i int) fleetstore.Machine {
 	return fleetstore.Machine{PublicIP: "10.0.0.1", Boot: "boot", CPUs: 8, Memory: 32 << 30, Metadata: map[string]string{"zone": fmt.Sprint(i % zones)}}
 }
 
-// lead starts the machine that leads, in a process of its own, so that its time and
-// memory can be told from those of the others.
-func (f *fleet) lead(t *testing.T) {
+// candidate starts machine i, which can lead.
+func (f *fleet) candidate(t *testing.T, i int) *process {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -84,20 +92,25 @@ func (f *fleet) lead(t *testing.T) {
 	address := l.Addr().String()
 	_ = l.Close()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestFleetLeader$")
-	cmd.Env = append(os.Environ(), "FLEET_LEADER_ETCD="+f.etcd.Endpoint(0), "FLEET_LEADER_METRICS="+address, "FLEET_LEADER_TTL="+f.ttl.String())
+	cmd.Env = append(os.Environ(), "FLEET_LEADER_ETCD="+f.etcd.Endpoint(0), "FLEET_LEADER_METRICS="+address, "FLEET_LEADER_TTL="+f.ttl.String(), fmt.Sprintf("FLEET_LEADER_MACHINE=%d", i))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	f.leader = "http://" + address + "/metrics"
-	within(t, 30*time.Second, "a leader", func() bool {
-		figures, err := scrape(f.leader)
+	kill := sync.OnceFunc(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	t.Cleanup(kill)
+	return &process{"http://" + address + "/metrics", kill}
+}
+
+// leads waits until it does.
+func (p *process) leads(t *testing.T) {
+	within(t, 2*time.Minute, "a leader", func() bool {
+		figures, err := scrape(p.metrics)
 		return err == nil && figures["fleet_leader"] == 1
 	})
 }
 
-// TestFleetLeader is the process of lead.
+// TestFleetLeader is the process of candidate.
 func TestFleetLeader(t *testing.T) {
 	endpoint, ttl := os.Getenv("FLEET_LEADER_ETCD"), os.Getenv("FLEET_LEADER_TTL")
 	if endpoint == "" {
@@ -107,11 +120,15 @@ func TestFleetLeader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	i, err := strconv.Atoi(os.Getenv("FLEET_LEADER_MACHINE"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	m := fleetengine.NewMetrics()
 	if _, err := metrics.Serve(t.Context(), os.Getenv("FLEET_LEADER_METRICS"), m.Collectors()...); err != nil {
 		t.Fatal(err)
 	}
-	startNode(t, fleetstore.New(etcdtest.Connect(t, endpoint), fleetstore.DefaultPrefix), 0, lease, m, false)
+	startNode(t, fleetstore.New(etcdtest.Connect(t, endpoint), fleetstore.DefaultPrefix), i, lease, m, false)
 	select {} // until it is killed
 }
 

@@ -12,7 +12,7 @@ import (
 
 // printLeader prints what leading cost, of the run of one cluster.
 func (f *fleet) printLeader(t *testing.T) {
-	all, err := scrape(f.leader)
+	all, err := scrape(f.leader.metrics)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func (f *fleet) printLeader(t *testing.T) {
 func (f *fleet) printEvent(t *testing.T) {
 	const events = 200
 	store := fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix)
-	before, err := scrape(f.leader)
+	before, err := scrape(f.leader.metrics)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func (f *fleet) printEvent(t *testing.T) {
 		}
 	}
 	time.Sleep(time.Second)
-	after, err := scrape(f.leader)
+	after, err := scrape(f.leader.metrics)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,10 +31,11 @@ type figures struct {
 	idleRequests, idleKiB         float64 // in a second
 	idleCPU                       float64 // of etcd, in percent of a processor
 	fsync                         float64 // milliseconds that etcd's disk takes, in the mean
+	started                       int     // units, if it came to nothing but that
 }
 
 // TestBenchFleet measures fleet on real etcd, with machines on simulated systemds: 1,000
-// machines and 20,000 units; and 10 machines and 700 units beside upstream's.
+// machines and 20,000 units; and fewer of both beside upstream's.
 func TestBenchFleet(t *testing.T) {
 	if os.Getenv("COREOS_OUTPUT") == "" {
 		t.Skip("COREOS_OUTPUT is not set: run this by make bench")
@@ -49,18 +51,20 @@ func TestBenchFleet(t *testing.T) {
 		f.printEvent(t)
 		f.printBegin(t)
 		f.printList(t, units)
+		f.printLeaderLost(t, machines, units)
 	})
 	t.Run("reconcile", func(t *testing.T) { printReconcile(1000, 100) })
-	t.Run("beside upstream", func(t *testing.T) {
-		// With 100 machines and 1,000 units upstream gets nowhere on two processors: what its
-		// agents read keeps its engine from renewing its lease.
-		const machines, units = 10, 700
-		var ours, theirs figures
-		t.Run("ours", func(t *testing.T) { ours = startFleet(t, machines, leaseTime).run(t, units, machines/10) })
-		t.Run("upstream", func(t *testing.T) { theirs = runUpstream(t, machines, units, machines/10) })
-		fmt.Printf("%d machines, %d units, leases of %s, beside upstream's v1.0.0 (ratio)\n", machines, units, leaseTime)
-		ours.print(theirs, units)
-	})
+	for _, size := range []struct{ machines, units int }{{10, 700}, {100, 1000}} {
+		t.Run(fmt.Sprintf("beside upstream %d", size.machines), func(t *testing.T) {
+			var ours, theirs figures
+			t.Run("ours", func(t *testing.T) {
+				ours = startFleet(t, size.machines, leaseTime).run(t, size.units, size.machines/10)
+			})
+			t.Run("upstream", func(t *testing.T) { theirs = runUpstream(t, size.machines, size.units, size.machines/10) })
+			fmt.Printf("%d machines, %d units, leases of %s, beside upstream's v1.0.0 (ratio)\n", size.machines, size.units, leaseTime)
+			ours.print(theirs, size.units)
+		})
+	}
 }
 
 // run submits units, watches the cluster idle, and cuts off some machines.
@@ -78,17 +82,41 @@ func (f *fleet) run(t *testing.T, units, dead int) (is figures) {
 	registry.Close()
 
 	is.idle(t, f.etcd)
-	start = time.Now()
+	is.failover = f.lose(t, 1, dead, units, func() {})
+	return is
+}
+
+// lose stops machines from the first one on, does something else, and waits until all units
+// run without them.
+func (f *fleet) lose(t *testing.T, first, machines, units int, do func()) time.Duration {
+	start := time.Now()
 	gone := map[string]bool{}
 	var stopping sync.WaitGroup
-	for i := range dead {
-		gone[fmt.Sprintf("%032x", i+1)] = true
-		stopping.Go(f.stops[i])
+	for i := first; i < first+machines; i++ {
+		gone[fmt.Sprintf("%032x", i)] = true
+		stopping.Go(f.stops[i-1])
 	}
+	stopping.Go(do)
 	stopping.Wait()
 	within(t, 2*f.ttl+time.Minute, "failover", func() bool { return f.follows.without(gone) == units })
-	is.failover = time.Since(start)
-	return is
+	return time.Since(start)
+}
+
+// printLeaderLost prints how long a failover of a tenth of the machines takes, after another
+// one, if the leader is among them.
+func (f *fleet) printLeaderLost(t *testing.T, machines, units int) {
+	next := f.candidate(t, machines)
+	registry := fleetregistry.New(fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix))
+	defer registry.Close()
+	id := fmt.Sprintf("%032x", machines)
+	within(t, time.Minute, "another machine that can lead", func() bool {
+		all, err := registry.Machines(t.Context())
+		return err == nil && slices.ContainsFunc(all, func(m fleetapi.Machine) bool { return m.ID == id })
+	})
+	took := f.lose(t, 1+machines/10, machines/10, units, f.leader.kill)
+	print("failover with the leader", took.Seconds(), 0, "s")
+	f.leader = next
+	f.leader.leads(t)
 }
 
 // idle measures a cluster in which nothing happens.
@@ -147,6 +175,10 @@ func benchUnit(i int) fleetapi.Unit {
 
 // print prints the figures beside upstream's, if there are any.
 func (is figures) print(theirs figures, units int) {
+	if theirs.started > 0 {
+		fmt.Printf("upstream had started %d of %d units when %s were over\n", theirs.started, units, theirs.launched)
+		theirs = figures{submitted: theirs.submitted}
+	}
 	print("submitted", is.submitted.Seconds(), theirs.submitted.Seconds(), "s")
 	print("from submit to launched", is.launched.Seconds(), theirs.launched.Seconds(), "s")
 	print("failover of 10 % of the machines", is.failover.Seconds(), theirs.failover.Seconds(), "s")

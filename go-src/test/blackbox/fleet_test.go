@@ -71,6 +71,8 @@ Conflicts=web@*.service
 	"old.service":     "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nMachineMetadata=name=node1\n",
 	"new.service":     "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nMachineMetadata=name=node1\nReplaces=old.service\n",
 	"free.service":    "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nPrefers=name=node3\n",
+	"db.service":      "[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nMachineMetadata=name=node3\n",
+	"app.service":     "[Unit]\nRequires=db.service\nAfter=db.service\n[Service]\nExecStart=/usr/bin/sleep infinity\n[X-Fleet]\nMachineMetadata=name=node1\n",
 	"once.service":    "[Service]\nType=oneshot\nExecStart=/usr/bin/etcdctl put ran-%b yes\n[X-Fleet]\nRunOnce=true\n",
 }
 
@@ -88,7 +90,10 @@ func fleetRuns(t *suite.T) {
 		t.Run(f.nodes[0], fmt.Sprintf("cat >/tmp/%s <<'EOF'\n%sEOF", name, strings.ReplaceAll(text, "IMAGE", reference)))
 	}
 	f.scenarios()
+	f.needs()
+	f.rolls()
 	f.daemonAway()
+	f.leaves()
 	f.drainedRestart()
 	f.failover()
 	f.restartAll()
@@ -121,6 +126,39 @@ func (f *fleet) scenarios() {
 	f.until("and known to be", m, "fleetctl why once.service | grep -c 'run once and finished'", "1")
 }
 
+// needs has a unit require one that another machine has.
+func (f *fleet) needs() {
+	t, m := f.t, f.nodes[0]
+	both := func(what string) {
+		t.Helper()
+		f.until(what, m, "fleetctl list-units --no-legend | grep -cE '^(app|db).*running'", "2")
+	}
+	t.Run(m, "cd /tmp && fleetctl submit db.service && fleetctl start --no-block app.service")
+	f.until("what requires another one waits", m, "fleetctl why app.service | grep -c 'and waits for db.service'", "1")
+	t.Run(m, "fleetctl start db.service")
+	both("it has been started")
+	t.Run(m, "systemctl show --value --property=Description db.service | grep 'Stands in'")
+	t.Run(m, "fleetctl stop db.service")
+	f.until("it stops", m, "systemctl is-active app.service || true", "inactive")
+	t.Run(m, "fleetctl start db.service")
+	both("it has been started again")
+	t.Run(m, "sed -i s/node3/node1/ /tmp/db.service && cd /tmp && fleetctl start --replace db.service")
+	f.until("what it requires has come to its machine", m, "systemctl show --value --property=Description db.service | grep -c 'Stands in' || true", "0")
+	both("both run there")
+	t.Run(m, "fleetctl destroy app.service db.service")
+}
+
+// rolls gives the containers a new file, and one that does not work.
+func (f *fleet) rolls() {
+	t, m := f.t, f.nodes[0]
+	t.Run(m, "cd /tmp && cp web@.service good && sed -i '/^.Unit/a Description=Rolled' web@.service && fleetctl roll --steady=2s web@.service >/tmp/rolled 2>&1 || { cat /tmp/rolled; exit 1; }")
+	t.Equal("units with the new file", t.Run(m, "fleetctl list-unit-files --no-legend --fields=unit,desc | grep -c '^web@[123].*Rolled'"), "3")
+	t.Run(m, "cd /tmp && sed -i 's|^ExecStart=.*|ExecStart=/usr/bin/false|' web@.service")
+	t.Fails(m, "cd /tmp && fleetctl roll --steady=2s --limit=30s web@.service")
+	f.until("all run as before", m, "fleetctl list-units --no-legend | grep -cE '^web@.*running'", "3")
+	t.Equal("units with the old file", t.Run(m, "fleetctl list-unit-files --no-legend --fields=unit,desc | grep -c '^web@[123].*Rolled'"), "3")
+}
+
 // daemonAway ends the daemon of a machine for longer than its lease.
 func (f *fleet) daemonAway() {
 	m := f.nodes[1]
@@ -130,6 +168,16 @@ func (f *fleet) daemonAway() {
 	f.t.Logf("stopped %.1f s after the end of the daemon, the lease is %s", time.Since(start).Seconds(), fleetTTL)
 	f.t.Run(m, "systemctl is-active all.service && systemctl start fleet")
 	f.until("it runs again", f.nodes[0], "fleetctl list-units --no-legend | grep -cE '^(web@|side@|second).*running'", "5")
+}
+
+// leaves has a machine leave the cluster and join it again.
+func (f *fleet) leaves() {
+	t, m := f.t, f.nodes[1]
+	t.Run(m, "fleetd leave | grep 'Unit all.service has left'")
+	f.until("two machines are left", f.nodes[0], "fleetctl list-machines --no-legend | wc -l", "2")
+	t.Run(m, "! systemctl is-active fleet fleet-guard all.service second.service web@1 web@2 web@3")
+	t.Run(m, "systemctl start fleet")
+	f.until("all run again", f.nodes[0], "fleetctl list-units --no-legend | grep -cE '^(web@|side@|second|all).*running'", "8")
 }
 
 // drainedRestart has locksmith restart a machine, from which fleet moves what can run elsewhere.

@@ -3,7 +3,8 @@
 // 2, with its fake unit manager in place of systemd. Each machine has a client of its own.
 //
 // It submits units and prints "submitted" and "launched"; for a line on its standard input
-// it stops some of the machines and prints "failover" when all units run elsewhere.
+// it stops some of the machines and prints "failover" when all units run elsewhere. If they do
+// not run in time it prints "launched only" and how many do.
 package main
 
 import (
@@ -41,6 +42,7 @@ var (
 	dead     = flag.Int("dead", 1, "machines that are stopped; the leader is not among them")
 	files    = flag.String("units", "", "directory of the unit files that are submitted")
 	ttl      = flag.Duration("ttl", 30*time.Second, "")
+	limit    = flag.Duration("limit", 10*time.Minute, "how long it waits for units to be started")
 )
 
 // systemd notes what was started.
@@ -195,7 +197,10 @@ func run(ctx context.Context) error {
 		return err
 	}
 	fmt.Println("submitted")
-	await(ctx, nodes, units)
+	if n := await(ctx, nodes, units); n < units {
+		fmt.Println("launched only", n)
+		return nil
+	}
 	fmt.Println("launched")
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		return err
@@ -204,15 +209,21 @@ func run(ctx context.Context) error {
 		close(n.stop)
 	}
 	nodes = append(nodes[:1:1], nodes[1+*dead:]...)
-	await(ctx, nodes, units)
+	if n := await(ctx, nodes, units); n < units {
+		return fmt.Errorf("after the failover %d of %d units run", n, units)
+	}
 	fmt.Println("failover")
 	return nil
 }
 
-func await(ctx context.Context, nodes []*node, units int) {
+// await waits for units to run, and returns how many do in the end.
+func await(ctx context.Context, nodes []*node, units int) int {
+	ctx, stop := context.WithTimeout(ctx, *limit)
+	defer stop()
 	for ctx.Err() == nil && running(nodes) < units {
 		time.Sleep(50 * time.Millisecond)
 	}
+	return running(nodes)
 }
 
 func main() {

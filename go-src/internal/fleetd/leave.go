@@ -1,0 +1,104 @@
+package fleetd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"coreos/internal/etcdclient"
+	"coreos/internal/fleetagent"
+	"coreos/internal/fleetpresence"
+	"coreos/internal/fleetstore"
+	"coreos/internal/fleetsystemd"
+)
+
+// daemons are what fleet has on a machine, in the order in which they end.
+var daemons = []string{"fleet.socket", "fleet.service", "fleet-guard.service"}
+
+// revokeTime is how long etcd has to take the lease back.
+const revokeTime = 10 * time.Second
+
+// Leave ends this machine's part in the cluster: its daemons end, all of its units are
+// stopped and forgotten by systemd, and the lease is given back, so that other machines get
+// the units at once.
+func Leave(ctx context.Context, s Settings, say func(format string, arguments ...any)) error {
+	systemd, err := fleetsystemd.New(ctx, s.Directory, marks)
+	if err != nil {
+		return err
+	}
+	for _, name := range daemons {
+		if err := systemd.Stop(ctx, name); err != nil {
+			return fmt.Errorf("leaving the cluster: %s: %w", name, err)
+		}
+	}
+	if err := stopAll(ctx, systemd, say); err != nil {
+		return fmt.Errorf("leaving the cluster, which gives the units to other machines when the lease ends: %w", err)
+	}
+	lease, until := fleetpresence.Recall(leaseFile)
+	if lease == 0 {
+		return nil
+	}
+	if err := revoke(ctx, s, lease); err != nil {
+		return fmt.Errorf("the machine has left, but etcd has to be waited for: its units go to other machines in %s: %w",
+			max(0, until-fleetpresence.Boottime()).Round(time.Second), err)
+	}
+	return os.Remove(leaseFile)
+}
+
+// stopAll stops all units of the machine and has systemd forget them.
+func stopAll(ctx context.Context, systemd fleetagent.Systemd, say func(string, ...any)) error {
+	units, err := systemd.Units(ctx)
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	var failed []error
+	var all sync.WaitGroup
+	for name := range units {
+		all.Go(func() {
+			err := systemd.Stop(ctx, name)
+			if err == nil {
+				err = systemd.Remove(ctx, name)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed = append(failed, fmt.Errorf("%s: %w", name, err))
+				return
+			}
+			say("Unit %s has left", name)
+		})
+	}
+	all.Wait()
+	return errors.Join(failed...)
+}
+
+func revoke(ctx context.Context, s Settings, lease clientv3.LeaseID) error {
+	ctx, stop := context.WithTimeout(ctx, revokeTime)
+	defer stop()
+	etcd, err := etcdclient.Dial(s.Etcd)
+	if err != nil {
+		return err
+	}
+	defer etcd.Close()
+	_, err = fleetstore.New(etcd, s.KeyPrefix).Revoke(ctx, lease)
+	return err
+}
+
+// Environment looks variables up as the daemon sees them: in the environment, and in that of
+// fleet.service, where drop-ins set them.
+func Environment(ctx context.Context) (func(string) (string, bool), error) {
+	service, err := fleetsystemd.Environment(ctx, "fleet.service")
+	return func(name string) (string, bool) {
+		if value, there := os.LookupEnv(name); there {
+			return value, true
+		}
+		value, there := service[name]
+		return value, there
+	}, err
+}
