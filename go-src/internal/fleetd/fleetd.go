@@ -53,14 +53,14 @@ func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan 
 		Store: store, ID: id, Systemd: systemd, Describe: func() fleetstore.Machine { return Describe(s) }, TTL: s.TTL,
 		LeaseFile: leaseFile, NoEngine: s.NoEngine, KeepUnits: s.KeepUnits,
 		NoLeader: etcdclient.NewQuorum(etcd).Lost,
-		Engine:   fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
+		Metrics:  NewMetrics(), Engine: fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
 	}
-	measured, err := metrics.Serve(ctx, s.MetricsAddr, slices.Concat(n.Engine.Collectors(), n.Agent.Collectors())...)
+	measured, err := metrics.Serve(ctx, s.MetricsAddr, slices.Concat(n.Metrics.Collectors(), n.Engine.Collectors(), n.Agent.Collectors())...)
 	if err != nil {
 		return err
 	}
 	defer func() { stop(); measured() }()
-	served, err := serve(ctx, listeners, registry, s)
+	served, err := serve(ctx, listeners, registry, s, n.Metrics)
 	defer func() { stop(); served() }()
 	if err != nil {
 		return err

@@ -38,8 +38,9 @@ type Node struct {
 	// run them elsewhere by then.
 	KeepUnits bool
 
-	Engine *fleetengine.Metrics
-	Agent  *fleetagent.Metrics
+	Metrics *Metrics
+	Engine  *fleetengine.Metrics
+	Agent   *fleetagent.Metrics
 }
 
 // Run takes part in the cluster until the context ends. The units go on running then, and
@@ -58,12 +59,14 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	all.Go(func() {
 		presence.Run(ctx, func(session context.Context, lease clientv3.LeaseID) {
+			n.Metrics.joined()
 			all.Go(func() { n.undrain(session) })
 			agent.Session(session, lease, n.Describe().Metadata)
 			if !n.NoEngine {
 				all.Go(func() { engine.Run(session, lease) })
 			}
 		}, func() {
+			n.Metrics.left()
 			if !n.KeepUnits {
 				agent.CutOff(ctx)
 			}

@@ -52,7 +52,7 @@ func (l lent) deadline(t time.Time) error {
 
 // serve serves the API until the context ends. ended waits until the listeners are not used
 // any longer after that: the deadline that ends one server would end the next one, too.
-func serve(ctx context.Context, listeners []net.Listener, cluster fleetapi.Cluster, s Settings) (ended func(), err error) {
+func serve(ctx context.Context, listeners []net.Listener, cluster fleetapi.Cluster, s Settings, m *Metrics) (ended func(), err error) {
 	var all sync.WaitGroup
 	for _, listener := range listeners {
 		l := lent{listener}
@@ -64,7 +64,7 @@ func serve(ctx context.Context, listeners []net.Listener, cluster fleetapi.Clust
 			return all.Wait, err
 		}
 		server := &http.Server{
-			Handler: fleetapi.Handler(cluster, fleetapi.Config{By: by, Allow: s.API.allow, PageSize: s.TokenLimit}),
+			Handler: m.handler(fleetapi.Handler(cluster, fleetapi.Config{By: by, Allow: s.API.allow, PageSize: s.TokenLimit})),
 			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 				return context.WithValue(ctx, peer{}, caller(c))
 			},

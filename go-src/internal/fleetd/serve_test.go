@@ -106,7 +106,7 @@ func ask(c *http.Client, method, url, body string) (int, string, error) {
 func begin(t *testing.T, l net.Listener, c fleetapi.Cluster, s APISettings) (end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	ended, err := serve(ctx, []net.Listener{l}, c, Settings{API: s})
+	ended, err := serve(ctx, []net.Listener{l}, c, Settings{API: s}, NewMetrics())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestTCPNeedsCertificates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l, cluster := tcp(t), &cluster{}
 			ctx, end := context.WithCancel(t.Context())
-			ended, err := serve(ctx, []net.Listener{l}, cluster, Settings{API: c.s})
+			ended, err := serve(ctx, []net.Listener{l}, cluster, Settings{API: c.s}, NewMetrics())
 			t.Cleanup(func() { end(); ended() })
 			if c.want != "" {
 				if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -69,7 +69,7 @@ func startNode(t *testing.T, store *fleetstore.Store, i int, ttl time.Duration, 
 	ctx, cancel := context.WithCancel(context.Background())
 	id := fmt.Sprintf("%032x", i)
 	node := &fleetd.Node{
-		Store: store, ID: id, Systemd: fleettest.NewSystemd(), TTL: ttl, Engine: engine, Agent: fleetagent.NewMetrics(), NoEngine: follower,
+		Store: store, ID: id, Systemd: fleettest.NewSystemd(), TTL: ttl, Metrics: fleetd.NewMetrics(), Engine: engine, Agent: fleetagent.NewMetrics(), NoEngine: follower,
 		Describe: func() fleetstore.Machine { return machineRecord(i) },
 	}
 	var running sync.WaitGroup

@@ -191,7 +191,7 @@ func (w *world) start(m *simulated) {
 	n := &fleetd.Node{
 		Store: fleetstore.New(m.client, fleetstore.DefaultPrefix), ID: m.id, Systemd: m.systemd, TTL: ttl,
 		NoLeader: m.client.NoLeader, LeaseFile: filepath.Join(m.run, "lease"), Now: func() time.Duration { return time.Since(w.begin) },
-		Engine: fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
+		Metrics: fleetd.NewMetrics(), Engine: fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
 		Describe: func() fleetstore.Machine {
 			return fleetstore.Machine{Boot: boot, Metadata: map[string]string{"half": []string{"one", "two"}[(m.id[0]-'a')/2]}}
 		},
