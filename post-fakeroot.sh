@@ -100,7 +100,7 @@ account passwd 'etcd:x:232:232:etcd:/var/lib/etcd:/usr/sbin/nologin'
 account shadow 'etcd:!*:::::::'
 # Members of fleet's may use its API.
 account group 'fleet:x:253:'
-for name in docker fleet sudo wheel systemd-journal; do
+for name in docker fleet sudo systemd-journal; do
 	sed -i -e "s/^\($name:[^:]*:[^:]*:\)\(.\+\)\$/\1\2,core/" -e "s/^\($name:[^:]*:[^:]*:\)\$/\1core/" "$tree/etc/group"
 done
 # Buildroot has no gshadow.
