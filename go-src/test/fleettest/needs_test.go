@@ -66,9 +66,13 @@ func TestHistoryOfNeeds(t *testing.T) {
 			if is := n.summary(); strings.Contains(is, "waits") {
 				n.t.Error(is)
 			}
+			before := len(n.log)
 			n.off(n.machines["a"])
 			n.start(n.machines["a"])
 			n.runsAfter(20*time.Second, "the daemon was restarted", "back.service b", "front.service a")
+			if len(n.log) > before {
+				n.t.Errorf("the restart of the daemon was noticed: %v", n.log[before:])
+			}
 			n.off(n.machines["b"])
 			n.reboot(n.machines["b"])
 			n.runsAfter(2*ttl, "what it requires is lost", "front.service a")
