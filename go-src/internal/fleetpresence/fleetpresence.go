@@ -108,7 +108,7 @@ func (p *Presence) Run(ctx context.Context, joined func(context.Context, clientv
 		}
 		slog.Warn("this machine is no longer in the cluster", "error", err)
 		left()
-		out, last = true, 0
+		out, last = true, lease // which may be there still
 	}
 }
 
@@ -217,6 +217,9 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 		case <-next.C:
 		}
 		sent := p.Now()
+		if sent >= until {
+			continue // this program has not run for a time, or the machine
+		}
 		request, stop := context.WithTimeout(ctx, min(max(until-sent-p.question(), p.question()), every))
 		var answer *clientv3.LeaseKeepAliveResponse
 		answer, err = p.Store.KeepAliveOnce(request, lease)
@@ -227,6 +230,8 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 		case err != nil:
 			until = p.hold(ctx, lease, until)
 			next.Reset(min(retry, every/pausePart))
+		case p.Now() >= until:
+			return errors.New("the lease was renewed too late: the machine's units may have been stopped")
 		default:
 			until = sent + time.Duration(answer.TTL)*time.Second
 			p.remember(lease, until)

@@ -92,6 +92,7 @@ func fleetRuns(t *suite.T) {
 	f.scenarios()
 	f.needs()
 	f.rolls()
+	f.clockJumps()
 	f.daemonAway()
 	f.leaves()
 	f.drainedRestart()
@@ -157,6 +158,20 @@ func (f *fleet) rolls() {
 	t.Fails(m, "cd /tmp && fleetctl roll --steady=2s --limit=30s web@.service")
 	f.until("all run as before", m, "fleetctl list-units --no-legend | grep -cE '^web@.*running'", "3")
 	t.Equal("units with the old file", t.Run(m, "fleetctl list-unit-files --no-legend --fields=unit,desc | grep -c '^web@[123].*Rolled'"), "3")
+}
+
+// clockJumps sets a machine's clock while it renews its lease, which nobody notices.
+func (f *fleet) clockJumps() {
+	t, m := f.t, f.nodes[1]
+	// When units were started, and how often the machine joined.
+	before := func() string {
+		return t.Run(m, "systemctl show --value --property=ActiveEnterTimestampMonotonic 'web@*' second all; journalctl -u fleet | grep -c 'has joined the cluster'")
+	}
+	was := before()
+	for _, jump := range []string{"+1 hour", "-2 hours", "+1 hour"} {
+		t.Run(m, fmt.Sprintf("end=$(($(cut -d' ' -f2 /run/fleet/lease) + %d)); date -s '%s' && until [ $(cut -d' ' -f2 /run/fleet/lease) -gt $end ]; do sleep 0.5; done", 2*fleetTTL, jump))
+	}
+	t.Equal("what a jumping clock does", before(), was)
 }
 
 // daemonAway ends the daemon of a machine for longer than its lease.

@@ -25,7 +25,7 @@ func (w *world) step() {
 	ids, names := slices.Sorted(maps.Keys(w.machines)), slices.Sorted(maps.Keys(units))
 	m, name := w.machines[ids[w.random.IntN(len(ids))]], names[w.random.IntN(len(names))]
 	ctx := context.Background()
-	switch w.random.IntN(19) {
+	switch w.random.IntN(20) {
 	case 0:
 		w.note("%s: power cut", m.id)
 		w.off(m)
@@ -69,6 +69,10 @@ func (w *world) step() {
 		pause.For(ctx, time.Duration(w.random.Int64N(int64(3*ttl))))
 		w.note("etcd has a leader")
 		w.etcd.Lose(false)
+	case 18: // as after a suspension, which others did not notice
+		jump := time.Duration(w.random.Int64N(int64(3 * ttl)))
+		w.note("%s: the clock jumps by %s", m.id, jump)
+		w.locked(func() { m.ahead += jump })
 	case 9:
 		w.note("destroy %s", name)
 		w.change(w.registry.Destroy(ctx, "test", name))

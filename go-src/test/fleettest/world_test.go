@@ -70,8 +70,10 @@ type simulated struct {
 	// ill is while its systemd fails now and then.
 	ill, wasIll bool
 	boot        int
-	stop        func() // ends the daemon; nil while it does not run
-	unguard     func()
+	// ahead is by how much its clock has jumped.
+	ahead   time.Duration
+	stop    func() // ends the daemon; nil while it does not run
+	unguard func()
 }
 
 func (w *world) note(format string, arguments ...any) {
@@ -111,13 +113,19 @@ func newWorld(t *testing.T, seed uint64) *world {
 	return w
 }
 
+// now is the time on a machine's clock.
+func (w *world) now(m *simulated) (now time.Duration) {
+	w.locked(func() { now = time.Since(w.begin) + m.ahead })
+	return now
+}
+
 // guard has a machine's units stopped when its daemon is away.
 func (w *world) guard(m *simulated) {
 	ctx, stop := context.WithCancel(context.Background())
 	changed := make(chan struct{})
 	g := &fleetguard.Guard{
 		LeaseFile: filepath.Join(m.run, "lease"), Changed: changed, Systemd: m.systemd, Keep: func() bool { return false },
-		Now: func() time.Duration { return time.Since(w.begin) },
+		Now: func() time.Duration { return w.now(m) },
 	}
 	var all sync.WaitGroup
 	all.Go(func() { g.Run(ctx) })
@@ -190,7 +198,7 @@ func (w *world) start(m *simulated) {
 	boot := fmt.Sprint(m.id, m.boot)
 	n := &fleetd.Node{
 		Store: fleetstore.New(m.client, fleetstore.DefaultPrefix), ID: m.id, Systemd: m.systemd, TTL: ttl,
-		NoLeader: m.client.NoLeader, LeaseFile: filepath.Join(m.run, "lease"), Now: func() time.Duration { return time.Since(w.begin) },
+		NoLeader: m.client.NoLeader, LeaseFile: filepath.Join(m.run, "lease"), Now: func() time.Duration { return w.now(m) },
 		Metrics: fleetd.NewMetrics(), Engine: fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
 		Describe: func() fleetstore.Machine {
 			return fleetstore.Machine{Boot: boot, Metadata: map[string]string{"half": []string{"one", "two"}[(m.id[0]-'a')/2]}}
