@@ -33,7 +33,7 @@ func (a *Agent) act(ctx context.Context, name string) {
 	if stops {
 		a.topple(name)
 	}
-	u.busy, u.fell, u.since = true, false, time.Time{}
+	u.busy, u.fell, u.halted, u.since = true, false, false, time.Time{}
 	go func() {
 		r := action(ctx)
 		r.name = name
@@ -57,13 +57,13 @@ func (a *Agent) next(ctx context.Context, name string, u *unit) (action func(con
 		}, false
 	case want.Hash != u.hash:
 		return func(ctx context.Context) result { return a.install(ctx, name, want, is) }, u.hash != ""
+	case want.Target == fleetapi.Loaded && (u.launched || u.unsure) && !want.standIn, a.bereft(u):
+		return func(ctx context.Context) result { return a.change(ctx, name, is, false) }, true
 	case u.starts():
 		if u.waiting = a.waits(ctx, name, u); u.waiting != "" || a.arriving() {
 			return nil, false
 		}
 		return func(ctx context.Context) result { return a.change(ctx, name, is, true) }, false
-	case want.Target == fleetapi.Loaded && (u.launched || u.unsure) && !want.standIn, a.bereft(u):
-		return func(ctx context.Context) result { return a.change(ctx, name, is, false) }, true
 	}
 	return nil, false
 }

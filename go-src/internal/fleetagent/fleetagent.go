@@ -46,6 +46,8 @@ type Found struct {
 // State is systemd's of a unit.
 type State struct {
 	Load, Active, Sub string
+	// Launched is whether it was started, and nobody of fleet has stopped it since.
+	Launched bool
 	// Ended is whether it was started and has ended since, without a failure.
 	Ended bool
 	// Pending is while it is still as it was before it was asked to start: a change
@@ -67,6 +69,7 @@ type Agent struct {
 	needed   map[string]map[string]bool
 	session  *session
 	flush    chan flushed
+	renewals chan struct{}
 	flushing bool
 	timer    *time.Timer // fires when states are to be written
 }
@@ -92,8 +95,9 @@ type unit struct {
 	// waiting is the unit for which it is not started yet, since is when that began.
 	waiting string
 	since   time.Time
-	// fell is after systemd stopped it because it stopped what it needs.
-	fell bool
+	// fell is after systemd stopped it because it stopped what it needs, halted after the
+	// guard did.
+	fell, halted bool
 }
 
 // installed is a unit that systemd knows from the agent.
@@ -124,7 +128,7 @@ func New(store *fleetstore.Store, id string, systemd Systemd, m *Metrics) *Agent
 	a := &Agent{
 		Store: store, ID: id, Systemd: systemd, Metrics: m,
 		sessions: make(chan *session), results: make(chan result), units: map[string]*unit{}, needed: map[string]map[string]bool{},
-		flush: make(chan flushed), timer: time.NewTimer(0),
+		flush: make(chan flushed), renewals: make(chan struct{}, 1), timer: time.NewTimer(0),
 	}
 	a.timer.Stop()
 	return a
@@ -157,6 +161,8 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.write(ctx)
 		case again := <-a.flush:
 			a.flushed(ctx, again)
+		case <-a.renewals:
+			a.renewed(ctx)
 		}
 		a.Metrics.units(len(a.units))
 	}

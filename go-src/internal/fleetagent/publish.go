@@ -23,6 +23,7 @@ const (
 
 // observe takes over what systemd says of a unit.
 func (a *Agent) observe(ctx context.Context, name string, u *unit, state State) {
+	u.halted = u.launched && !state.Launched && !u.busy
 	current := fleetapi.Loaded
 	if u.launched {
 		current = fleetapi.Launched

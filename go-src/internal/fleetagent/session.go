@@ -64,6 +64,25 @@ func (s *session) updater(ctx context.Context, from int, peer string) func(fleet
 	}
 }
 
+// Renewed says that the machine's lease was renewed in time.
+func (a *Agent) Renewed() {
+	select {
+	case a.renewals <- struct{}{}:
+	default:
+	}
+}
+
+// renewed starts units that the guard stopped: it had begun before the last lease was there.
+func (a *Agent) renewed(ctx context.Context) {
+	for name, u := range a.units {
+		if u.halted {
+			slog.Warn("a unit that fleet-guard stopped is started again", "unit", name)
+			u.launched, u.halted = false, false
+			a.act(ctx, name)
+		}
+	}
+}
+
 // CutOff stops units that the cluster may run elsewhere since the lease has ended.
 func (a *Agent) CutOff(ctx context.Context) {
 	ended, end := context.WithCancel(ctx)

@@ -50,7 +50,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer end(nil)
 	agent := fleetagent.New(n.Store, n.ID, n.Systemd, n.Agent)
 	engine := &fleetengine.Engine{Store: n.Store, ID: n.ID, Metrics: n.Engine}
-	presence := &fleetpresence.Presence{Store: n.Store, ID: n.ID, TTL: n.TTL, Describe: n.Describe, LeaseFile: n.LeaseFile, NoLeader: n.NoLeader, Now: n.Now}
+	presence := &fleetpresence.Presence{Store: n.Store, ID: n.ID, TTL: n.TTL, Describe: n.Describe, LeaseFile: n.LeaseFile, NoLeader: n.NoLeader, Renewed: agent.Renewed, Now: n.Now}
 	var all sync.WaitGroup
 	all.Go(func() {
 		if err := agent.Run(ctx); err != nil {

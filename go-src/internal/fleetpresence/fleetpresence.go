@@ -35,6 +35,8 @@ type Presence struct {
 	// there is a leader again no lease ends, and then each has all its time again. nil is
 	// never.
 	NoLeader func(context.Context) bool
+	// Renewed is told when the lease was renewed in time; nil for nobody.
+	Renewed func()
 	// Now is the time since some moment, on a clock that goes on through suspension and
 	// restarts of the program, and that nobody sets; nil is the machine's CLOCK_BOOTTIME.
 	Now func() time.Duration
@@ -236,6 +238,9 @@ func (p *Presence) keep(ctx context.Context, lease clientv3.LeaseID, until time.
 			until = sent + time.Duration(answer.TTL)*time.Second
 			p.remember(lease, until)
 			next.Reset(every)
+			if p.Renewed != nil {
+				p.Renewed()
+			}
 		}
 	}
 }

@@ -13,8 +13,12 @@ import (
 	"coreos/internal/fleetagent"
 )
 
-// started is in the mark of a unit whose start has come to its end.
-const started = "started\n"
+// What is in the mark of a unit: nothing once it was asked to start, started when that has come
+// to its end, stopping when it was asked to stop.
+const (
+	started  = "started\n"
+	stopping = "stopping\n"
+)
 
 // Start implements fleetagent.Systemd.
 func (s *Systemd) Start(ctx context.Context, name string) error {
@@ -64,6 +68,9 @@ func (s *Systemd) Stop(ctx context.Context, name string) error {
 	}
 	ctx, stop := context.WithTimeout(ctx, stopTime)
 	defer stop()
+	if err := s.markStopping(name); err != nil {
+		return err
+	}
 	result := make(chan string, 1)
 	if _, err := conn.StopUnitContext(ctx, name, "replace", result); err != nil {
 		if isNo(err, "NoSuchUnit") {
@@ -80,6 +87,15 @@ func (s *Systemd) Stop(ctx context.Context, name string) error {
 		return fmt.Errorf("it does not stop: %w", ctx.Err())
 	}
 	return s.unmark(name)
+}
+
+// markStopping has whoever sees the unit stop know that it was not by itself: the daemon and
+// its guard stop units, and do not ask each other.
+func (s *Systemd) markStopping(name string) error {
+	if _, err := os.Lstat(s.mark(name)); err != nil {
+		return nil // it was not started
+	}
+	return renameio.WriteFile(s.mark(name), []byte(stopping), 0o644)
 }
 
 func (s *Systemd) unmark(name string) error {
@@ -107,9 +123,8 @@ func (s *Systemd) State(ctx context.Context, name string) (fleetagent.State, err
 	state := fleetagent.State{Load: all[0].LoadState, Active: all[0].ActiveState, Sub: all[0].SubState}
 	state.Pending = state.Active == "inactive" && all[0].JobType == "start"
 	// systemd forgets a unit that ended well, and with it that it ever ran.
-	if state.Active == "inactive" {
-		mark, err := os.ReadFile(s.mark(name))
-		state.Ended = err == nil && string(mark) == started
-	}
+	mark, err := os.ReadFile(s.mark(name))
+	state.Launched = err == nil && string(mark) != stopping
+	state.Ended = err == nil && string(mark) == started && state.Active == "inactive"
 	return state, nil
 }

@@ -237,7 +237,7 @@ func (s *Systemd) State(_ context.Context, name string) (fleetagent.State, error
 	case unit == nil:
 		return fleetagent.State{Load: "not-found", Active: "inactive", Sub: "dead"}, nil
 	case unit.running:
-		return fleetagent.State{Load: "loaded", Active: "active", Sub: "running"}, nil
+		return fleetagent.State{Load: "loaded", Active: "active", Sub: "running", Launched: unit.launched}, nil
 	}
-	return fleetagent.State{Load: "loaded", Active: "inactive", Sub: "dead"}, nil
+	return fleetagent.State{Load: "loaded", Active: "inactive", Sub: "dead", Launched: unit.launched}, nil
 }
