@@ -53,7 +53,7 @@ ended, cannot be started, or hangs. Then other machines may run the units, and i
 that can run elsewhere, unless cut_off=keep is set. It is started by fleet-guard.service.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return fleetd.Guard(command.Context(), func() (fleetd.Settings, error) { return daemonSettings(command.Context(), config) })
+			return fleetd.Guard(command.Context(), func() (fleetd.Settings, error) { return fleetd.ReadDaemons(command.Context(), config) })
 		},
 	}, &cobra.Command{
 		Use: "leave", Short: "Leave the cluster: stop the daemon and all units of this machine",
@@ -63,7 +63,7 @@ is in the cluster again when fleet.service is started, which happens with the ne
 it is disabled.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			settings, err := daemonSettings(command.Context(), config)
+			settings, err := fleetd.ReadDaemons(command.Context(), config)
 			if err != nil {
 				return err
 			}
@@ -74,15 +74,6 @@ it is disabled.`,
 		Run: func(*cobra.Command, []string) { fmt.Println("fleetd version", fleetapi.Version) },
 	})
 	return c
-}
-
-// daemonSettings are those that the daemon has, for a process that is not the daemon.
-func daemonSettings(ctx context.Context, config string) (fleetd.Settings, error) {
-	lookup, err := fleetd.Environment(ctx)
-	if err != nil {
-		return fleetd.Settings{}, err
-	}
-	return fleetd.Read(config, lookup)
 }
 
 // run runs the daemon, anew after each SIGHUP. Sockets stay open and the lease is resumed,

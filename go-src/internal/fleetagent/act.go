@@ -57,7 +57,7 @@ func (a *Agent) next(ctx context.Context, name string, u *unit) (action func(con
 		}, false
 	case want.Hash != u.hash:
 		return func(ctx context.Context) result { return a.install(ctx, name, want, is) }, u.hash != ""
-	case want.Target == fleetapi.Loaded && (u.launched || u.unsure) && !want.standIn, a.bereft(u):
+	case want.Target == fleetapi.Loaded && (u.launched || u.unsure) && !want.isStandIn(), a.bereft(u):
 		return func(ctx context.Context) result { return a.change(ctx, name, is, false) }, true
 	case u.starts():
 		if u.waiting = a.waits(ctx, name, u); u.waiting != "" || a.arriving() {
@@ -159,7 +159,7 @@ func (a *Agent) install(ctx context.Context, name string, want want, is installe
 
 // file gets the file that is wanted.
 func (a *Agent) file(ctx context.Context, name string, want want) (*fleetunit.File, error) {
-	if want.standIn {
+	if want.isStandIn() {
 		return standIn, nil
 	}
 	ctx, stop := context.WithTimeout(ctx, requestTime)

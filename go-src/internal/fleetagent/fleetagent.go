@@ -118,8 +118,9 @@ type want struct {
 	revision int64
 	global   bool
 	fits     map[string][]string // of a global unit, what the metadata have to be
-	standIn  bool
 }
+
+func (w want) isStandIn() bool { return w.Hash == standInHash }
 
 func (w want) runs() bool { return w.Target == fleetapi.Loaded || w.Target == fleetapi.Launched }
 

@@ -90,7 +90,7 @@ func TestWaits(t *testing.T) {
 			a.session.peers["b.service"] = test.peer
 		}
 		if test.standIn {
-			a.units["b.service"] = &unit{installed: installed{hash: standInHash}, want: want{Assignment: fleetstore.Assignment{Target: fleetapi.Loaded}, standIn: true}}
+			a.units["b.service"] = &unit{installed: installed{hash: standInHash}, want: want{Assignment: fleetstore.Assignment{Hash: standInHash, Target: fleetapi.Loaded}}}
 		}
 		u := &unit{installed: installed{hash: "x", launched: true, needs: test.needs}}
 		ctx, stop := context.WithCancel(t.Context())

@@ -57,17 +57,16 @@ type peer struct {
 
 // become has a unit be installed as that, and what stands in for others.
 func (a *Agent) become(ctx context.Context, name string, is installed) {
-	was := a.units[name].needs.All()
-	a.set(name, is)
+	concerned := a.set(name, is)
 	if a.session.complete() {
-		for _, other := range append(was, is.needs.All()...) {
+		for _, other := range concerned {
 			a.want(ctx, other)
 		}
 	}
 }
 
-// set has a unit be installed as that.
-func (a *Agent) set(name string, is installed) {
+// set has a unit be installed as that, and returns what it needed or needs.
+func (a *Agent) set(name string, is installed) (concerned []string) {
 	u := a.units[name]
 	was := u.needs.All()
 	if u.installed = is; is.hash == "" || is.hash == unknown { // its state may have been removed, too
@@ -90,6 +89,7 @@ func (a *Agent) set(name string, is installed) {
 			a.part(other)
 		}
 	}
+	return append(was, all...)
 }
 
 // meet begins to follow a unit that others need.
@@ -198,7 +198,7 @@ func active(s fleetstore.State) bool {
 // here reports whether a unit is on this machine.
 func (a *Agent) here(name string) bool {
 	u := a.units[name]
-	return u != nil && u.want.runs() && !u.want.standIn
+	return u != nil && u.want.runs() && !u.want.isStandIn()
 }
 
 // standsIn reports whether this machine has to have a stand-in for a unit.
@@ -267,17 +267,13 @@ func (a *Agent) bereft(u *unit) bool {
 	if !u.launched {
 		return false
 	}
-	gone := func(other string, is func(*peer) bool) bool {
+	for _, other := range u.needs.All() {
 		p := a.peer(other)
-		return !a.here(other) && p.inCluster() && !is(p)
-	}
-	for _, other := range u.needs.Requires {
-		if gone(other, func(p *peer) bool { return p.job.Target == fleetapi.Launched }) {
-			return true
+		if a.here(other) || !p.inCluster() {
+			continue
 		}
-	}
-	for _, other := range u.needs.BindsTo {
-		if gone(other, func(p *peer) bool { return p.statesRead && p.is(active) }) {
+		if slices.Contains(u.needs.Requires, other) && p.job.Target != fleetapi.Launched ||
+			slices.Contains(u.needs.BindsTo, other) && p.statesRead && !p.is(active) {
 			return true
 		}
 	}

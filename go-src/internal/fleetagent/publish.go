@@ -38,7 +38,7 @@ func (a *Agent) observe(ctx context.Context, name string, u *unit, state State) 
 // soil has a unit's state written soon, if it is not what etcd has.
 func (a *Agent) soil(name string) {
 	u := a.units[name]
-	if u == nil || u.dirty || !u.want.runs() || u.want.standIn || u.current == u.published || u.current.Hash == "" {
+	if u == nil || u.dirty || !u.want.runs() || u.want.isStandIn() || u.current == u.published || u.current.Hash == "" {
 		return
 	}
 	u.dirty = true
@@ -61,7 +61,7 @@ func (a *Agent) write(ctx context.Context) {
 			continue
 		}
 		u.dirty = false
-		if !u.want.runs() || u.want.standIn {
+		if !u.want.runs() || u.want.isStandIn() {
 			continue
 		}
 		key := a.Store.Assignment(a.ID, name)

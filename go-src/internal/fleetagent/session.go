@@ -223,7 +223,7 @@ func (a *Agent) want(ctx context.Context, name string) {
 		w, there = global, true
 	}
 	if !there && a.standsIn(name) {
-		w, there = want{Assignment: fleetstore.Assignment{Hash: standInHash, Target: fleetapi.Loaded}, standIn: true}, true
+		w, there = want{Assignment: fleetstore.Assignment{Hash: standInHash, Target: fleetapi.Loaded}}, true
 	}
 	u := a.units[name]
 	if u == nil {

@@ -20,9 +20,6 @@ import (
 // daemons are what fleet has on a machine, in the order in which they end.
 var daemons = []string{"fleet.socket", "fleet.service", "fleet-guard.service"}
 
-// revokeTime is how long etcd has to take the lease back.
-const revokeTime = 10 * time.Second
-
 // Leave ends this machine's part in the cluster: its daemons end, all of its units are
 // stopped and forgotten by systemd, and the lease is given back, so that other machines get
 // the units at once.
@@ -79,26 +76,10 @@ func stopAll(ctx context.Context, systemd fleetagent.Systemd, say func(string, .
 }
 
 func revoke(ctx context.Context, s Settings, lease clientv3.LeaseID) error {
-	ctx, stop := context.WithTimeout(ctx, revokeTime)
-	defer stop()
 	etcd, err := etcdclient.Dial(s.Etcd)
 	if err != nil {
 		return err
 	}
 	defer etcd.Close()
-	_, err = fleetstore.New(etcd, s.KeyPrefix).Revoke(ctx, lease)
-	return err
-}
-
-// Environment looks variables up as the daemon sees them: in the environment, and in that of
-// fleet.service, where drop-ins set them.
-func Environment(ctx context.Context) (func(string) (string, bool), error) {
-	service, err := fleetsystemd.Environment(ctx, "fleet.service")
-	return func(name string) (string, bool) {
-		if value, there := os.LookupEnv(name); there {
-			return value, true
-		}
-		value, there := service[name]
-		return value, there
-	}, err
+	return fleetpresence.Revoke(ctx, fleetstore.New(etcd, s.KeyPrefix), lease)
 }

@@ -1,6 +1,7 @@
 package fleetd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"coreos/internal/etcdclient"
 	"coreos/internal/fleetapi"
 	"coreos/internal/fleetstore"
+	"coreos/internal/fleetsystemd"
 )
 
 // DefaultFile is where settings are read from if no other file is named.
@@ -69,6 +71,22 @@ func Read(file string, lookup func(string) (string, bool)) (Settings, error) {
 		return s, err
 	}
 	return s, s.finish(flags)
+}
+
+// ReadDaemons reads the settings that the daemon has, for a process that is not the daemon: also
+// those that drop-ins of fleet.service set.
+func ReadDaemons(ctx context.Context, file string) (Settings, error) {
+	service, err := fleetsystemd.Environment(ctx, "fleet.service")
+	if err != nil {
+		return Settings{}, err
+	}
+	return Read(file, func(name string) (string, bool) {
+		if value, there := os.LookupEnv(name); there {
+			return value, true
+		}
+		value, there := service[name]
+		return value, there
+	})
 }
 
 // notEmpty is the environment as upstream reads it: an empty variable is none.

@@ -3,6 +3,7 @@ package fleetpresence
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -49,7 +50,9 @@ func (p *Presence) claim(ctx context.Context, lease clientv3.LeaseID, before *mv
 		return fmt.Errorf("the record of machine %s changed while the machine was joining", p.ID)
 	}
 	if before.Lease != 0 {
-		revoke(p.Store, clientv3.LeaseID(before.Lease))
+		if err := Revoke(context.WithoutCancel(ctx), p.Store, clientv3.LeaseID(before.Lease)); err != nil {
+			slog.Debug("a lease is left to end by itself", "error", err)
+		}
 	}
 	return nil
 }

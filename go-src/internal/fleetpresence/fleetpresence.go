@@ -138,13 +138,14 @@ func (p *Presence) join(ctx context.Context, last clientv3.LeaseID) (clientv3.Le
 	return granted.ID, until, nil
 }
 
-// revoke ends a lease that is not used.
-func revoke(store *fleetstore.Store, lease clientv3.LeaseID) {
-	ctx, stop := context.WithTimeout(context.Background(), requestTime)
+// Revoke ends a lease that is not used any longer, or has ended already.
+func Revoke(ctx context.Context, store *fleetstore.Store, lease clientv3.LeaseID) error {
+	ctx, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
-	if _, err := store.Revoke(ctx, lease); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		slog.Debug("a lease is left to end by itself", "error", err)
+	if _, err := store.Revoke(ctx, lease); !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return err
 	}
+	return nil
 }
 
 // resume goes on with the lease of an earlier run, if it is there still and the machine's.

@@ -40,7 +40,9 @@ func (s *Systemd) Start(ctx context.Context, name string) error {
 		select {
 		case how := <-result:
 			if how == "done" {
-				s.markStarted(name)
+				if err := s.remark(name, started); err != nil {
+					slog.Warn("that a unit has started could not be kept", "unit", name, "error", err)
+				}
 			} else {
 				slog.Warn("a unit did not start: see its journal", "unit", name, "result", how)
 			}
@@ -51,13 +53,13 @@ func (s *Systemd) Start(ctx context.Context, name string) error {
 	return nil
 }
 
-// markStarted notes that a unit has started, unless it was stopped meanwhile.
-func (s *Systemd) markStarted(name string) {
-	if _, err := os.Lstat(s.mark(name)); err == nil {
-		if err := renameio.WriteFile(s.mark(name), []byte(started), 0o644); err != nil {
-			slog.Warn("that a unit has started could not be kept", "unit", name, "error", err)
-		}
+// remark changes what is in the mark of a unit, if it has one: it was started, and not stopped
+// meanwhile.
+func (s *Systemd) remark(name, text string) error {
+	if _, err := os.Lstat(s.mark(name)); err != nil {
+		return nil
 	}
+	return renameio.WriteFile(s.mark(name), []byte(text), 0o644)
 }
 
 // Stop implements fleetagent.Systemd.
@@ -68,7 +70,8 @@ func (s *Systemd) Stop(ctx context.Context, name string) error {
 	}
 	ctx, stop := context.WithTimeout(ctx, stopTime)
 	defer stop()
-	if err := s.markStopping(name); err != nil {
+	// The daemon and its guard stop units, and do not ask each other.
+	if err := s.remark(name, stopping); err != nil {
 		return err
 	}
 	result := make(chan string, 1)
@@ -87,15 +90,6 @@ func (s *Systemd) Stop(ctx context.Context, name string) error {
 		return fmt.Errorf("it does not stop: %w", ctx.Err())
 	}
 	return s.unmark(name)
-}
-
-// markStopping has whoever sees the unit stop know that it was not by itself: the daemon and
-// its guard stop units, and do not ask each other.
-func (s *Systemd) markStopping(name string) error {
-	if _, err := os.Lstat(s.mark(name)); err != nil {
-		return nil // it was not started
-	}
-	return renameio.WriteFile(s.mark(name), []byte(stopping), 0o644)
 }
 
 func (s *Systemd) unmark(name string) error {
@@ -122,9 +116,9 @@ func (s *Systemd) State(ctx context.Context, name string) (fleetagent.State, err
 	}
 	state := fleetagent.State{Load: all[0].LoadState, Active: all[0].ActiveState, Sub: all[0].SubState}
 	state.Pending = state.Active == "inactive" && all[0].JobType == "start"
-	// systemd forgets a unit that ended well, and with it that it ever ran.
 	mark, err := os.ReadFile(s.mark(name))
 	state.Launched = err == nil && string(mark) != stopping
+	// systemd forgets a unit that ended well, and with it that it ever ran.
 	state.Ended = err == nil && string(mark) == started && state.Active == "inactive"
 	return state, nil
 }

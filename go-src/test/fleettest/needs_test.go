@@ -12,10 +12,7 @@ import (
 )
 
 // needy has front.service and back.service, which need not be on one machine.
-type needy struct {
-	*world
-	t *testing.T
-}
+type needy struct{ *world }
 
 func (n *needy) wants(name, machine, state, need string) {
 	n.t.Helper()
@@ -127,7 +124,7 @@ func TestHistoryOfNeeds(t *testing.T) {
 	} {
 		t.Run(test.need, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				n := &needy{newWorld(t, 1), t}
+				n := &needy{newWorld(t, 1)}
 				defer n.end()
 				n.heal()
 				for _, m := range n.machines {
@@ -146,7 +143,7 @@ func TestHistoryOfOrder(t *testing.T) {
 	logs()
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
-			n := &needy{newWorld(t, seed), t}
+			n := &needy{newWorld(t, seed)}
 			defer n.end()
 			n.heal()
 			var order []string

@@ -33,9 +33,8 @@ type Systemd struct {
 
 // known is a unit that systemd knows.
 type known struct {
-	text string
-	// cannot are the units without which it cannot run.
-	cannot []string
+	text  string
+	needs fleetunit.Needs
 	// launched is after a start by fleet, until it stops the unit.
 	launched, running bool
 }
@@ -129,8 +128,7 @@ func (s *Systemd) install(name, text string) error {
 	if err != nil {
 		return err
 	}
-	needs := file.Needs(n)
-	s.units[name] = &known{text: text, cannot: append(needs.Requires, needs.BindsTo...)}
+	s.units[name] = &known{text: text, needs: file.Needs(n)}
 	return nil
 }
 
@@ -194,7 +192,7 @@ func (s *Systemd) start(name string) error {
 	if unit == nil {
 		return fmt.Errorf("no such unit: %s", name)
 	}
-	for _, other := range unit.cannot {
+	for _, other := range slices.Concat(unit.needs.Requires, unit.needs.BindsTo) {
 		if err := s.start(other); err != nil {
 			return err
 		}
@@ -210,7 +208,7 @@ func (s *Systemd) start(name string) error {
 // stop stops a unit after those that cannot run without it.
 func (s *Systemd) stop(name string) {
 	for other, unit := range s.units {
-		if unit.running && slices.Contains(unit.cannot, name) {
+		if unit.running && unit.needs.Cannot(name) {
 			s.stop(other)
 		}
 	}
