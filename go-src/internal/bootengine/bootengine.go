@@ -116,14 +116,14 @@ func (e *engine) provision(arguments string) error {
 }
 
 // findDisk loads the drivers that the devices ask for until a disk shows up that
-// carries the chosen slot's /usr.
+// carries the chosen slot's /usr, and what later steps need.
 func (e *engine) findDisk(modules *kmod.Loader) error {
 	events, err := disk.Listen()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = events.Close() }()
-	modules.Load("dm_verity", "erofs", "overlay", "ext4")
+	modules.Load("dm_verity", "erofs", "overlay", "ext4", "qemu_fw_cfg")
 	ctx, cancel := context.WithTimeout(context.Background(), diskWait)
 	defer cancel()
 	var wrong error // what is the matter with the disks seen so far

@@ -30,8 +30,7 @@ const (
 	runDir        = "/run/ignition"
 	cachedConfig  = "/run/ignition.json"
 	needNetwork   = runDir + "/neednet"
-	firmwareDir   = "/sys/firmware/qemu_fw_cfg"
-	qemuConfig    = firmwareDir + "/by_name/opt/com.coreos/config"
+	qemuConfig    = "/sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos/config"
 )
 
 // stageLimit is for how long a stage may run. A platform that does not answer is given
@@ -127,10 +126,6 @@ func (f *FirstBoot) source() string {
 	}
 	switch f.Platform {
 	case platform.QEMU:
-		if !exists(firmwareDir) {
-			// Built in, a module, or not there at all.
-			_ = command(context.Background(), "modprobe", "qemu_fw_cfg").Run()
-		}
 		if exists(qemuConfig) {
 			return "QEMU"
 		}
