@@ -1,6 +1,7 @@
 package fleetagent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -47,7 +48,8 @@ func (a *Agent) next(ctx context.Context, name string, u *unit) (action func(con
 	u.waiting = ""
 	switch {
 	case !want.runs() && u.hash != "":
-		return func(ctx context.Context) result { return a.remove(ctx, name, is) }, true
+		written := a.written
+		return func(ctx context.Context) result { return a.remove(ctx, name, is, written) }, true
 	case !want.runs():
 		if want.revision <= u.released || want.global || a.lease() == 0 {
 			return nil, false
@@ -60,7 +62,7 @@ func (a *Agent) next(ctx context.Context, name string, u *unit) (action func(con
 	case want.Target == fleetapi.Loaded && (u.launched || u.unsure) && !want.isStandIn(), a.bereft(u):
 		return func(ctx context.Context) result { return a.change(ctx, name, is, false) }, true
 	case u.starts():
-		if u.waiting = a.waits(ctx, name, u); u.waiting != "" || a.arriving() {
+		if u.waiting = cmp.Or(a.rival(name, u), a.waits(ctx, name, u)); u.waiting != "" || a.arriving() {
 			return nil, false
 		}
 		return func(ctx context.Context) result { return a.change(ctx, name, is, true) }, false
@@ -111,8 +113,9 @@ func (a *Agent) change(ctx context.Context, name string, is installed, launch bo
 	return result{is: &is}
 }
 
-// remove stops a unit and has systemd forget it.
-func (a *Agent) remove(ctx context.Context, name string, is installed) result {
+// remove stops a unit and has systemd forget it. Its state may be among those that are just
+// being written.
+func (a *Agent) remove(ctx context.Context, name string, is installed, written chan struct{}) result {
 	if err := a.Systemd.Stop(ctx, name); err != nil {
 		is.unsure = true
 		return result{is: &is, err: fmt.Errorf("stopping %s: %w", name, err)}
@@ -121,6 +124,10 @@ func (a *Agent) remove(ctx context.Context, name string, is installed) result {
 	if is.global {
 		// Nobody else removes its state. It goes before the unit: the next run of the
 		// agent knows of nothing else that is left to do.
+		select {
+		case <-written:
+		case <-ctx.Done():
+		}
 		request, stop := context.WithTimeout(ctx, requestTime)
 		defer stop()
 		if _, err := a.Store.Delete(request, a.Store.State(name, a.ID)); err != nil {

@@ -71,7 +71,9 @@ type Agent struct {
 	flush    chan flushed
 	renewals chan struct{}
 	flushing bool
-	timer    *time.Timer // fires when states are to be written
+	// written is closed when the states that are being written are.
+	written chan struct{}
+	timer   *time.Timer // fires when states are to be written
 }
 
 // unit is a unit that the machine has or has to have.
@@ -110,6 +112,7 @@ type installed struct {
 	// bound is whether it cannot run elsewhere, global whether every machine has it.
 	bound, global, runOnce bool
 	needs                  fleetunit.Needs
+	conflicts              []string
 }
 
 // want is an assignment, with the revision that made it.
@@ -117,7 +120,8 @@ type want struct {
 	fleetstore.Assignment
 	revision int64
 	global   bool
-	fits     map[string][]string // of a global unit, what the metadata have to be
+	// requirements are those of a global unit that count.
+	requirements fleetunit.Requirements
 }
 
 func (w want) isStandIn() bool { return w.Hash == standInHash }
@@ -130,7 +134,9 @@ func New(store *fleetstore.Store, id string, systemd Systemd, m *Metrics) *Agent
 		Store: store, ID: id, Systemd: systemd, Metrics: m,
 		sessions: make(chan *session), results: make(chan result), units: map[string]*unit{}, needed: map[string]map[string]bool{},
 		flush: make(chan flushed), renewals: make(chan struct{}, 1), timer: time.NewTimer(0),
+		written: make(chan struct{}),
 	}
+	close(a.written) // nothing is
 	a.timer.Stop()
 	return a
 }
@@ -193,7 +199,7 @@ func read(name string, file *fleetunit.File) (installed, error) {
 	}
 	r, err := file.Requirements(n)
 	is.bound, is.global, is.runOnce = r.Global || r.MachineID != "" || is.isStandIn(), r.Global, r.RunOnce
-	is.needs = file.Needs(n)
+	is.needs, is.conflicts = file.Needs(n), r.Conflicts
 	return is, err
 }
 
@@ -281,6 +287,7 @@ func (a *Agent) finish(ctx context.Context, r result) {
 	u.failures, u.busy, u.released = 0, false, max(u.released, r.released)
 	a.act(ctx, r.name)
 	a.actNeedy(ctx, r.name)
+	a.actRivals(ctx, r.name)
 }
 
 // fail has another attempt made after a pause.

@@ -76,19 +76,20 @@ func (a *Agent) write(ctx context.Context) {
 	if len(ops) == 0 {
 		return
 	}
-	a.flushing = true
-	go a.commit(ctx, ops, names)
+	a.flushing, a.written = true, make(chan struct{})
+	go a.commit(ctx, ops, names, a.written)
 }
 
 // flushed are the states of a transaction that were not written: because it failed, or
 // because the machine was not to have the unit any longer.
 type flushed struct{ failed, refused []string }
 
-func (a *Agent) commit(ctx context.Context, ops []clientv3.Op, names []string) {
+func (a *Agent) commit(ctx context.Context, ops []clientv3.Op, names []string, written chan struct{}) {
 	request, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
 	var f flushed
 	answer, err := a.Store.Txn(request).Then(ops...).Commit()
+	close(written)
 	if err != nil {
 		f.failed = names
 		slog.Warn("states of units could not be written to etcd", "units", len(names), "error", err)

@@ -18,9 +18,11 @@ type session struct {
 	updates chan update
 	// assigned, globals and metadata are as etcd has them; read says which were read.
 	assigned, globals map[string]want
-	own, metadata     map[string]string
-	read              [3]bool
-	peers             map[string]*peer
+	// runs are those of globals that this machine runs.
+	runs          map[string]bool
+	own, metadata map[string]string
+	read          [3]bool
+	peers         map[string]*peer
 }
 
 // update is a batch from one of the prefixes that are followed: three, and two of each peer.
@@ -142,13 +144,13 @@ func (a *Agent) update(ctx context.Context, up update) {
 	case fromGlobals:
 		merge(s.globals, up.batch, changed, func(data []byte, revision int64) (want, error) {
 			global, err := fleetstore.Decode[fleetstore.Global](data)
-			return want{Assignment: global.Assignment, revision: revision, global: true, fits: global.Metadata}, err
+			requirements := fleetunit.Requirements{Metadata: global.Metadata, Conflicts: global.Conflicts}
+			return want{Assignment: global.Assignment, revision: revision, global: true, requirements: requirements}, err
 		})
+		s.pick(changed)
 	case fromMetadata:
 		s.describe(up.batch)
-		for name := range s.globals {
-			changed[name] = true
-		}
+		s.pick(changed)
 	default:
 		a.updatePeer(ctx, up)
 		changed[up.peer] = true
@@ -219,8 +221,8 @@ func (s *session) describe(batch fleetstore.Batch) {
 func (a *Agent) want(ctx context.Context, name string) {
 	s := a.session
 	w, there := s.assigned[name]
-	if global, is := s.globals[name]; is && !there && (fleetunit.Requirements{Metadata: global.fits}).Fits(s.metadata) {
-		w, there = global, true
+	if !there && s.runs[name] {
+		w, there = s.globals[name], true
 	}
 	if !there && a.standsIn(name) {
 		w, there = want{Assignment: fleetstore.Assignment{Hash: standInHash, Target: fleetapi.Loaded}}, true

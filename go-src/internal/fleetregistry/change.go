@@ -61,7 +61,10 @@ func (r *Registry) SetDesired(ctx context.Context, by, name, state string) error
 func (r *Registry) job(name string, revision int64, job fleetstore.Job, requirements fleetunit.Requirements) ([]clientv3.Cmp, []clientv3.Op) {
 	then := []clientv3.Op{clientv3.OpPut(r.store.Job(name), fleetstore.Encode(job))}
 	if job.Global && job.Target != fleetapi.Inactive {
-		global := fleetstore.Global{Assignment: fleetstore.Assignment{Hash: job.Hash, Target: job.Target}, Metadata: requirements.Metadata}
+		global := fleetstore.Global{
+			Assignment: fleetstore.Assignment{Hash: job.Hash, Target: job.Target},
+			Metadata:   requirements.Metadata, Conflicts: requirements.Conflicts,
+		}
 		then = append(then, clientv3.OpPut(r.store.Global(name), fleetstore.Encode(global)))
 	} else {
 		then = append(then, clientv3.OpDelete(r.store.Global(name)))

@@ -8,6 +8,7 @@ import (
 
 	"coreos/internal/fleetapi"
 	"coreos/internal/fleetengine"
+	"coreos/internal/fleetunit"
 )
 
 // Machines implements fleetapi.Cluster.
@@ -143,17 +144,28 @@ func (m *mirror) why(name string) fleetapi.Reasons {
 	return reasons
 }
 
-// whyGlobal says which machines do not have a global unit.
+// whyGlobal says which machines do not have a global unit, and where it waits.
 func (m *mirror) whyGlobal(name string) fleetapi.Reasons {
 	reasons := fleetapi.Reasons{Name: name}
-	requirements, _ := m.unit(name).Requirements() // those of a unit that was taken are right
+	globals := map[string]fleetunit.Requirements{}
+	for other, job := range m.model.Jobs {
+		if job.Value.Global && job.Value.Target != fleetapi.Inactive {
+			globals[other], _ = m.unit(other).Requirements() // those of a unit that was taken are right
+		}
+	}
 	can := 0
 	for _, id := range slices.Sorted(maps.Keys(m.model.Machines)) {
 		reason := fleetapi.MachineReason{MachineID: id}
-		if requirements.Fits(m.model.MachineMetadata(id)) {
-			can++
-		} else {
+		switch rival, fits := fleetunit.Rivals(globals, m.model.MachineMetadata(id))[name]; {
+		case !fits:
 			reason.Reason = "its metadata do not fit"
+		case rival != "":
+			reason.Reason = "it conflicts with " + rival
+		default:
+			can++
+			if other := m.states[name][id].Waiting; other != "" {
+				reason.Reason = "it waits for " + other
+			}
 		}
 		reasons.Machines = append(reasons.Machines, reason)
 	}

@@ -77,7 +77,8 @@ type Assignment struct {
 // Global is what every machine has to do with a unit whose metadata fit.
 type Global struct {
 	Assignment
-	Metadata map[string][]string `json:"metadata,omitempty"`
+	Metadata  map[string][]string `json:"metadata,omitempty"`
+	Conflicts []string            `json:"conflicts,omitempty"`
 }
 
 // State is what a machine says of a unit.

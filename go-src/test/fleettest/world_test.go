@@ -25,6 +25,7 @@ import (
 	"coreos/internal/fleetguard"
 	"coreos/internal/fleetregistry"
 	"coreos/internal/fleetstore"
+	"coreos/internal/fleetunit"
 	"coreos/internal/pause"
 )
 
@@ -157,7 +158,12 @@ func (w *world) ran(unit, id string) {
 		w.runs[unit] = map[string]time.Time{}
 	}
 	w.runs[unit][id] = time.Time{}
-	if strings.HasPrefix(unit, "global") {
+	for other, runs := range w.runs {
+		if _, both := runs[id]; both && other != unit && fleetunit.Conflict(unit, requirements(unit), other, requirements(other)) && w.broken == "" {
+			w.broken = fmt.Sprintf("%s runs %s beside %s, with which it conflicts", id, unit, other)
+		}
+	}
+	if requirements(unit).Global {
 		return
 	}
 	for other, since := range w.runs[unit] {
@@ -213,23 +219,47 @@ var units = map[string]string{
 	"web@1.service": "Conflicts=web@*.service", "web@2.service": "Conflicts=web@*.service", "web@3.service": "Conflicts=web@*.service",
 	"side.service": "MachineOf=web@1.service", "half.service": "MachineMetadata=half=two", "bound.service": "MachineID=b",
 	"global.service": "Global=true", "globalhalf.service": "Global=true\nMachineMetadata=half=one", "new.service": "Replaces=plain1.service",
+	"first.service": "Global=true\nConflicts=global.service web@1.service", "globalrival.service": "Global=true\nConflicts=globalhalf.service",
 	"plain1.service": "", "plain2.service": "", "plain3.service": "",
 	"front.service": "Requires=back.service", "back.service": "Conflicts=front.service",
 }
 
-func (w *world) submit(name, state string) {
-	version := w.random.IntN(3)
-	w.note("submit %s, version %d, %s", name, version, state)
-	options := []fleetapi.UnitOption{{Section: "Service", Name: "ExecStart", Value: fmt.Sprint("/bin/sleep ", version)}}
-	for _, line := range strings.Split(units[name], "\n") {
+// requirements are those of one of these units.
+func requirements(name string) fleetunit.Requirements {
+	n, err := fleetunit.ParseName(name)
+	if err != nil {
+		panic(err)
+	}
+	r, err := (fleetapi.Unit{Options: options(name)}).File().Requirements(n)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+// has reports whether a unit is to be on machines.
+func (w *world) has(name string) bool {
+	return w.wanted[name] != "" && w.wanted[name] != fleetapi.Inactive
+}
+
+// options are what there is in the file of one of these units.
+func options(name string) (all []fleetapi.UnitOption) {
+	for line := range strings.SplitSeq(units[name], "\n") {
 		if key, value, ok := strings.Cut(line, "="); ok {
 			section := "X-Fleet"
 			if key == "Requires" {
 				section = "Unit"
 			}
-			options = append(options, fleetapi.UnitOption{Section: section, Name: key, Value: value})
+			all = append(all, fleetapi.UnitOption{Section: section, Name: key, Value: value})
 		}
 	}
+	return all
+}
+
+func (w *world) submit(name, state string) {
+	version := w.random.IntN(3)
+	w.note("submit %s, version %d, %s", name, version, state)
+	options := append(options(name), fleetapi.UnitOption{Section: "Service", Name: "ExecStart", Value: fmt.Sprint("/bin/sleep ", version)})
 	w.change(w.registry.Create(context.Background(), "test", fleetapi.Unit{Name: name, Options: options, DesiredState: state}))
 }
 
@@ -289,10 +319,13 @@ func (w *world) check() {
 		case u.DesiredState != w.wanted[u.Name]:
 			w.fail("%s is wanted %s, the API says %s", u.Name, w.wanted[u.Name], u.DesiredState)
 		case u.DesiredState == fleetapi.Inactive:
-		case u.Name == "global.service":
-			want = []string{"a", "b", "c", "d"}
+		case u.Name == "global.service" && w.has("first.service"):
 		case u.Name == "globalhalf.service":
 			want = []string{"a", "b"}
+		case u.Name == "globalrival.service" && w.has("globalhalf.service"):
+			want = []string{"c", "d"}
+		case requirements(u.Name).Global:
+			want = []string{"a", "b", "c", "d"}
 		case u.MachineID != "":
 			want = []string{u.MachineID}
 		default:
