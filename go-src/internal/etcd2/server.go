@@ -3,7 +3,6 @@ package etcd2
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +16,8 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"coreos/internal/authorities"
 )
 
 // Config is what a proxy is told.
@@ -73,25 +74,13 @@ func clientTLS(cert, key, ca string) (*tls.Config, error) {
 		config.Certificates = []tls.Certificate{pair}
 	}
 	if ca != "" {
-		pool, err := authorities(ca)
+		pool, err := authorities.Read(ca)
 		if err != nil {
 			return nil, fmt.Errorf("--cacert: %w", err)
 		}
 		config.RootCAs = pool
 	}
 	return config, nil
-}
-
-func authorities(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("no certificate in %s", file)
-	}
-	return pool, nil
 }
 
 // serverTLS is nil without a certificate.
@@ -105,7 +94,7 @@ func (c *Config) serverTLS() (*tls.Config, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	if c.ListenClientCA != "" {
-		if config.ClientCAs, err = authorities(c.ListenClientCA); err != nil {
+		if config.ClientCAs, err = authorities.Read(c.ListenClientCA); err != nil {
 			return nil, fmt.Errorf("--listen-client-ca: %w", err)
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert

@@ -3,7 +3,6 @@ package fleetctl
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"coreos/internal/authorities"
 	"coreos/internal/fleetapi"
 	"coreos/internal/fleetssh"
 )
@@ -52,12 +52,9 @@ func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Se
 func (a *app) tls() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if a.flags.caFile != "" {
-		text, err := os.ReadFile(a.flags.caFile)
-		if err != nil {
+		var err error
+		if c.RootCAs, err = authorities.Read(a.flags.caFile); err != nil {
 			return nil, err
-		}
-		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("there are no certificates in %s", a.flags.caFile)
 		}
 	}
 	if (a.flags.certFile == "") != (a.flags.keyFile == "") {

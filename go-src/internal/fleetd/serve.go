@@ -3,13 +3,11 @@ package fleetd
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"os/user"
 	"slices"
 	"strconv"
@@ -19,6 +17,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
 
+	"coreos/internal/authorities"
 	"coreos/internal/fleetapi"
 )
 
@@ -99,16 +98,12 @@ func secure(listener net.Listener, s APISettings) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate of the API: %w", err)
 	}
-	data, err := os.ReadFile(s.CAFile)
+	callers, err := authorities.Read(s.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("authorities of the API's callers: %w", err)
 	}
-	authorities := x509.NewCertPool()
-	if !authorities.AppendCertsFromPEM(data) {
-		return nil, fmt.Errorf("%s has no certificate", s.CAFile)
-	}
 	return tls.NewListener(listener, &tls.Config{
-		Certificates: []tls.Certificate{pair}, ClientCAs: authorities, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12,
+		Certificates: []tls.Certificate{pair}, ClientCAs: callers, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12,
 	}), nil
 }
 

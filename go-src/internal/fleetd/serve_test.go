@@ -208,7 +208,7 @@ func TestTCPNeedsCertificates(t *testing.T) {
 	}{
 		"nothing":        {want: "api_certfile, api_keyfile and api_cafile"},
 		"no authority":   {s: APISettings{CertFile: crt, KeyFile: key}, want: "authorities of the API's callers"},
-		"no certificate": {s: APISettings{CertFile: crt, KeyFile: key, CAFile: key}, want: "has no certificate"},
+		"no certificate": {s: APISettings{CertFile: crt, KeyFile: key, CAFile: key}, want: "there are no certificates in"},
 		"no key":         {s: APISettings{CertFile: crt, KeyFile: crt, CAFile: ca}, want: "certificate of the API"},
 		"insecure":       {s: APISettings{Insecure: true}},
 	} {
