@@ -83,6 +83,8 @@ MDADM_POST_INSTALL_TARGET_HOOKS += COREOS_MDADM_INSTALL_UNITS
 # shadow has a login and a nologin of its own, which would replace those of util-linux,
 # and for PAM it counts on a distribution's system-auth: with its configuration of login
 # nobody would get in. Nor are others to read what is in a home.
+# Whether it asks logind who is logged in would hang on which of the two is built first.
+SHADOW_CONF_OPTS += --disable-logind
 SHADOW_INSTALL_TARGET_OPTS += bin_PROGRAMS= sbin_PROGRAMS= \
 	pamd_DATA="chfn chpasswd chsh groupmems newusers passwd"
 define COREOS_SHADOW_CONFIGURE
