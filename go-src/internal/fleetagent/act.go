@@ -1,7 +1,6 @@
 package fleetagent
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -62,7 +61,7 @@ func (a *Agent) next(ctx context.Context, name string, u *unit) (action func(con
 	case want.Target == fleetapi.Loaded && (u.launched || u.unsure) && !want.isStandIn(), a.bereft(u):
 		return func(ctx context.Context) result { return a.change(ctx, name, is, false) }, true
 	case u.starts():
-		if u.waiting = cmp.Or(a.rival(name, u), a.waits(ctx, name, u)); u.waiting != "" || a.arriving() {
+		if u.waiting = a.waits(ctx, name, u); u.waiting != "" || a.arriving() {
 			return nil, false
 		}
 		return func(ctx context.Context) result { return a.change(ctx, name, is, true) }, false

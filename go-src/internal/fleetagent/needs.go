@@ -228,6 +228,9 @@ func (a *Agent) isNeeded(name string) bool {
 
 // waits is the first of the units for which another one has to wait; "" if it can be started.
 func (a *Agent) waits(ctx context.Context, name string, u *unit) string {
+	if rival := a.rival(name, u); rival != "" {
+		return rival
+	}
 	for _, other := range u.needs.All() {
 		p, o := a.peer(other), a.units[other]
 		cannot := u.needs.Cannot(other)

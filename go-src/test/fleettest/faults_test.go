@@ -42,7 +42,7 @@ func TestHistoryWithoutLeader(t *testing.T) {
 			w.machines["d"].client.Cut(true)
 			pause.For(t.Context(), 2*ttl)
 			for _, runs := range w.running() {
-				if unit, at, _ := strings.Cut(runs, " "); at == "d" && !requirements(unit).Global {
+				if unit, at, _ := strings.Cut(runs, " "); at == "d" && !requirements[unit].Global {
 					w.fail("d is cut off and runs %s", unit)
 				}
 			}

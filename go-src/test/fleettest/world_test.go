@@ -159,11 +159,11 @@ func (w *world) ran(unit, id string) {
 	}
 	w.runs[unit][id] = time.Time{}
 	for other, runs := range w.runs {
-		if _, both := runs[id]; both && other != unit && fleetunit.Conflict(unit, requirements(unit), other, requirements(other)) && w.broken == "" {
+		if _, both := runs[id]; both && other != unit && fleetunit.Conflict(unit, requirements[unit], other, requirements[other]) && w.broken == "" {
 			w.broken = fmt.Sprintf("%s runs %s beside %s, with which it conflicts", id, unit, other)
 		}
 	}
-	if requirements(unit).Global {
+	if requirements[unit].Global {
 		return
 	}
 	for other, since := range w.runs[unit] {
@@ -224,18 +224,20 @@ var units = map[string]string{
 	"front.service": "Requires=back.service", "back.service": "Conflicts=front.service",
 }
 
-// requirements are those of one of these units.
-func requirements(name string) fleetunit.Requirements {
-	n, err := fleetunit.ParseName(name)
-	if err != nil {
-		panic(err)
+// requirements are those of these units.
+var requirements = func() map[string]fleetunit.Requirements {
+	all := map[string]fleetunit.Requirements{}
+	for name := range units {
+		n, err := fleetunit.ParseName(name)
+		if err != nil {
+			panic(err)
+		}
+		if all[name], err = (fleetapi.Unit{Options: options(name)}).File().Requirements(n); err != nil {
+			panic(err)
+		}
 	}
-	r, err := (fleetapi.Unit{Options: options(name)}).File().Requirements(n)
-	if err != nil {
-		panic(err)
-	}
-	return r
-}
+	return all
+}()
 
 // has reports whether a unit is to be on machines.
 func (w *world) has(name string) bool {
@@ -324,7 +326,7 @@ func (w *world) check() {
 			want = []string{"a", "b"}
 		case u.Name == "globalrival.service" && w.has("globalhalf.service"):
 			want = []string{"c", "d"}
-		case requirements(u.Name).Global:
+		case requirements[u.Name].Global:
 			want = []string{"a", "b", "c", "d"}
 		case u.MachineID != "":
 			want = []string{u.MachineID}
