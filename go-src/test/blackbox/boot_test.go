@@ -35,6 +35,44 @@ func init() {
 	}
 }
 
+func init() {
+	suite.Register(suite.Test{
+		Name: "console", Machines: 1, Limit: 5 * time.Minute,
+		Does: "Escape shows the boot menu, whose last entry gives a root shell on the console, which learns the terminal's size at each login",
+		Run: func(t *suite.T) {
+			m := t.Start(machine.Config{Disk: t.Disk("disk")})
+			t.Shows(m, `\x1b\[H\x1b\[J`) // GRUB clears the screen
+			t.Must(m.Type("\x1b"))
+			t.Shows(m, `CoreOS, root shell`)
+			const end, enter = "\x05", "\r"
+			t.Must(m.Type(end + enter))
+
+			mark := login(t, m, 0, "\x1b[40;132R")
+			t.Must(m.Type("id -un; stty size; exit\n"))
+			t.ShowsAfter(m, mark, `root\r\n40 132\r\n`)
+
+			mark = login(t, m, mark, "\x1b[50;90R")
+			t.Must(m.Type("stty size; exit\n"))
+			t.ShowsAfter(m, mark, `50 90\r\n`)
+
+			// A terminal that does not answer.
+			mark = login(t, m, mark, "")
+			t.Must(m.Type("stty size\n"))
+			t.ShowsAfter(m, mark, `0 0\r\n`)
+		},
+	})
+}
+
+// login has the terminal answer the login shell's question for its size, waits for the
+// shell's prompt and returns where that ends.
+func login(t *suite.T, m *machine.Machine, mark int, answer string) int {
+	t.Helper()
+	t.ShowsAfter(m, mark, `\x1b\[999;999H\x1b\[6n`)
+	t.Must(m.Type(answer))
+	t.ShowsAfter(m, mark, `root@.* # `)
+	return m.Console.Mark()
+}
+
 // onlySSH reports whether no port is open to the network except 22.
 func onlySSH(listening string) bool {
 	for line := range strings.Lines(listening) {

@@ -263,8 +263,7 @@ func failingHealth(t *suite.T) {
 		chmod +x /etc/coreos/health.d/00-not-b && ln -s /dev/null /etc/coreos/health.d/20-container-runtime && slotctl check && slotctl bad B && slotctl next B && sync`)
 	mark := m.Console.Mark()
 	t.Must(m.Reboot(t.Context))
-	_, err := m.Console.WaitAfter(t.Context, mark, "(?s)(CoreOS [^,]*, slot B.*){3}CoreOS [^,]*, slot A")
-	t.Must(err)
+	t.ShowsAfter(m, mark, "(?s)(CoreOS [^,]*, slot B.*){3}CoreOS [^,]*, slot A")
 	m.Restarts()
 	healthy(t, m)
 	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
@@ -287,6 +286,5 @@ func bothBad(t *suite.T) {
 	t.Shows(m, "NO SLOT CAN BE BOOTED")
 	mark := m.Console.Mark()
 	t.Must(m.Reset())
-	_, err := m.Console.WaitAfter(t.Context, mark, "(?s)No slot has tries left.*NO SLOT CAN BE BOOTED")
-	t.Must(err)
+	t.ShowsAfter(m, mark, "(?s)No slot has tries left.*NO SLOT CAN BE BOOTED")
 }

@@ -76,6 +76,8 @@ type Machine struct {
 	key     *Key
 	ssh     *ssh.Client // open connection, nil if none
 	monitor string
+	stdin   *os.File // for QEMU: what is typed at the console
+	typing  *os.File // its other end
 
 	booting  bool // not up yet, as far as we know
 	bootMark int  // position on the console from which on it says that it is
@@ -103,6 +105,9 @@ func Start(dir string, key *Key, config Config) (*Machine, error) {
 	m := &Machine{
 		Console: console, Config: config, dir: socketDir,
 		exited: make(chan struct{}), booting: config.LoadVM == "", port: port, forward: forward, key: key, monitor: filepath.Join(socketDir, "qmp"),
+	}
+	if m.stdin, m.typing, err = os.Pipe(); err != nil {
+		return nil, err
 	}
 	if config.Firmware == UEFI {
 		fresh, err := os.ReadFile(ovmfVars)
@@ -136,6 +141,7 @@ func (m *Machine) powerOn() (net.Conn, error) {
 		return nil, err
 	}
 	command := exec.Command("qemu-system-x86_64", m.args()...)
+	command.Stdin = m.stdin
 	command.Stdout = m.Console
 	command.Stderr = m.Console
 	command.ExtraFiles = []*os.File{theirs} // eventsFD
@@ -154,6 +160,8 @@ func (m *Machine) powerOn() (net.Conn, error) {
 func (m *Machine) keepOn(events net.Conn) {
 	defer close(m.exited)
 	defer m.Console.end()
+	defer m.stdin.Close()
+	defer m.typing.Close()
 	for m.endedByReset(events) {
 		m.Config.LoadVM = ""
 		var err error
@@ -162,6 +170,14 @@ func (m *Machine) keepOn(events net.Conn) {
 			return
 		}
 	}
+}
+
+// Type types at the console.
+func (m *Machine) Type(text string) error {
+	if _, err := m.typing.WriteString(text); err != nil {
+		return fmt.Errorf("type at the console: %w", err)
+	}
+	return nil
 }
 
 // endedByReset waits until QEMU has ended and reports whether a reset was the reason.

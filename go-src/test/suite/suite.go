@@ -199,7 +199,13 @@ func (t *T) Fails(m *machine.Machine, command string) string {
 // Shows waits until the pattern appears on the machine's console.
 func (t *T) Shows(m *machine.Machine, pattern string) {
 	t.Helper()
-	_, err := m.Console.Wait(t.Context, pattern)
+	t.ShowsAfter(m, 0, pattern)
+}
+
+// ShowsAfter waits until the pattern appears on the console behind the mark.
+func (t *T) ShowsAfter(m *machine.Machine, mark int, pattern string) {
+	t.Helper()
+	_, err := m.Console.WaitAfter(t.Context, mark, pattern)
 	t.Must(err)
 }
 
