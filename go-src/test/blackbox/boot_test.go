@@ -58,7 +58,7 @@ func init() {
 			// A terminal that does not answer.
 			mark = login(t, m, mark, "")
 			t.Must(m.Type("stty size\n"))
-			t.ShowsAfter(m, mark, `0 0\r\n`)
+			t.ShowsAfter(m, mark, `24 80\r\n`)
 		},
 	})
 }
