@@ -124,16 +124,27 @@ buildroot-config: buildroot-tree | $(if $(filter buildroot-defconfig %_defconfig
 buildroot-build: buildroot-config | $(TOOLCHAIN)
 	@$(BUILDROOT_MAKE) coreos-go-rebuild all
 
+# Buildroot's bill of materials names licences by a list that it fetches once, whatever it
+# is asked for
+buildroot-cyclonedx := BR2_DL_DIR=$(BR2_DL_DIR) $(abspath $(BUILDROOT_DIR))/utils/generate-cyclonedx
+buildroot-licence-names = $(buildroot-cyclonedx) --help > /dev/null || \
+	$(call buildroot-fail,no list of licence names: put schema/spdx.schema.json of CycloneDX specification 1.6 into $(BR2_DL_DIR)/cyclonedx as spdx-1.6.schema.json)
+
 # What an offline build needs is also the toolchain's archive; its sources are
 # where building it put them
 .PHONY: buildroot-source
 buildroot-source: buildroot-config | $(TOOLCHAIN)
 	@$(BUILDROOT_MAKE) source
+	@$(buildroot-licence-names)
 
 # Published beside the image: sources and licences of all that is in it, the C
 # library from the toolchain included, and Buildroot's bill of materials.
 .PHONY: buildroot-legal-info
 buildroot-legal-info: buildroot-config | $(TOOLCHAIN)
+	@$(buildroot-licence-names)
+	@part=$$(mktemp $(O)/images/cdx.XXXXXX) && $(buildroot-clean-up) && \
+	$(BUILDROOT_MAKE) --silent show-info | $(buildroot-cyclonedx) > "$$part" && \
+	chmod 0644 "$$part" && mv "$$part" $(O)/images/coreos_production_image.cdx.json
 	@rm -rf $(O)/legal-info $(toolchain-dir)/legal-info
 	@$(BUILDROOT_MAKE) legal-info
 	$(call buildroot-load,$(toolchain-dir),$(toolchain-config))
@@ -141,8 +152,6 @@ buildroot-legal-info: buildroot-config | $(TOOLCHAIN)
 	@tar --create --file=$(O)/images/coreos_production_legal-info.tar --owner=0 --group=0 \
 		--transform='s,^,coreos_production_,' --directory=$(O) legal-info \
 		--transform='s,^coreos_production_legal-info,coreos_production_legal-info/toolchain,' --directory=$(toolchain-dir) legal-info
-	@$(BUILDROOT_MAKE) --silent show-info | BR2_DL_DIR=$(BR2_DL_DIR) $(abspath $(BUILDROOT_DIR))/utils/generate-cyclonedx \
-		> $(O)/images/coreos_production_image.cdx.json
 
 # Buildroot has these for every package; those that were asked for become targets
 package-targets := $(filter-out linux-reconfigure,$(filter %-dirclean %-rebuild %-reconfigure,$(MAKECMDGOALS:buildroot-%=%)))
