@@ -120,8 +120,7 @@ func (e *engine) mountRoot() error {
 	if err != nil {
 		return err
 	}
-	e.checkFilesystem(path)
-	if err := (mount{path, sysroot, "ext4", 0, ""}).do(); err != nil {
+	if err := e.mountChecked(mount{path, sysroot, "ext4", 0, ""}); err != nil {
 		if note := e.store(func(s slot.Store) error { return slot.Note(s, e.args.Slot, "root-mount") }); note != nil {
 			e.log.Warning("%v", note)
 		}
@@ -134,6 +133,18 @@ func (e *engine) mountRoot() error {
 		return fmt.Errorf("first boot: %w", err)
 	}
 	return nil
+}
+
+// mountChecked has e2fsck look at a file system before it is mounted, unless that was left
+// in order and can be mounted.
+func (e *engine) mountChecked(m mount) error {
+	if inOrder(m.source) {
+		if err := m.do(); err == nil {
+			return nil
+		}
+	}
+	e.checkFilesystem(m.source)
+	return m.do()
 }
 
 // checkFilesystem lets e2fsck replay the journal and mend what is safe to mend.

@@ -1,8 +1,6 @@
 package bootengine
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -45,29 +43,13 @@ func growFilesystem(device, target string) error {
 }
 
 // blocksToGrow returns how many blocks the ext4 file system could have on a device
-// of the size in bytes, 0 if it has them. It reads the superblock (the kernel's
-// Documentation/filesystems/ext4/super.rst).
+// of the size in bytes, 0 if it has them.
 func blocksToGrow(device io.ReaderAt, size int64) (uint64, error) {
-	const (
-		start, magic                = 1024, 0xef53
-		has64Bit                    = 0x80
-		atBlocks, atLogBlockSize    = 0x4, 0x18
-		atMagic, atIncompat, atHigh = 0x38, 0x60, 0x150
-	)
-	le := binary.LittleEndian
-	superblock := make([]byte, 1024)
-	if _, err := device.ReadAt(superblock, start); err != nil {
-		return 0, fmt.Errorf("read the superblock: %w", err)
+	s, err := readSuperblock(device)
+	if err != nil {
+		return 0, err
 	}
-	logBlockSize := le.Uint32(superblock[atLogBlockSize:])
-	if le.Uint16(superblock[atMagic:]) != magic || logBlockSize > 6 {
-		return 0, errors.New("not an ext4 file system")
-	}
-	blocks := uint64(le.Uint32(superblock[atBlocks:]))
-	if le.Uint32(superblock[atIncompat:])&has64Bit != 0 {
-		blocks |= uint64(le.Uint32(superblock[atHigh:])) << 32
-	}
-	if room := uint64(size) >> (10 + logBlockSize); room > blocks {
+	if room := uint64(size) >> s.logBlockSize(); room > s.blocks() {
 		return room, nil
 	}
 	return 0, nil

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// superblock makes the start of an ext4 file system.
-func superblock(blocks uint64, logBlockSize, incompat uint32) []byte {
+// makeSuperblock makes the start of an ext4 file system.
+func makeSuperblock(blocks uint64, logBlockSize, incompat uint32) []byte {
 	b := make([]byte, 2048)
 	le := binary.LittleEndian
 	le.PutUint32(b[1024+0x4:], uint32(blocks))
@@ -33,15 +33,15 @@ func TestBlocksToGrow(t *testing.T) {
 		size   int64
 		want   uint64
 	}{
-		{"fits", superblock(gib/4096, 2, 0x2c2), gib, 0},
-		{"less than a block more", superblock(gib/4096, 2, 0x2c2), gib + 4095, 0},
-		{"one block more", superblock(gib/4096, 2, 0x2c2), gib + 4096, gib/4096 + 1},
-		{"ten times the size", superblock(gib/4096, 2, 0x2c2), 10 * gib, 10 * gib / 4096},
-		{"blocks of 1 KiB", superblock(gib/1024, 0, 0x242), 2 * gib, 2 * gib / 1024},
-		{"device is smaller", superblock(gib/4096, 2, 0x2c2), gib / 2, 0},
-		{"32 TiB fits", superblock(32<<40/4096, 2, 0x2c2), 32 << 40, 0},
-		{"32 TiB", superblock(32<<40/4096, 2, 0x2c2), 33 << 40, 33 << 40 / 4096},
-		{"high half without the feature", superblock(1<<32+gib/4096, 2, 0x242), gib, 0},
+		{"fits", makeSuperblock(gib/4096, 2, 0x2c2), gib, 0},
+		{"less than a block more", makeSuperblock(gib/4096, 2, 0x2c2), gib + 4095, 0},
+		{"one block more", makeSuperblock(gib/4096, 2, 0x2c2), gib + 4096, gib/4096 + 1},
+		{"ten times the size", makeSuperblock(gib/4096, 2, 0x2c2), 10 * gib, 10 * gib / 4096},
+		{"blocks of 1 KiB", makeSuperblock(gib/1024, 0, 0x242), 2 * gib, 2 * gib / 1024},
+		{"device is smaller", makeSuperblock(gib/4096, 2, 0x2c2), gib / 2, 0},
+		{"32 TiB fits", makeSuperblock(32<<40/4096, 2, 0x2c2), 32 << 40, 0},
+		{"32 TiB", makeSuperblock(32<<40/4096, 2, 0x2c2), 33 << 40, 33 << 40 / 4096},
+		{"high half without the feature", makeSuperblock(1<<32+gib/4096, 2, 0x242), gib, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestBlocksToGrow(t *testing.T) {
 		})
 	}
 	for name, device := range map[string][]byte{
-		"nothing": nil, "cut off": superblock(1, 2, 0)[:1500], "zeros": make([]byte, 4096), "unlikely block size": superblock(1, 7, 0),
+		"nothing": nil, "cut off": makeSuperblock(1, 2, 0)[:1500], "zeros": make([]byte, 4096), "unlikely block size": makeSuperblock(1, 7, 0),
 	} {
 		if got, err := blocksToGrow(bytes.NewReader(device), gib); err == nil {
 			t.Errorf("%s: got %d, want an error", name, got)
@@ -61,7 +61,7 @@ func TestBlocksToGrow(t *testing.T) {
 }
 
 func FuzzBlocksToGrow(f *testing.F) {
-	f.Add(superblock(1<<30/4096, 2, 0x2c2), int64(1<<31))
+	f.Add(makeSuperblock(1<<30/4096, 2, 0x2c2), int64(1<<31))
 	f.Fuzz(func(t *testing.T, device []byte, size int64) {
 		size = max(size, 0)
 		if blocks, err := blocksToGrow(bytes.NewReader(device), size); err == nil && blocks > uint64(size)/1024 {
@@ -151,7 +151,7 @@ func TestGrowFilesystemErrors(t *testing.T) {
 		t.Errorf("missing device: %v", err)
 	}
 	device := filepath.Join(dir, "device")
-	if err := os.WriteFile(device, superblock(0, 0, 0), 0o600); err != nil {
+	if err := os.WriteFile(device, makeSuperblock(0, 0, 0), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := growFilesystem(device, filepath.Join(dir, "sysroot")); !errors.Is(err, os.ErrNotExist) {
