@@ -36,7 +36,8 @@ rm -rf "$tree"/usr/{s,}bin/{xfs_scrub,xfs_scrub_all,xfs_protofile} "$tree"/usr/{
 for unit in ldconfig.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
 	systemd-firstboot.service systemd-remount-fs.service systemd-udev-load-credentials.service \
 	sys-kernel-config.mount sys-fs-fuse-connections.mount run-lock.mount \
-	systemd-networkd-persistent-storage.service systemd-initctl.socket systemd-initctl.service; do
+	systemd-networkd-persistent-storage.service systemd-initctl.socket systemd-initctl.service \
+	kmod-static-nodes.service systemd-tmpfiles-setup-dev-early.service; do
 	find "$tree/usr/lib/systemd/system" -name "$unit" -delete
 done
 rm -f "$tree"/usr/lib/systemd/system-generators/systemd-{gpt-auto,ssh,hibernate-resume,integritysetup,rc-local,run,system-update,sysv,tpm2,veritysetup}-generator
@@ -56,6 +57,13 @@ done
 # /usr is compressed as a whole; unpacking each module as well costs a boot seconds.
 find "$tree/usr/lib/modules/$kernel" -name '*.ko.xz' -exec xz --decompress {} +
 depmod --basedir "$tree/usr" "$kernel"
+# Device nodes that load a module when somebody opens them, for
+# systemd-tmpfiles-setup-dev.service; kmod-static-nodes.service would list them at each boot.
+awk '/^[^#]/ {
+	type = substr($3, 1, 1); number = substr($3, 2)
+	if (split($2, part, "/") > 1) print "d /dev/" part[1] " 0755"
+	print type "! /dev/" $2 " 0600 - - - " number
+}' "$tree/usr/lib/modules/$kernel/modules.devname" >"$tree/usr/lib/tmpfiles.d/static-nodes.conf"
 
 # No set-user-id or set-group-id file without a reason.
 find "$tree/usr" -type f -perm /6000 -printf '/usr/%P\n' | while read -r path; do

@@ -27,6 +27,8 @@ func init() {
 				t.Equal("failed units", t.Run(m, "systemctl list-units --state=failed --plain --no-legend"), "")
 				t.Run(m, "docker version")
 				wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
+				t.Equal("modes of device nodes whose modules are not loaded", t.Run(m, "stat -c '%n %A' /dev/fuse /dev/net/tun /dev/vhost-net"),
+					"/dev/fuse crw-rw-rw-\n/dev/net/tun crw-rw-rw-\n/dev/vhost-net crw-rw----")
 				if out := t.Run(m, "ss -Hltn"); strings.Count(out, "\n") > 0 && !onlySSH(out) {
 					t.Errorf("ports other than SSH's are open:\n%s", out)
 				}
