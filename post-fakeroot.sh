@@ -28,6 +28,10 @@ rm -rf "$tree"/usr/share/{doc,man,info,locale,i18n,lintian,bug,bash-completion,z
 rm -rf "$tree"/usr/{s,}bin/{xfs_scrub,xfs_scrub_all,xfs_protofile} "$tree"/usr/{libexec,share}/xfsprogs \
 	"$tree"/usr/lib/systemd/system/{,system-}xfs_scrub*
 
+# Desktops' devices
+rm -f "$tree"/usr/lib/udev/rules.d/{60-autosuspend,60-fido-id,60-persistent-alsa,60-persistent-v4l,60-sensor,70-camera,70-joystick,70-mouse,70-touchpad,78-sound-card}.rules
+rm -f "$tree"/usr/lib/tmpfiles.d/x11.conf
+
 # Units that build in /etc what the slot ships ready-made, or ask questions, or do
 # at each boot what bootengine has done or what nobody needs before it is used;
 # generators that mount the EFI system partition, open ways in besides sshd.socket, want to
