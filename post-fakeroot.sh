@@ -46,6 +46,10 @@ for unit in ldconfig.service systemd-hwdb-update.service systemd-journal-catalog
 done
 rm -f "$tree"/usr/lib/systemd/system-generators/systemd-{gpt-auto,ssh,hibernate-resume,integritysetup,rc-local,run,system-update,sysv,tpm2,veritysetup}-generator
 ln -sfn multi-user.target "$tree/usr/lib/systemd/system/default.target"
+# Names and the time come from the network, so who provides them may start with it, rather
+# than have everything else wait. pid 1 itself keeps the clock from running back.
+sed -i '/^Before=/s/ *\<sysinit\.target\>//; /^DefaultDependencies=no/a After=sysinit.target' \
+	"$tree"/usr/lib/systemd/system/systemd-{resolved,timesyncd}.service
 
 # What is enabled is what the overlays link, not what a base's packages and presets do.
 rm -rf "$tree/etc/systemd/system"
