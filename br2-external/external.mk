@@ -80,6 +80,9 @@ define COREOS_MDADM_INSTALL_UNITS
 endef
 MDADM_POST_INSTALL_TARGET_HOOKS += COREOS_MDADM_INSTALL_UNITS
 
+# Virtual machines are for the group kvm, not for everybody
+SYSTEMD_CONF_OPTS += -Ddev-kvm-mode=0660
+
 # shadow has a login and a nologin of its own, which would replace those of util-linux,
 # and for PAM it counts on a distribution's system-auth: with its configuration of login
 # nobody would get in. Nor are others to read what is in a home.
