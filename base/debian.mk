@@ -60,7 +60,16 @@ overlays = $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/$(call debian-setting,B
 # Directories stand for the symbolic links in them, whose targets are the machine's.
 overlay-files := $(shell find $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/*/rootfs-overlay) -type f -o -type d)
 
-$(debian-dir)/target.stamp: $(debian-base).stamp $(overlay-files) $(TOP)/post-fakeroot.sh $(TOP)/VERSION \
+# What the image says of itself; COREOS_VERSION= and a new commit change it.
+.PHONY: debian-release
+debian-release: | debian-room
+	@echo "$(COREOS_VERSION) $(COREOS_GROUP) $(SOURCE_DATE_EPOCH)" > $(debian-dir)/release.new
+	@if cmp -s $(debian-dir)/release.new $(debian-dir)/release; then rm $(debian-dir)/release.new; \
+		else mv $(debian-dir)/release.new $(debian-dir)/release; fi
+
+$(debian-dir)/release: debian-release ;
+
+$(debian-dir)/target.stamp: $(debian-base).stamp $(overlay-files) $(TOP)/post-fakeroot.sh $(debian-dir)/release \
 		$(wildcard $(TOP)/board/*/setuid.list $(TOP)/board/*/modules-remove.list) \
 		$(debian-go)/ignition $(addprefix $(debian-go)/,$(debian-target-commands))
 	@echo "target: $(O)/target"
