@@ -6,7 +6,7 @@
 #
 #   -p PORT  port for SSH (2222, or the next free one)
 #   -a KEYS  file of public keys that may log in as root (~/.ssh/*.pub, or a new key)
-#   -m MIB   memory (2048)         -c CPUS  processors (2)
+#   -m MIB   memory (2048)         -c CPUS  processors (2; 1 where they are emulated)
 #   -u       UEFI instead of BIOS
 #   -f       start from a fresh disk: forget what earlier runs left on theirs
 #   -i FILE  configuration for the machine: a cloud-config, a script or an Ignition config
@@ -15,7 +15,7 @@ set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 image=$here/coreos_production_qemu_image.img
 disk=$here/coreos_production_qemu_run.qcow2
-port='' keys='' memory=2048 cpus=2 firmware=() fresh='' config=()
+port='' keys='' memory=2048 cpus='' firmware=() fresh='' config=()
 while getopts p:a:m:c:i:ufh option; do
 	case $option in
 	p) port=$OPTARG ;;
@@ -66,14 +66,16 @@ fi
 
 # /dev/kvm alone says little: without the module it leads nowhere.
 if [ -w /dev/kvm ] && { [ -d /sys/module/kvm_intel ] || [ -d /sys/module/kvm_amd ]; }; then
-	accelerator=(-accel kvm -cpu host)
+	accelerator=(-accel kvm -cpu host -smp "${cpus:-2}")
 else
-	# QEMU 7.2's emulation of CMPXCHG16B is broken; -cx16 hides it.
-	accelerator=(-accel "tcg,thread=multi" -cpu "max,-cx16")
+	# QEMU 7.2's emulation of CMPXCHG16B is broken; -cx16 hides it. Of several emulated
+	# processors one may run into a breakpoint that another has taken away, where the
+	# kernel patches itself: a boot in twenty dies of that and begins anew.
+	accelerator=(-accel "tcg,thread=multi" -cpu "max,-cx16" -smp "${cpus:-1}")
 fi
 
 echo "log in:  ssh ${identity}-p $port root@127.0.0.1      leave: Ctrl-a x"
-exec qemu-system-x86_64 -name coreos -machine q35 "${accelerator[@]}" -smp "$cpus" -m "$memory" \
+exec qemu-system-x86_64 -name coreos -machine q35 "${accelerator[@]}" -m "$memory" \
 	"${firmware[@]}" -nographic -serial mon:stdio -device virtio-rng-pci \
 	-drive "file=$disk,if=virtio,format=qcow2" \
 	-nic "user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:$port-:22" \
