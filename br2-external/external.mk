@@ -80,8 +80,12 @@ define COREOS_MDADM_INSTALL_UNITS
 endef
 MDADM_POST_INSTALL_TARGET_HOOKS += COREOS_MDADM_INSTALL_UNITS
 
-# Virtual machines are for the group kvm, not for everybody
-SYSTEMD_CONF_OPTS += -Ddev-kvm-mode=0660
+# Virtual machines and graphics are for their groups, not for everybody; nobody writes to
+# another one's terminal
+SYSTEMD_CONF_OPTS += -Ddev-kvm-mode=0660 -Dgroup-render-mode=0660 -Dtty-mode=0600
+
+# Scripts ask for the name of the machine
+COREUTILS_CONF_OPTS += --enable-install-program=hostname,kill,uptime
 
 # shadow has a login and a nologin of its own, which would replace those of util-linux,
 # and for PAM it counts on a distribution's system-auth: with its configuration of login

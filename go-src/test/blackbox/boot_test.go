@@ -29,6 +29,9 @@ func init() {
 				wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
 				t.Equal("modes of device nodes whose modules are not loaded", t.Run(m, "stat -c '%n %A' /dev/fuse /dev/net/tun /dev/vhost-net"),
 					"/dev/fuse crw-rw-rw-\n/dev/net/tun crw-rw-rw-\n/dev/vhost-net crw-rw----")
+				if c.firmware == machine.UEFI {
+					t.Equal("the firmware's variables", t.Run(m, "findmnt -no FSTYPE /sys/firmware/efi/efivars"), "efivarfs")
+				}
 				if out := t.Run(m, "ss -Hltn"); strings.Count(out, "\n") > 0 && !onlySSH(out) {
 					t.Errorf("ports other than SSH's are open:\n%s", out)
 				}

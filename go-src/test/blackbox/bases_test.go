@@ -1,0 +1,48 @@
+package blackbox
+
+import (
+	"strings"
+	"time"
+
+	"coreos/test/machine"
+	"coreos/test/suite"
+)
+
+func init() {
+	suite.Register(suite.Test{
+		Name: "bases", Machines: 1, Limit: 5 * time.Minute,
+		Does: "on whichever base: the tools that people and scripts count on, and one choice where builds of systemd differ",
+		Run: func(t *suite.T) {
+			m := running(t)
+			tools(t, m)
+			defaults(t, m)
+		},
+	})
+}
+
+// tools checks that commands are there; those of a base that nobody chose are not among them.
+func tools(t *suite.T, m *machine.Machine) {
+	commands := []string{
+		"awk", "bash", "column", "diff", "find", "grep", "gzip", "hexdump", "hostname", "jq", "less", "sed", "tar", "vi", "which", "xz", "zstd", // texts, files
+		"fuser", "ipcs", "killall", "lsof", "ps", "pstree", "sudo", "su", "top", "getcap", "clear", "reset", // processes, terminals
+		"blkid", "btrfs", "cryptsetup", "fallocate", "fdisk", "lsblk", "lspci", "mdadm", "mkfs.ext4", "mkfs.vfat", "mkfs.xfs", "sgdisk", // disks
+		"bridge", "conntrack", "curl", "ethtool", "ip", "ipset", "iptables", "nft", "openssl", "ping", "socat", "ss", "ssh", "tc", // network; Kubernetes wants some
+		"busctl", "coredumpctl", "hostnamectl", "journalctl", "loginctl", "networkctl", "resolvectl", "systemd-analyze", "timedatectl", // systemd
+		"containerd", "ctr", "docker", "runc",
+	}
+	t.Equal("missing commands", t.Run(m, "for c in "+strings.Join(commands, " ")+"; do command -v $c >/dev/null || echo $c; done"), "")
+	t.Equal("a user's shell with a name", t.Run(m, "su --login root --command hostname"), t.Run(m, "uname -n"))
+	t.Equal("lines of the journal that match", t.Run(m, "journalctl --boot --quiet --lines 1 --grep '^Linux version [0-9]+' | wc -l"), "1")
+	t.Run(m, "sh -c 'kill -SEGV $$'; timeout 60 sh -c 'until coredumpctl --quiet list; do sleep 0.2; done'")
+	for _, terminal := range []string{"xterm-256color", "screen-256color", "tmux-256color", "linux", "vt220"} {
+		t.Run(m, "TERM="+terminal+" clear")
+	}
+}
+
+// defaults checks what systemd is compiled with one way on Buildroot and another way on Debian.
+func defaults(t *suite.T, m *machine.Machine) {
+	t.Equal("name servers that nobody chose", t.Run(m, "resolvectl status --no-pager | grep -A9 '^ *Fallback DNS' || true"), "")
+	t.Equal("servers of the time", t.Run(m, "timedatectl show-timesync --property=FallbackNTPServers --value"), "time.cloudflare.com")
+	t.Equal("logging out kills", t.Run(m, "busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager KillUserProcesses"), "b false")
+	t.Equal("programs of other processors", t.Run(m, "cat /proc/sys/fs/binfmt_misc/status"), "enabled")
+}
