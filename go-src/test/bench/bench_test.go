@@ -253,7 +253,7 @@ func bootOnce(dir string, key *machine.Key, name string, disk *machine.Disk) (bo
 	}()
 	b, err := followBoot(watched, m, start)
 	if err != nil {
-		return b, fmt.Errorf("%w: %w; the console's end:\n%s", err, context.Cause(watched), tail(m.Console.Text(0)))
+		return b, fmt.Errorf("%w; the console's end:\n%s", errors.Join(err, context.Cause(watched)), tail(m.Console.Text(0)))
 	}
 	m.Disconnect()
 	return b, errors.Join(m.PowerButton(), m.WaitOff(ctx))
