@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"coreos/internal/bootengine"
+	"coreos/internal/boot/initramfs"
 )
 
 func main() {
@@ -13,5 +13,5 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bootengine is the initramfs's /init; it does nothing in a running system")
 		os.Exit(2)
 	}
-	bootengine.Run()
+	initramfs.Run()
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/bootkey"
-	"coreos/internal/sourcedate"
+	"coreos/internal/boot/bootkey"
+	"coreos/internal/build/sourcedate"
 )
 
 func main() {

@@ -11,9 +11,9 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
-	"coreos/internal/butane"
-	"coreos/internal/cloudconfig"
-	"coreos/internal/ignition"
+	"coreos/internal/provision/butane"
+	"coreos/internal/provision/cloudconfig"
+	"coreos/internal/provision/ignition"
 )
 
 // errProblems says that a config has errors, which were told.

@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"coreos/internal/datasource"
-	"coreos/internal/netconf"
-	"coreos/internal/platform"
+	"coreos/internal/host/platform"
+	"coreos/internal/provision/datasource"
+	"coreos/internal/provision/netconf"
 )
 
 // flags are upstream's of v1.14.0, and some for sources that it had not.

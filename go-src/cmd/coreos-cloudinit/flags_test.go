@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"coreos/internal/netconf"
+	"coreos/internal/provision/netconf"
 )
 
 func TestNetconf(t *testing.T) {

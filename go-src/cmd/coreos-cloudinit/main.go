@@ -13,9 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/cloudinit"
-	"coreos/internal/datasource"
-	"coreos/internal/singledash"
+	"coreos/internal/cli/singledash"
+	"coreos/internal/provision/cloudinit"
+	"coreos/internal/provision/datasource"
 )
 
 // errUsage says that the command was not called as it can be.

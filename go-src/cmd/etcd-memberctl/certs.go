@@ -6,13 +6,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/etcdcerts"
+	"coreos/internal/etcd/certs"
 )
 
 func certsCommand() *cobra.Command {
 	var machines []string
 	var life, renew int
-	r := &etcdcerts.Request{Say: say}
+	r := &certs.Request{Say: say}
 	command := &cobra.Command{
 		Use:   "certs --dir DIR --machine NAME=ADDRESS[,ADDRESS...]... [--client NAME...]",
 		Short: "Make and renew the certificates of a cluster",
@@ -26,7 +26,7 @@ func certsCommand() *cobra.Command {
 				return usageError{errors.New("give --dir, and at least one --machine or --client")}
 			}
 			for _, text := range machines {
-				m, err := etcdcerts.ParseMachine(text)
+				m, err := certs.ParseMachine(text)
 				if err != nil {
 					return usageError{err}
 				}

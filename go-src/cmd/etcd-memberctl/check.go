@@ -9,13 +9,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/etcdcheck"
-	"coreos/internal/etcddefrag"
-	"coreos/internal/etcdunit"
+	"coreos/internal/etcd/check"
+	"coreos/internal/etcd/defrag"
+	etcdunit "coreos/internal/etcd/unit"
 )
 
 func (o *options) defragCommand() *cobra.Command {
-	d := &etcddefrag.Defrag{Say: say}
+	d := &defrag.Defrag{Say: say}
 	var timeout time.Duration
 	command := &cobra.Command{
 		Use:   "defrag",
@@ -23,7 +23,7 @@ func (o *options) defragCommand() *cobra.Command {
 		Long: fmt.Sprintf("Defragments the local member if more than %d MB and %d %% of its database are unused, all\n"+
 			"members are well, and no other member is being defragmented. It answers nothing meanwhile.\n"+
 			"A leader gives its office to another first.",
-			etcddefrag.WorthBytes>>20, int(100*etcddefrag.WorthShare)),
+			defrag.WorthBytes>>20, int(100*defrag.WorthShare)),
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if _, err := o.local(); err != nil {
@@ -59,21 +59,21 @@ func (o *options) checkCommand() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(command.Context(), time.Minute)
 			defer cancel()
-			facts, err := etcdcheck.Collect(ctx, o.etcd, env, o.data, time.Now())
+			facts, err := check.Collect(ctx, o.etcd, env, o.data, time.Now())
 			if err != nil {
 				if notify {
-					tellSystemd(ctx, etcdcheck.Warning.String()+": "+err.Error())
+					tellSystemd(ctx, check.Warning.String()+": "+err.Error())
 				}
 				return err
 			}
-			findings := etcdcheck.Decide(facts)
+			findings := check.Decide(facts)
 			for _, f := range findings {
 				fmt.Println(f)
 			}
 			if notify {
-				tellSystemd(ctx, etcdcheck.Status(findings))
+				tellSystemd(ctx, check.Status(findings))
 			}
-			if findings[0].Level > etcdcheck.OK {
+			if findings[0].Level > check.OK {
 				return exitStatus(3)
 			}
 			return nil

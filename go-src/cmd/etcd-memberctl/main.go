@@ -13,14 +13,14 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"coreos/internal/etcdclient"
-	"coreos/internal/etcddata"
-	"coreos/internal/etcdenv"
+	"coreos/internal/etcd/conn"
+	"coreos/internal/etcd/datadir"
+	"coreos/internal/etcd/envfile"
 )
 
 // options are the flags of several commands.
 type options struct {
-	etcd    etcdclient.Config
+	etcd    conn.Config
 	envFile string
 	data    string
 }
@@ -82,8 +82,8 @@ func (o *options) etcdFlags(flags *pflag.FlagSet) {
 }
 
 func (o *options) fileFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.envFile, "env-file", etcdenv.Path, "`FILE` with etcd's ETCD_* variables")
-	flags.StringVar(&o.data, "data-dir", etcddata.Path, "etcd's data `DIRECTORY`, if ETCD_DATA_DIR does not name one")
+	flags.StringVar(&o.envFile, "env-file", envfile.Path, "`FILE` with etcd's ETCD_* variables")
+	flags.StringVar(&o.data, "data-dir", datadir.Path, "etcd's data `DIRECTORY`, if ETCD_DATA_DIR does not name one")
 }
 
 // credentials are the user and the password of the environment.
@@ -96,8 +96,8 @@ func (o *options) credentials() {
 }
 
 // settings reads the environment file, and takes from it what flags did not say.
-func (o *options) settings() (*etcdenv.File, error) {
-	env, err := etcdenv.Read(o.envFile)
+func (o *options) settings() (*envfile.File, error) {
+	env, err := envfile.Read(o.envFile)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (o *options) settings() (*etcdenv.File, error) {
 }
 
 // local is settings for commands about the local member only.
-func (o *options) local() (*etcdenv.File, error) {
+func (o *options) local() (*envfile.File, error) {
 	if len(o.etcd.Endpoints) != 1 {
 		return nil, usageError{errors.New("this is about one member: give one --endpoint")}
 	}

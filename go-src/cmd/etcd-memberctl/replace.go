@@ -7,14 +7,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/etcddata"
-	"coreos/internal/etcdmember"
-	"coreos/internal/etcdunit"
+	"coreos/internal/etcd/datadir"
+	"coreos/internal/etcd/member"
+	etcdunit "coreos/internal/etcd/unit"
 )
 
 // replace are the flags of the commands that make this machine a member.
 type replace struct {
-	etcdmember.Replacement
+	member.Replacement
 	noStart bool
 	timeout time.Duration
 }
@@ -70,7 +70,7 @@ func (r *replace) run(command *cobra.Command, o *options) error {
 	if _, err := o.settings(); err != nil {
 		return err
 	}
-	r.Etcd, r.EnvFile, r.Data, r.Now, r.Say = o.etcd, o.envFile, etcddata.Dir(o.data), time.Now, say
+	r.Etcd, r.EnvFile, r.Data, r.Now, r.Say = o.etcd, o.envFile, datadir.Dir(o.data), time.Now, say
 	ctx, cancel := context.WithTimeout(command.Context(), r.timeout)
 	defer cancel()
 	if r.noStart {

@@ -8,18 +8,18 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/etcdclient"
-	"coreos/internal/etcddata"
-	"coreos/internal/etcdenv"
-	"coreos/internal/etcdmember"
-	"coreos/internal/etcdsnapshot"
-	"coreos/internal/etcdunit"
-	"coreos/internal/hostid"
-	"coreos/internal/pause"
+	"coreos/internal/etcd/conn"
+	"coreos/internal/etcd/datadir"
+	"coreos/internal/etcd/envfile"
+	"coreos/internal/etcd/member"
+	"coreos/internal/etcd/snapshot"
+	etcdunit "coreos/internal/etcd/unit"
+	"coreos/internal/host/hostid"
+	"coreos/internal/host/pause"
 )
 
 func (o *options) snapshotCommand() *cobra.Command {
-	store := etcdsnapshot.Store{}
+	store := snapshot.Store{}
 	var timeout time.Duration
 	command := &cobra.Command{
 		Use:   "snapshot",
@@ -31,7 +31,7 @@ func (o *options) snapshotCommand() *cobra.Command {
 			if _, err := o.local(); err != nil {
 				return err
 			}
-			client, err := etcdclient.Dial(o.etcd)
+			client, err := conn.Dial(o.etcd)
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ func (o *options) snapshotCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	o.etcdFlags(flags)
-	flags.StringVar(&store.Dir, "dir", etcdsnapshot.Dir, "`DIRECTORY` of the snapshots")
+	flags.StringVar(&store.Dir, "dir", snapshot.Dir, "`DIRECTORY` of the snapshots")
 	flags.IntVar(&store.Keep, "keep", 7, "`NUMBER` of snapshots to keep")
 	flags.DurationVar(&timeout, "timeout", time.Hour, "how long it may take")
 	return command
@@ -58,7 +58,7 @@ func (o *options) snapshotCommand() *cobra.Command {
 
 // restore are the flags of the command.
 type restore struct {
-	etcdsnapshot.Restoration
+	snapshot.Restoration
 	yes, noStart bool
 }
 
@@ -80,7 +80,7 @@ func (o *options) restoreCommand() *cobra.Command {
 			if err := r.defaults(env); err != nil {
 				return err
 			}
-			r.File, r.Data, r.Now = args[0], etcddata.Dir(o.data), time.Now()
+			r.File, r.Data, r.Now = args[0], datadir.Dir(o.data), time.Now()
 			ctx, cancel := context.WithTimeout(command.Context(), 10*time.Minute)
 			defer cancel()
 			if r.noStart {
@@ -93,14 +93,14 @@ func (o *options) restoreCommand() *cobra.Command {
 	o.etcdFlags(flags)
 	flags.StringVar(&r.Name, "name", "", "`NAME` of this machine as a member (default ETCD_NAME, or the machine id)")
 	flags.StringVar(&r.PeerURL, "peer-url", "", "`URL` for peers (default ETCD_INITIAL_ADVERTISE_PEER_URLS, or http://localhost:2380)")
-	flags.Uint64Var(&r.Bump, "bump-revision", etcdsnapshot.Bump, "`NUMBER` added to the revision, more than was written since the snapshot; 0 only where nobody watches")
+	flags.Uint64Var(&r.Bump, "bump-revision", snapshot.Bump, "`NUMBER` added to the revision, more than was written since the snapshot; 0 only where nobody watches")
 	flags.BoolVar(&r.yes, "yes", false, "stop etcd if it runs")
 	flags.BoolVar(&r.noStart, "no-start", false, "neither stop nor start etcd-member.service")
 	return command
 }
 
 // defaults are the member's settings, and those of etcd-member.service.
-func (r *restore) defaults(env *etcdenv.File) error {
+func (r *restore) defaults(env *envfile.File) error {
 	if r.Name == "" {
 		r.Name = env.Get("ETCD_NAME")
 	}
@@ -133,9 +133,9 @@ func (r *restore) run() error {
 
 // withUnit stops etcd, restores, and starts etcd again: if the restoration failed, with
 // the data that it had.
-func (r *restore) withUnit(ctx context.Context, etcd etcdclient.Config) error {
+func (r *restore) withUnit(ctx context.Context, etcd conn.Config) error {
 	// Nothing is stopped for a file that is of no use.
-	if _, err := etcdsnapshot.Verify(r.File); err != nil {
+	if _, err := snapshot.Verify(r.File); err != nil {
 		return err
 	}
 	unit, err := etcdunit.Open(ctx)
@@ -168,9 +168,9 @@ func (r *restore) withUnit(ctx context.Context, etcd etcdclient.Config) error {
 }
 
 // waitHealthy waits until the local member leads its new cluster.
-func waitHealthy(ctx context.Context, etcd etcdclient.Config) error {
+func waitHealthy(ctx context.Context, etcd conn.Config) error {
 	for {
-		cluster, err := etcdmember.Survey(ctx, etcd)
+		cluster, err := member.Survey(ctx, etcd)
 		if err == nil {
 			say("etcd answers: members %v", cluster.Members)
 			return nil

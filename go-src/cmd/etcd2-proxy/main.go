@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/envflags"
-	"coreos/internal/etcd2"
-	"coreos/internal/singledash"
+	"coreos/internal/cli/envflags"
+	"coreos/internal/cli/singledash"
+	"coreos/internal/etcd/v2proxy"
 )
 
 func main() {
@@ -28,7 +28,7 @@ func main() {
 }
 
 func newCommand() *cobra.Command {
-	var config etcd2.Config
+	var config v2proxy.Config
 	var passwordFile string
 	command := &cobra.Command{
 		Use:   "etcd2-proxy",
@@ -66,12 +66,12 @@ func newCommand() *cobra.Command {
 		if err := readPassword(&config, passwordFile); err != nil {
 			return err
 		}
-		return etcd2.Run(command.Context(), &config)
+		return v2proxy.Run(command.Context(), &config)
 	}
 	return command
 }
 
-func readPassword(config *etcd2.Config, file string) error {
+func readPassword(config *v2proxy.Config, file string) error {
 	if file == "" {
 		return nil
 	}

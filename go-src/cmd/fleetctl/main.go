@@ -7,12 +7,12 @@ import (
 	"os/signal"
 	"syscall"
 
-	"coreos/internal/fleetctl"
+	"coreos/internal/fleet/cli"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := fleetctl.Run(ctx, os.Args[1:], fleetctl.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	status := cli.Run(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	stop()
 	os.Exit(status)
 }

@@ -14,9 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/fleetapi"
-	"coreos/internal/fleetd"
-	"coreos/internal/singledash"
+	"coreos/internal/cli/singledash"
+	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/daemon"
 )
 
 func main() {
@@ -41,7 +41,7 @@ variables FLEET_*, which win.
 
 SIGHUP reads the settings again, SIGUSR1 writes what is known of the cluster to the standard
 output. When the daemon ends the units go on running: fleetctl drain moves them elsewhere.`,
-		Version: fleetapi.Version, Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Version: api.Version, Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(command *cobra.Command, _ []string) error { return run(command.Context(), config) },
 	}
 	c.SetVersionTemplate("fleetd version {{.Version}}\n")
@@ -53,7 +53,7 @@ ended, cannot be started, or hangs. Then other machines may run the units, and i
 that can run elsewhere, unless cut_off=keep is set. It is started by fleet-guard.service.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return fleetd.Guard(command.Context(), func() (fleetd.Settings, error) { return fleetd.ReadDaemons(command.Context(), config) })
+			return daemon.Guard(command.Context(), func() (daemon.Settings, error) { return daemon.ReadDaemons(command.Context(), config) })
 		},
 	}, &cobra.Command{
 		Use: "leave", Short: "Leave the cluster: stop the daemon and all units of this machine",
@@ -63,15 +63,15 @@ is in the cluster again when fleet.service is started, which happens with the ne
 it is disabled.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			settings, err := fleetd.ReadDaemons(command.Context(), config)
+			settings, err := daemon.ReadDaemons(command.Context(), config)
 			if err != nil {
 				return err
 			}
-			return fleetd.Leave(command.Context(), settings, func(format string, arguments ...any) { fmt.Printf(format+"\n", arguments...) })
+			return daemon.Leave(command.Context(), settings, func(format string, arguments ...any) { fmt.Printf(format+"\n", arguments...) })
 		},
 	}, &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-		Run: func(*cobra.Command, []string) { fmt.Println("fleetd version", fleetapi.Version) },
+		Run: func(*cobra.Command, []string) { fmt.Println("fleetd version", api.Version) },
 	})
 	return c
 }
@@ -88,11 +88,11 @@ func run(ctx context.Context, config string) error {
 			dump <- os.Stdout
 		}
 	}()
-	listeners, err := fleetd.Listeners()
+	listeners, err := daemon.Listeners()
 	if err != nil {
 		return err
 	}
-	settings, err := fleetd.Read(config, os.LookupEnv)
+	settings, err := daemon.Read(config, os.LookupEnv)
 	for err == nil {
 		slog.SetLogLoggerLevel(slog.LevelInfo)
 		if settings.Verbosity > 0 {
@@ -100,7 +100,7 @@ func run(ctx context.Context, config string) error {
 		}
 		session, end := context.WithCancel(ctx)
 		done := make(chan error, 1)
-		go func() { done <- fleetd.Run(session, settings, listeners, dump) }()
+		go func() { done <- daemon.Run(session, settings, listeners, dump) }()
 		settings, err = wait(ctx, again, done, config)
 		end()
 		if errors.Is(err, errEnded) {
@@ -117,16 +117,16 @@ func run(ctx context.Context, config string) error {
 var errEnded = errors.New("ended")
 
 // wait waits for the daemon to end, or for settings to begin again with.
-func wait(ctx context.Context, again <-chan os.Signal, done <-chan error, config string) (fleetd.Settings, error) {
+func wait(ctx context.Context, again <-chan os.Signal, done <-chan error, config string) (daemon.Settings, error) {
 	for {
 		select {
 		case err := <-done:
 			if ctx.Err() != nil || err == nil {
 				err = errEnded
 			}
-			return fleetd.Settings{}, err
+			return daemon.Settings{}, err
 		case <-again:
-			settings, err := fleetd.Read(config, os.LookupEnv)
+			settings, err := daemon.Read(config, os.LookupEnv)
 			if err == nil {
 				return settings, nil
 			}

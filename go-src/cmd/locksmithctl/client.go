@@ -12,11 +12,11 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
-	"coreos/internal/hostid"
-	"coreos/internal/logind"
-	"coreos/internal/rebootlock"
-	"coreos/internal/semaphore"
-	"coreos/internal/updatebus"
+	"coreos/internal/host/hostid"
+	"coreos/internal/host/logind"
+	rebootlock "coreos/internal/reboot/lock"
+	"coreos/internal/reboot/semaphore"
+	updatebus "coreos/internal/update/bus"
 )
 
 // client is locksmithctl.

@@ -12,12 +12,12 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
-	"coreos/internal/coordinator"
-	"coreos/internal/etcdclient"
-	"coreos/internal/hostid"
-	"coreos/internal/locksmith"
-	"coreos/internal/metrics"
-	"coreos/internal/updatebus"
+	"coreos/internal/etcd/conn"
+	"coreos/internal/host/hostid"
+	"coreos/internal/host/metrics"
+	"coreos/internal/reboot/coordinator"
+	"coreos/internal/reboot/locksmith"
+	updatebus "coreos/internal/update/bus"
 )
 
 // daemon is locksmithd.
@@ -62,7 +62,7 @@ func (o *options) serve(ctx context.Context) error {
 	if err != nil {
 		return disabled(ctx, file, err)
 	}
-	host, err := locksmith.NewSystem(ctx, bus, settings.HookTimeout, o.etcd.Endpoints[0] != etcdclient.Default)
+	host, err := locksmith.NewSystem(ctx, bus, settings.HookTimeout, o.etcd.Endpoints[0] != conn.Default)
 	if err != nil {
 		return err
 	}

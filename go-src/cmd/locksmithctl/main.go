@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/cobra"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/envflags"
-	"coreos/internal/etcdclient"
-	"coreos/internal/rebootlock"
-	"coreos/internal/singledash"
+	"coreos/internal/cli/envflags"
+	"coreos/internal/cli/singledash"
+	"coreos/internal/etcd/conn"
+	"coreos/internal/reboot/lock"
 )
 
 // version is that of the locksmith whose commands, flags and output these are.
@@ -25,7 +25,7 @@ const version = "0.6.2"
 
 // options are the flags of both.
 type options struct {
-	etcd  etcdclient.Config
+	etcd  conn.Config
 	group string
 	debug bool
 }
@@ -74,10 +74,10 @@ func notEmpty(name string) (string, bool) {
 }
 
 // lock connects to the lock.
-func (o *options) lock() (*clientv3.Client, *rebootlock.Lock, error) {
-	etcd, err := etcdclient.Dial(o.etcd)
+func (o *options) lock() (*clientv3.Client, *lock.Lock, error) {
+	etcd, err := conn.Dial(o.etcd)
 	if err != nil {
 		return nil, nil, err
 	}
-	return etcd, rebootlock.New(etcd, o.group), nil
+	return etcd, lock.New(etcd, o.group), nil
 }

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/rebootlock"
-	"coreos/internal/semaphore"
+	rebootlock "coreos/internal/reboot/lock"
+	"coreos/internal/reboot/semaphore"
 )
 
 func (o *options) statusCommand() *cobra.Command {

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
-	"coreos/internal/repository"
+	"coreos/internal/update/repository"
 )
 
 func keyCommand() *cobra.Command {

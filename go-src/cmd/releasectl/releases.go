@@ -11,7 +11,7 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
-	"coreos/internal/repository"
+	"coreos/internal/update/repository"
 )
 
 func boardFlag(command *cobra.Command) *string {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/sbom"
-	"coreos/internal/sourcedate"
+	"coreos/internal/build/sbom"
+	"coreos/internal/build/sourcedate"
 )
 
 type options struct {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/machine"
-	"coreos/internal/slot"
+	"coreos/internal/boot/booted"
+	"coreos/internal/boot/slot"
 )
 
 func main() {
@@ -43,7 +43,7 @@ func statusCommand() *cobra.Command {
 		Short: "Show both slots: version, tries, whether proven, root hash of /usr",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			m, err := machine.Open()
+			m, err := booted.Open()
 			if err != nil {
 				return err
 			}
@@ -73,7 +73,7 @@ func change(use, short string, apply func(slot.Store, slot.Name) error) *cobra.C
 			if err != nil {
 				return err
 			}
-			m, err := machine.Open()
+			m, err := booted.Open()
 			if err != nil {
 				return err
 			}
@@ -118,7 +118,7 @@ func checkCommand() *cobra.Command {
 }
 
 func check(ctx context.Context, limit time.Duration, mark bool) error {
-	m, err := machine.Open()
+	m, err := booted.Open()
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func check(ctx context.Context, limit time.Duration, mark bool) error {
 	case mark:
 		return m.Judge(failed, os.Stdout)
 	case len(failed) > 0:
-		return machine.ErrUnhealthy
+		return booted.ErrUnhealthy
 	}
 	fmt.Println("healthy")
 	return nil
@@ -142,7 +142,7 @@ func deadlineCommand() *cobra.Command {
 		Args:   cobra.NoArgs,
 		Hidden: true,
 		RunE: func(*cobra.Command, []string) error {
-			m, err := machine.Open()
+			m, err := booted.Open()
 			if err != nil {
 				return err
 			}

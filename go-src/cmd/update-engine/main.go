@@ -12,10 +12,10 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
-	"coreos/internal/machine"
-	"coreos/internal/metrics"
-	"coreos/internal/updatebus"
-	"coreos/internal/updateengine"
+	"coreos/internal/boot/booted"
+	"coreos/internal/host/metrics"
+	updatebus "coreos/internal/update/bus"
+	"coreos/internal/update/engine"
 )
 
 func main() {
@@ -39,7 +39,7 @@ func main() {
 }
 
 func run(ctx context.Context, stateDir string) error {
-	m, err := machine.Open()
+	m, err := booted.Open()
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func run(ctx context.Context, stateDir string) error {
 		return fmt.Errorf("D-Bus: %w", err)
 	}
 	defer bus.Close()
-	d, err := updateengine.NewDaemon("/", stateDir, m, func(s updateengine.Status) { updatebus.Tell(bus, s) })
+	d, err := engine.NewDaemon("/", stateDir, m, func(s engine.Status) { updatebus.Tell(bus, s) })
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func run(ctx context.Context, stateDir string) error {
 	if err := updatebus.Export(ctx, bus, d); err != nil {
 		return err
 	}
-	if _, err := metrics.Serve(ctx, d.Metrics(), updateengine.Metrics{Status: d.Status}); err != nil {
+	if _, err := metrics.Serve(ctx, d.Metrics(), engine.Metrics{Status: d.Status}); err != nil {
 		slog.Error("no metrics", "error", err)
 	}
 	return d.Run(ctx)

@@ -14,12 +14,12 @@ import (
 	"github.com/cheggaaa/pb/v3"
 	"golang.org/x/term"
 
-	"coreos/internal/updatebus"
-	"coreos/internal/updateengine"
+	"coreos/internal/update/bus"
+	"coreos/internal/update/engine"
 )
 
 // printStatus prints upstream's lines, and then ours.
-func printStatus(w io.Writer, s updateengine.Status, asJSON bool) error {
+func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	if asJSON {
 		encoder := json.NewEncoder(w)
 		encoder.SetIndent("", "  ")
@@ -43,8 +43,8 @@ func printStatus(w io.Writer, s updateengine.Status, asJSON bool) error {
 	return nil
 }
 
-func watch(ctx context.Context, client *updatebus.Client) error {
-	return client.Watch(ctx, func(s updateengine.Status) (bool, error) {
+func watch(ctx context.Context, client *bus.Client) error {
+	return client.Watch(ctx, func(s engine.Status) (bool, error) {
 		if err := printStatus(os.Stdout, s, false); err != nil {
 			return true, err
 		}
@@ -53,29 +53,29 @@ func watch(ctx context.Context, client *updatebus.Client) error {
 	})
 }
 
-func needsReboot(ctx context.Context, client *updatebus.Client) error {
+func needsReboot(ctx context.Context, client *bus.Client) error {
 	s, err := client.Status(ctx)
 	if err != nil {
 		return err
 	}
-	if s.Operation != updateengine.NeedReboot {
+	if s.Operation != engine.NeedReboot {
 		os.Exit(2)
 	}
 	return nil
 }
 
 // update has the daemon update and follows it to the end.
-func update(ctx context.Context, client *updatebus.Client) error {
+func update(ctx context.Context, client *bus.Client) error {
 	return follow(ctx, client, func() error { return client.Call(ctx, "Update") })
 }
 
 // apply has the daemon install a bundle and follows it to the end.
-func apply(ctx context.Context, client *updatebus.Client, path string) error {
+func apply(ctx context.Context, client *bus.Client, path string) error {
 	return follow(ctx, client, func() error { return client.Call(ctx, "ApplyBundle", path) })
 }
 
 // follow shows the progress of what do does: a bar on a terminal, lines elsewhere.
-func follow(ctx context.Context, client *updatebus.Client, do func() error) error {
+func follow(ctx context.Context, client *bus.Client, do func() error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
@@ -84,7 +84,7 @@ func follow(ctx context.Context, client *updatebus.Client, do func() error) erro
 		cancel()
 	}()
 	show, finish := display(os.Stderr)
-	err := client.Watch(ctx, func(s updateengine.Status) (bool, error) {
+	err := client.Watch(ctx, func(s engine.Status) (bool, error) {
 		show(s)
 		return false, nil
 	})
@@ -99,7 +99,7 @@ func follow(ctx context.Context, client *updatebus.Client, do func() error) erro
 	if err != nil {
 		return err
 	}
-	if s.Operation == updateengine.NeedReboot {
+	if s.Operation == engine.NeedReboot {
 		fmt.Printf("version %s is installed; restart the machine to run it\n", s.NewVersion)
 		return nil
 	}
@@ -108,10 +108,10 @@ func follow(ctx context.Context, client *updatebus.Client, do func() error) erro
 }
 
 // display returns what shows a status and what ends that.
-func display(w *os.File) (show func(updateengine.Status), finish func()) {
-	var last updateengine.Operation
+func display(w *os.File) (show func(engine.Status), finish func()) {
+	var last engine.Operation
 	if !term.IsTerminal(int(w.Fd())) {
-		return func(s updateengine.Status) {
+		return func(s engine.Status) {
 			if s.Operation != last {
 				fmt.Fprintf(w, "%s %s, %d of %d bytes\n", s.Operation, s.NewVersion, s.Fetched, s.Total)
 			}
@@ -119,7 +119,7 @@ func display(w *os.File) (show func(updateengine.Status), finish func()) {
 		}, func() {}
 	}
 	bar := pb.New64(0).Set(pb.Bytes, true).SetWriter(w).Start()
-	return func(s updateengine.Status) {
+	return func(s engine.Status) {
 		bar.SetTotal(s.Total).SetCurrent(s.Fetched)
 		bar.Set("prefix", string(s.Operation)+" ")
 	}, func() { bar.Finish() }

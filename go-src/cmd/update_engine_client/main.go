@@ -12,8 +12,8 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
-	"coreos/internal/singledash"
-	"coreos/internal/updatebus"
+	"coreos/internal/cli/singledash"
+	updatebus "coreos/internal/update/bus"
 )
 
 // flags are the actions, as upstream named them.

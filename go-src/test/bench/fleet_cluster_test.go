@@ -12,13 +12,13 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/fleetagent"
-	"coreos/internal/fleetapi"
-	"coreos/internal/fleetd"
-	"coreos/internal/fleetengine"
-	"coreos/internal/fleetregistry"
-	"coreos/internal/fleetstore"
-	"coreos/internal/metrics"
+	"coreos/internal/fleet/agent"
+	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/daemon"
+	"coreos/internal/fleet/leader"
+	fleetregistry "coreos/internal/fleet/registry"
+	fleetstore "coreos/internal/fleet/store"
+	"coreos/internal/host/metrics"
 	"coreos/test/etcdtest"
 	"coreos/test/fleettest"
 )
@@ -50,7 +50,7 @@ func startFleet(t *testing.T, n int, ttl time.Duration) *fleet {
 	f.leader.leads(t)
 	for i := 1; i < n; i++ {
 		client := f.etcd.Client(t)
-		stop := startNode(t, fleetstore.New(client, fleetstore.DefaultPrefix), i, ttl, fleetengine.NewMetrics(), true)
+		stop := startNode(t, fleetstore.New(client, fleetstore.DefaultPrefix), i, ttl, leader.NewMetrics(), true)
 		f.stops = append(f.stops, func() { stop(); _ = client.Close() })
 	}
 	store := fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix)
@@ -65,11 +65,11 @@ func startFleet(t *testing.T, n int, ttl time.Duration) *fleet {
 }
 
 // startNode runs a machine until the returned function is called.
-func startNode(t *testing.T, store *fleetstore.Store, i int, ttl time.Duration, engine *fleetengine.Metrics, follower bool) func() {
+func startNode(t *testing.T, store *fleetstore.Store, i int, ttl time.Duration, engine *leader.Metrics, follower bool) func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	id := fmt.Sprintf("%032x", i)
-	node := &fleetd.Node{
-		Store: store, ID: id, Systemd: fleettest.NewSystemd(), TTL: ttl, Metrics: fleetd.NewMetrics(), Engine: engine, Agent: fleetagent.NewMetrics(), NoEngine: follower,
+	node := &daemon.Node{
+		Store: store, ID: id, Systemd: fleettest.NewSystemd(), TTL: ttl, Metrics: daemon.NewMetrics(), Engine: engine, Agent: agent.NewMetrics(), NoEngine: follower,
 		Describe: func() fleetstore.Machine { return machineRecord(i) },
 	}
 	var running sync.WaitGroup
@@ -124,7 +124,7 @@ func TestFleetLeader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := fleetengine.NewMetrics()
+	m := leader.NewMetrics()
 	if _, err := metrics.Serve(t.Context(), os.Getenv("FLEET_LEADER_METRICS"), m.Collectors()...); err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func (l *launched) take(batch fleetstore.Batch) {
 		name, id := event.Kind()
 		state, err := fleetstore.Decode[fleetstore.State](event.Value)
 		switch {
-		case event.Value != nil && err == nil && state.Current == fleetapi.Launched:
+		case event.Value != nil && err == nil && state.Current == api.Launched:
 			l.on[name] = id
 		case l.on[name] == id:
 			delete(l.on, name)

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/fleetengine"
-	"coreos/internal/fleetregistry"
-	"coreos/internal/fleetstore"
+	"coreos/internal/fleet/leader"
+	fleetregistry "coreos/internal/fleet/registry"
+	fleetstore "coreos/internal/fleet/store"
 )
 
 // printLeader prints what leading cost, of the run of one cluster.
@@ -60,7 +60,7 @@ func (f *fleet) printBegin(t *testing.T) {
 	model := fleetstore.NewModel()
 	model.Apply(batch)
 	lap("decoding")
-	fleetengine.NewBoard(model).Plan()
+	leader.NewBoard(model).Plan()
 	lap("first plan")
 }
 
@@ -83,11 +83,11 @@ func printReconcile(units, machines int) {
 	model := converged(units, machines)
 	fmt.Printf("%d units on %d machines, nothing to do\n", units, machines)
 	print("reconcile, from the beginning", fastest(func() {
-		if moves := fleetengine.NewBoard(model).Plan(); len(moves) != 0 {
+		if moves := leader.NewBoard(model).Plan(); len(moves) != 0 {
 			panic(fmt.Sprint("a plan for what is as it has to be: ", moves))
 		}
 	}), 0, "ms")
-	board := fleetengine.NewBoard(model)
+	board := leader.NewBoard(model)
 	print("reconcile, nothing has changed", fastest(func() { board.Plan() }), 0, "ms")
 }
 
@@ -121,7 +121,7 @@ func converged(units, machines int) *fleetstore.Model {
 	}
 	model.Apply(batch)
 	batch = fleetstore.Batch{Revision: batch.Revision}
-	for _, move := range fleetengine.NewBoard(model).Plan() {
+	for _, move := range leader.NewBoard(model).Plan() {
 		job := model.Jobs[move.Unit].Value
 		job.Machine = move.To
 		add("job/"+move.Unit, job)

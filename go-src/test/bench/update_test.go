@@ -17,18 +17,18 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/bootimage"
-	"coreos/internal/cmdline"
-	"coreos/internal/disk"
-	"coreos/internal/download"
-	"coreos/internal/grubenv"
-	"coreos/internal/grubenv/grubenvtest"
-	"coreos/internal/install"
-	"coreos/internal/patch"
-	"coreos/internal/release"
-	"coreos/internal/repository"
-	"coreos/internal/slot"
-	"coreos/internal/verity"
+	"coreos/internal/boot/bootimage"
+	"coreos/internal/boot/cmdline"
+	"coreos/internal/boot/grubenv"
+	"coreos/internal/boot/grubenv/grubenvtest"
+	"coreos/internal/boot/slot"
+	"coreos/internal/boot/verity"
+	"coreos/internal/host/disk"
+	"coreos/internal/update/download"
+	"coreos/internal/update/patch"
+	"coreos/internal/update/release"
+	"coreos/internal/update/repository"
+	"coreos/internal/update/slotwriter"
 )
 
 // board is what the releases of the comparison are for.
@@ -195,7 +195,7 @@ func TestInstallChild(t *testing.T) {
 	env, err := grubenv.Env{"ORDER": "A B", "A_TRIES": "3", "A_OK": "1"}.Format()
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(of.Dir, "esp"), grubenvtest.Image(env), 0o644))
-	open := func(path string, flag int, size int64) install.Device {
+	open := func(path string, flag int, size int64) slotwriter.Device {
 		if size > 0 {
 			file, err := os.Create(path)
 			must(t, err)
@@ -206,14 +206,14 @@ func TestInstallChild(t *testing.T) {
 		return partition
 	}
 	images := pair{}.images(of.Older)
-	own := install.Pair{Boot: open(images.Boot, os.O_RDONLY, 0), Usr: open(images.Usr, os.O_RDONLY, 0)}
-	to := install.Pair{Boot: open(filepath.Join(of.Dir, "boot-b"), os.O_RDWR, 128<<20), Usr: open(filepath.Join(of.Dir, "usr-b"), os.O_RDWR, 2<<30)}
+	own := slotwriter.Pair{Boot: open(images.Boot, os.O_RDONLY, 0), Usr: open(images.Usr, os.O_RDONLY, 0)}
+	to := slotwriter.Pair{Boot: open(filepath.Join(of.Dir, "boot-b"), os.O_RDWR, 128<<20), Usr: open(filepath.Join(of.Dir, "usr-b"), os.O_RDWR, 2<<30)}
 	root, err := runningRoot(images.Boot)
 	must(t, err)
 	client, err := download.New(download.Options{})
 	must(t, err)
 	must(t, slot.OnPartition(filepath.Join(of.Dir, "esp"), func(store slot.Store) error {
-		job := install.Job{Manifest: of.Manifest, Files: download.Directory{Client: client, URL: of.URL}, Slot: slot.B, To: to, Store: store, Own: own, UsrRoot: root}
+		job := slotwriter.Job{Manifest: of.Manifest, Files: download.Directory{Client: client, URL: of.URL}, Slot: slot.B, To: to, Store: store, Own: own, UsrRoot: root}
 		return job.Run(context.Background())
 	}))
 }

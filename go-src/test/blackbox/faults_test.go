@@ -15,10 +15,10 @@ import (
 	"strings"
 	"time"
 
-	"coreos/internal/bootimage"
-	"coreos/internal/bootkey"
-	"coreos/internal/slot"
-	"coreos/internal/verity"
+	"coreos/internal/boot/bootimage"
+	"coreos/internal/boot/bootkey"
+	"coreos/internal/boot/slot"
+	"coreos/internal/boot/verity"
 	"coreos/test/machine"
 	"coreos/test/suite"
 )

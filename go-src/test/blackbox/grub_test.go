@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"coreos/internal/slot"
-	"coreos/internal/slot/grubtest"
-	"coreos/internal/verity"
+	"coreos/internal/boot/slot"
+	"coreos/internal/boot/slot/grubtest"
+	"coreos/internal/boot/verity"
 	"coreos/test/machine"
 	"coreos/test/suite"
 )

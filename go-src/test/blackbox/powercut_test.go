@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"coreos/internal/slot"
+	"coreos/internal/boot/slot"
 	"coreos/test/machine"
 	"coreos/test/suite"
 )

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"strings"
 
-	"coreos/internal/grubenv"
-	"coreos/internal/slot"
+	"coreos/internal/boot/grubenv"
+	"coreos/internal/boot/slot"
 	"coreos/test/machine"
 	"coreos/test/suite"
 )

@@ -15,10 +15,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"coreos/internal/omaha"
-	"coreos/internal/omaha/omahatest"
-	"coreos/internal/repository"
-	"coreos/internal/slot"
+	"coreos/internal/boot/slot"
+	"coreos/internal/update/omaha"
+	"coreos/internal/update/omaha/omahatest"
+	"coreos/internal/update/repository"
 	"coreos/test/machine"
 	"coreos/test/suite"
 )

@@ -5,7 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"coreos/internal/slot"
+	"coreos/internal/boot/slot"
 	"coreos/test/machine"
 	"coreos/test/suite"
 )

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/etcdcerts"
-	"coreos/internal/etcdclient"
-	"coreos/internal/etcdmember"
+	"coreos/internal/etcd/certs"
+	etcdclient "coreos/internal/etcd/conn"
+	etcdmember "coreos/internal/etcd/member"
 	"coreos/test/etcdtest"
 )
 
@@ -23,14 +23,14 @@ func TestCerts(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.New(t, 2, etcdtest.NoFsync())
 	dir := t.TempDir()
-	r := &etcdcerts.Request{Dir: dir, Clients: []string{"root"}, Life: 365 * 24 * time.Hour, Now: time.Now(), Say: t.Logf}
+	r := &certs.Request{Dir: dir, Clients: []string{"root"}, Life: 365 * 24 * time.Hour, Now: time.Now(), Say: t.Logf}
 	var endpoints []string
 	for i := range c.Len() {
 		u, err := url.Parse(c.Endpoint(i))
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Machines = append(r.Machines, etcdcerts.Machine{Name: fmt.Sprintf("m%d", i), Addresses: []string{u.Hostname()}})
+		r.Machines = append(r.Machines, certs.Machine{Name: fmt.Sprintf("m%d", i), Addresses: []string{u.Hostname()}})
 		endpoints = append(endpoints, "https://"+u.Host)
 	}
 	if err := r.Make(); err != nil {
@@ -70,7 +70,7 @@ func become(t *testing.T, member *etcdtest.Member, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := strings.Fields(strings.ReplaceAll(string(text), etcdcerts.OnMachine, dir))
+	env := strings.Fields(strings.ReplaceAll(string(text), certs.OnMachine, dir))
 	if err := member.Renew(append(env, "ETCD_HEARTBEAT_INTERVAL=50", "ETCD_ELECTION_TIMEOUT=500", "ETCD_UNSAFE_NO_FSYNC=true")); err != nil {
 		t.Fatal(err)
 	}

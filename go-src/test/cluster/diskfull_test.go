@@ -11,10 +11,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"coreos/internal/coordinator"
-	"coreos/internal/locksmith"
-	"coreos/internal/rebootlock"
-	"coreos/internal/updateengine"
+	"coreos/internal/reboot/coordinator"
+	"coreos/internal/reboot/lock"
+	"coreos/internal/reboot/locksmith"
+	"coreos/internal/update/engine"
 	"coreos/test/etcdtest"
 )
 
@@ -25,10 +25,10 @@ type waiting struct {
 	restarts atomic.Int32
 }
 
-func (w *waiting) Status() (updateengine.Status, error) {
-	s := updateengine.Status{Version: "1.0.0", Proven: true, Operation: updateengine.Idle}
+func (w *waiting) Status() (engine.Status, error) {
+	s := engine.Status{Version: "1.0.0", Proven: true, Operation: engine.Idle}
 	if w.needed.Load() {
-		s.Operation, s.NewVersion = updateengine.NeedReboot, "2.0.0"
+		s.Operation, s.NewVersion = engine.NeedReboot, "2.0.0"
 	}
 	return s, nil
 }
@@ -60,7 +60,7 @@ func TestNoRestartWhileEtcdHasNoDisk(t *testing.T) {
 	machine := &waiting{changed: make(chan struct{}, 1)}
 	statuses := make(chan locksmith.Status, 1000)
 	d := locksmith.Daemon{
-		ID: "m1", BootID: "boot1", Strategy: locksmith.EtcdLock, Updates: machine, Host: machine, Lock: rebootlock.New(etcd, ""),
+		ID: "m1", BootID: "boot1", Strategy: locksmith.EtcdLock, Updates: machine, Host: machine, Lock: lock.New(etcd, ""),
 		Now: time.Now, Tell: func(s locksmith.Status) { statuses <- s },
 	}
 	ctx, stop := context.WithTimeout(t.Context(), 90*time.Second)

@@ -21,7 +21,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
-	"coreos/internal/etcd2"
+	"coreos/internal/etcd/v2proxy"
 	"coreos/test/etcdtest"
 )
 
@@ -230,12 +230,12 @@ func fronts(t *testing.T, c *etcdtest.Cluster) []string {
 	}
 	var urls []string
 	for _, endpoints := range of {
-		config := etcd2.Config{Endpoints: endpoints}
+		config := v2proxy.Config{Endpoints: endpoints}
 		client, err := config.NewClient()
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := httptest.NewServer(etcd2.Handler(etcd2.NewStore(client), etcd2.Limits{Request: time.Second}))
+		server := httptest.NewServer(v2proxy.Handler(v2proxy.NewStore(client), v2proxy.Limits{Request: time.Second}))
 		t.Cleanup(func() {
 			server.Close()
 			_ = client.Close()

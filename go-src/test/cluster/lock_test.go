@@ -15,8 +15,8 @@ import (
 	"github.com/anishathalye/porcupine"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/rebootlock"
-	"coreos/internal/semaphore"
+	"coreos/internal/reboot/lock"
+	"coreos/internal/reboot/semaphore"
 	"coreos/test/etcdtest"
 )
 
@@ -86,7 +86,7 @@ var lockModel = (&porcupine.NondeterministicModel{
 type contender struct {
 	id      string
 	number  int
-	lock    *rebootlock.Lock
+	lock    *lock.Lock
 	random  *rand.Rand
 	limit   int
 	begin   time.Time
@@ -263,13 +263,13 @@ const contenders = 50
 func TestLockNeverHasTooManyHolders(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())
-	var locks []func(group string) *rebootlock.Lock
+	var locks []func(group string) *lock.Lock
 	for i := range c.Len() {
 		etcd := c.Client(t, c.Endpoint(i))
-		locks = append(locks, func(group string) *rebootlock.Lock { return rebootlock.New(etcd, group) })
+		locks = append(locks, func(group string) *lock.Lock { return lock.New(etcd, group) })
 	}
 	all := c.Client(t)
-	locks = append(locks, func(group string) *rebootlock.Lock { return rebootlock.New(all, group) })
+	locks = append(locks, func(group string) *lock.Lock { return lock.New(all, group) })
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -282,7 +282,7 @@ func TestLockNeverHasTooManyHolders(t *testing.T) {
 	}
 }
 
-func contend(ctx context.Context, t *testing.T, c *etcdtest.Cluster, locks []func(string) *rebootlock.Lock, seed uint64) []porcupine.Operation {
+func contend(ctx context.Context, t *testing.T, c *etcdtest.Cluster, locks []func(string) *lock.Lock, seed uint64) []porcupine.Operation {
 	t.Helper()
 	limit, group := 1+int(seed%2), fmt.Sprintf("seed%d", seed)
 	if _, err := locks[0](group).Change(ctx, func(s *semaphore.Semaphore) error {

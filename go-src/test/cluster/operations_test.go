@@ -11,13 +11,13 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/etcdcheck"
-	"coreos/internal/etcdclient"
-	"coreos/internal/etcddata"
-	"coreos/internal/etcddefrag"
-	"coreos/internal/etcdenv"
-	"coreos/internal/etcdmember"
-	"coreos/internal/etcdsnapshot"
+	etcdcheck "coreos/internal/etcd/check"
+	"coreos/internal/etcd/conn"
+	"coreos/internal/etcd/datadir"
+	"coreos/internal/etcd/defrag"
+	"coreos/internal/etcd/envfile"
+	"coreos/internal/etcd/member"
+	"coreos/internal/etcd/snapshot"
 	"coreos/test/etcdtest"
 )
 
@@ -46,9 +46,9 @@ func TestDefrag(t *testing.T) {
 	fragment(t, c)
 	var mu sync.Mutex
 	var said []string
-	one := func(i int) *etcddefrag.Defrag {
-		return &etcddefrag.Defrag{
-			Etcd: etcdclient.Config{Endpoints: []string{c.Endpoint(i)}}, Data: c.Member(i).DataDir(), Wait: time.Minute, Force: true,
+	one := func(i int) *defrag.Defrag {
+		return &defrag.Defrag{
+			Etcd: conn.Config{Endpoints: []string{c.Endpoint(i)}}, Data: c.Member(i).DataDir(), Wait: time.Minute, Force: true,
 			Say: func(format string, args ...any) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -67,7 +67,7 @@ func TestDefrag(t *testing.T) {
 	}
 	wait.Wait()
 	for i := range c.Len() {
-		status, err := etcdmember.Status(limit(t), etcdclient.Config{}, c.Endpoint(i))
+		status, err := member.Status(limit(t), conn.Config{}, c.Endpoint(i))
 		if err != nil || status.DbSize > 8<<20 {
 			t.Errorf("member %d: %v, %v", i, status, err)
 		}
@@ -75,7 +75,7 @@ func TestDefrag(t *testing.T) {
 	if all := strings.Join(said, "\n"); strings.Contains(all, "WARNING") || !strings.Contains(all, "leads the cluster now") {
 		t.Errorf("said:\n%s", all)
 	}
-	held, err := c.Client(t).Get(limit(t), etcddefrag.Key, clientv3.WithPrefix())
+	held, err := c.Client(t).Get(limit(t), defrag.Key, clientv3.WithPrefix())
 	if err != nil || len(held.Kvs) != 0 {
 		t.Errorf("the lock is still held: %v, %v", held, err)
 	}
@@ -89,7 +89,7 @@ func TestDefrag(t *testing.T) {
 		}
 	})
 	t.Run("the lock is held", func(t *testing.T) {
-		if _, err := c.Client(t).Put(limit(t), etcddefrag.Key+"/1", ""); err != nil {
+		if _, err := c.Client(t).Put(limit(t), defrag.Key+"/1", ""); err != nil {
 			t.Fatal(err)
 		}
 		d := one(0)
@@ -117,7 +117,7 @@ func TestCheck(t *testing.T) {
 	c := etcdtest.New(t, 3, etcdtest.NoFsync(), etcdtest.Flags("--quota-backend-bytes", "40000000"))
 	check := func() string {
 		t.Helper()
-		facts, err := etcdcheck.Collect(limit(t), etcdclient.Config{Endpoints: []string{c.Endpoint(0)}}, etcdenv.New(""), c.Member(0).DataDir(), time.Now())
+		facts, err := etcdcheck.Collect(limit(t), conn.Config{Endpoints: []string{c.Endpoint(0)}}, envfile.New(""), c.Member(0).DataDir(), time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func TestCheck(t *testing.T) {
 	if got := check(); !strings.HasPrefix(got, "ALARM: etcd takes no writes") {
 		t.Errorf("at the quota: %s", got)
 	}
-	d := &etcddefrag.Defrag{Etcd: etcdclient.Config{Endpoints: []string{c.Endpoint(0)}}, Force: true, Say: t.Logf}
+	d := &defrag.Defrag{Etcd: conn.Config{Endpoints: []string{c.Endpoint(0)}}, Force: true, Say: t.Logf}
 	if err := d.Run(limit(t)); err == nil || !strings.Contains(err.Error(), "--without-lock") {
 		t.Errorf("defrag at the quota: %v", err)
 	}
@@ -174,7 +174,7 @@ func TestCheck(t *testing.T) {
 	if err := c.Member(0).Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := etcdcheck.Collect(limit(t), etcdclient.Config{Endpoints: []string{c.Endpoint(0)}}, etcdenv.New(""), "", time.Now()); err == nil {
+	if _, err := etcdcheck.Collect(limit(t), conn.Config{Endpoints: []string{c.Endpoint(0)}}, envfile.New(""), "", time.Now()); err == nil {
 		t.Error("no error without etcd")
 	}
 }
@@ -185,7 +185,7 @@ func TestDisaster(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.New(t, 2, etcdtest.NoFsync())
 	put(t, c, 0, "key", "value")
-	store := etcdsnapshot.Store{Dir: t.TempDir(), Keep: 1}
+	store := snapshot.Store{Dir: t.TempDir(), Keep: 1}
 	taken, _, err := store.Take(limit(t), c.Client(t, c.Endpoint(1)), time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -195,8 +195,8 @@ func TestDisaster(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := etcdsnapshot.Restoration{
-		File: taken.Path, Name: "m0", PeerURL: c.Member(0).PeerURL(), Data: etcddata.Dir(c.Member(0).DataDir()), Bump: etcdsnapshot.Bump, Now: time.Now(),
+	r := snapshot.Restoration{
+		File: taken.Path, Name: "m0", PeerURL: c.Member(0).PeerURL(), Data: datadir.Dir(c.Member(0).DataDir()), Bump: snapshot.Bump, Now: time.Now(),
 	}
 	former, err := r.Run()
 	if err != nil || filepath.Dir(former) != c.Member(0).DataDir() {
@@ -205,7 +205,7 @@ func TestDisaster(t *testing.T) {
 	if err := c.Member(0).Start(); err != nil {
 		t.Fatal(err)
 	}
-	config := etcdclient.Config{Endpoints: []string{c.Endpoint(0)}}
+	config := conn.Config{Endpoints: []string{c.Endpoint(0)}}
 	if cluster := waitWell(t, config); len(cluster.Members) != 1 {
 		t.Fatalf("got members %v", cluster.Members)
 	}
@@ -218,7 +218,7 @@ func TestDisaster(t *testing.T) {
 		t.Errorf("got members %v", cluster.Members)
 	}
 	got, err := c.Client(t, c.Endpoint(1)).Get(limit(t), "key")
-	if err != nil || len(got.Kvs) != 1 || got.Header.Revision < etcdsnapshot.Bump {
+	if err != nil || len(got.Kvs) != 1 || got.Header.Revision < snapshot.Bump {
 		t.Errorf("got %v, %v", got, err)
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/etcdclient"
-	"coreos/internal/pause"
+	"coreos/internal/etcd/conn"
+	"coreos/internal/host/pause"
 	"coreos/test/etcdtest"
 )
 
@@ -16,12 +16,12 @@ func TestQuorum(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())
 	ctx := limit(t)
-	client, err := etcdclient.Dial(etcdclient.Config{Endpoints: c.Endpoints()})
+	client, err := conn.Dial(conn.Config{Endpoints: c.Endpoints()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	quorum := etcdclient.NewQuorum(client)
+	quorum := conn.NewQuorum(client)
 	lost := func() bool {
 		ctx, stop := context.WithTimeout(ctx, 2*time.Second)
 		defer stop()

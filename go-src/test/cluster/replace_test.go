@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/etcdclient"
-	"coreos/internal/etcddata"
-	"coreos/internal/etcdmember"
+	"coreos/internal/etcd/conn"
+	"coreos/internal/etcd/datadir"
+	etcdmember "coreos/internal/etcd/member"
 	"coreos/test/etcdtest"
 )
 
@@ -23,7 +23,7 @@ type machine struct {
 	t       *testing.T
 	member  *etcdtest.Member
 	envFile string
-	data    etcddata.Dir
+	data    datadir.Dir
 	fail    error // what Start does, in place of starting
 	failing bool  // etcd is being started again and again
 }
@@ -63,7 +63,7 @@ func (m *machine) Start(context.Context) error {
 
 func newMachine(t *testing.T, member *etcdtest.Member) *machine {
 	dir := t.TempDir()
-	m := &machine{t: t, member: member, envFile: filepath.Join(dir, "etcd.conf.env"), data: etcddata.Dir(filepath.Join(dir, "etcd"))}
+	m := &machine{t: t, member: member, envFile: filepath.Join(dir, "etcd.conf.env"), data: datadir.Dir(filepath.Join(dir, "etcd"))}
 	settings := "# of the operator\nETCD_HEARTBEAT_INTERVAL=50\nETCD_ELECTION_TIMEOUT=500\nETCD_UNSAFE_NO_FSYNC=true\nETCD_DISCOVERY=https://discovery.example.com/1\n"
 	if err := os.WriteFile(m.envFile, []byte(settings), 0o644); err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func newMachine(t *testing.T, member *etcdtest.Member) *machine {
 
 func (m *machine) replacement(dead, name string, endpoints []string) *etcdmember.Replacement {
 	return &etcdmember.Replacement{
-		Etcd: etcdclient.Config{Endpoints: endpoints}, Dead: dead, Name: name, PeerURL: m.member.PeerURL(),
+		Etcd: conn.Config{Endpoints: endpoints}, Dead: dead, Name: name, PeerURL: m.member.PeerURL(),
 		EnvFile: m.envFile, Data: m.data, Unit: m, Now: time.Now, Say: m.t.Logf,
 	}
 }
@@ -87,7 +87,7 @@ func limit(t *testing.T) context.Context {
 // members returns what Survey finds, as "name vote" in the order of names.
 func members(t *testing.T, endpoints []string) map[string]bool {
 	t.Helper()
-	c, err := etcdmember.Survey(limit(t), etcdclient.Config{Endpoints: endpoints})
+	c, err := etcdmember.Survey(limit(t), conn.Config{Endpoints: endpoints})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestReplaceWipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := ""
-	if s, err := etcdmember.Survey(limit(t), etcdclient.Config{Endpoints: c.Endpoints()}); err == nil {
+	if s, err := etcdmember.Survey(limit(t), conn.Config{Endpoints: c.Endpoints()}); err == nil {
 		dead, _ := s.Find("m2")
 		id = fmt.Sprintf("%x", dead.ID)
 	}

@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/fleetstore"
-	"coreos/internal/pause"
+	"coreos/internal/fleet/store"
+	"coreos/internal/host/pause"
 )
 
 // Client is a machine's connection to an Etcd, with a network in between.
@@ -32,7 +32,7 @@ type Client struct {
 	last   bool
 }
 
-var _ fleetstore.Etcd = (*Client)(nil)
+var _ store.Etcd = (*Client)(nil)
 
 // NewClient returns a connection. Its faults come from the seed.
 func (e *Etcd) NewClient(seed uint64) *Client {

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"coreos/internal/fleetapi"
-	"coreos/internal/pause"
+	"coreos/internal/fleet/api"
+	"coreos/internal/host/pause"
 )
 
 // TestHistoryWithoutLeader has etcd be there, without a leader, for a time that is longer than any lease.
@@ -23,8 +23,8 @@ func TestHistoryWithoutLeader(t *testing.T) {
 			defer w.end()
 			w.heal()
 			for name := range units {
-				w.submit(name, fleetapi.Launched)
-				w.wanted[name] = fleetapi.Launched
+				w.submit(name, api.Launched)
+				w.wanted[name] = api.Launched
 			}
 			pause.For(t.Context(), time.Minute+time.Duration(away)*331*time.Millisecond)
 			running := w.running()
@@ -80,8 +80,8 @@ func TestHistoryOfDrains(t *testing.T) {
 				t.Errorf("%s: drained are %v, want %v", what, drained, want)
 			}
 		}
-		w.change(w.registry.SetDrain(t.Context(), "test", "a", &fleetapi.DrainRequest{UntilRestart: true}))
-		w.change(w.registry.SetDrain(t.Context(), "test", "b", &fleetapi.DrainRequest{}))
+		w.change(w.registry.SetDrain(t.Context(), "test", "a", &api.DrainRequest{UntilRestart: true}))
+		w.change(w.registry.SetDrain(t.Context(), "test", "b", &api.DrainRequest{}))
 		for _, id := range []string{"a", "b"} {
 			w.off(w.machines[id])
 			w.start(w.machines[id])
@@ -123,14 +123,14 @@ func leaderLostAt(t *testing.T, step int, after, dies bool) (was bool) {
 		leader := w.machines[w.leader()]
 		leader.client.CutAtWrite(step, after)
 		for _, name := range slices.Sorted(maps.Keys(units)) {
-			w.submit(name, fleetapi.Launched)
-			w.wanted[name] = fleetapi.Launched
+			w.submit(name, api.Launched)
+			w.wanted[name] = api.Launched
 			pause.For(t.Context(), 300*time.Millisecond) // or all are placed with one write
 		}
 		pause.For(t.Context(), 4*time.Second)
 		for i, id := range slices.Sorted(maps.Keys(w.machines)) {
 			if i%2 == 0 && id != leader.id {
-				w.change(w.registry.SetDrain(t.Context(), "test", id, &fleetapi.DrainRequest{}))
+				w.change(w.registry.SetDrain(t.Context(), "test", id, &api.DrainRequest{}))
 			}
 		}
 		pause.For(t.Context(), 4*time.Second)

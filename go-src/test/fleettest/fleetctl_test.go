@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/fleetapi"
-	"coreos/internal/fleetctl"
-	"coreos/internal/fleetregistry"
-	"coreos/internal/fleetstore"
+	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/cli"
+	fleetregistry "coreos/internal/fleet/registry"
+	fleetstore "coreos/internal/fleet/store"
 	"coreos/test/etcdtest"
 )
 
@@ -48,14 +48,14 @@ func TestFleetctl(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: fleetapi.Handler(registry, fleetapi.Config{})}
+	server := &http.Server{Handler: api.Handler(registry, api.Config{})}
 	t.Cleanup(func() { _ = server.Close() })
 	go func() { _ = server.Serve(l) }()
 	t.Setenv("FLEETCTL_ENDPOINT", "unix://"+l.Addr().String())
 
 	t.Run("ours", func(t *testing.T) {
 		drive(t, func(args []string, out *bytes.Buffer) int {
-			return fleetctl.Run(t.Context(), args, fleetctl.Streams{In: strings.NewReader(""), Out: out, Err: t.Output()})
+			return cli.Run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: out, Err: t.Output()})
 		})
 	})
 	t.Run("upstream", func(t *testing.T) {

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/fleetapi"
-	"coreos/internal/fleetregistry"
-	"coreos/internal/fleetstore"
+	"coreos/internal/fleet/api"
+	fleetregistry "coreos/internal/fleet/registry"
+	"coreos/internal/fleet/store"
 	"coreos/test/etcdtest"
 )
 
@@ -24,14 +24,14 @@ import (
 func TestFlood(t *testing.T) {
 	const units, callers = 10_000, 100
 	cluster := etcdtest.New(t, 1, etcdtest.NoFsync())
-	registry := fleetregistry.New(fleetstore.New(cluster.Client(t), fleetstore.DefaultPrefix))
+	registry := fleetregistry.New(store.New(cluster.Client(t), store.DefaultPrefix))
 	t.Cleanup(registry.Close)
 	socket := filepath.Join(t.TempDir(), "fleet.sock")
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: fleetapi.Handler(registry, fleetapi.Config{})}
+	server := &http.Server{Handler: api.Handler(registry, api.Config{})}
 	t.Cleanup(func() { _ = server.Close() })
 	go func() { _ = server.Serve(listener) }()
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{

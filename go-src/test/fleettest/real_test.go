@@ -6,12 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/fleetagent"
-	"coreos/internal/fleetapi"
-	"coreos/internal/fleetd"
-	"coreos/internal/fleetengine"
-	"coreos/internal/fleetregistry"
-	"coreos/internal/fleetstore"
+	"coreos/internal/fleet/agent"
+	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/daemon"
+	"coreos/internal/fleet/leader"
+	fleetregistry "coreos/internal/fleet/registry"
+	fleetstore "coreos/internal/fleet/store"
 	"coreos/test/etcdtest"
 )
 
@@ -19,8 +19,8 @@ import (
 func node(t *testing.T, store *fleetstore.Store, id string, systemd *Systemd, ttl time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	n := &fleetd.Node{
-		Store: store, ID: id, Systemd: systemd, TTL: ttl, Metrics: fleetd.NewMetrics(), Engine: fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
+	n := &daemon.Node{
+		Store: store, ID: id, Systemd: systemd, TTL: ttl, Metrics: daemon.NewMetrics(), Engine: leader.NewMetrics(), Agent: agent.NewMetrics(),
 		Describe: func() fleetstore.Machine { return fleetstore.Machine{PublicIP: "10.0.0.1", Boot: id} },
 	}
 	go func() { defer close(done); _ = n.Run(ctx) }()
@@ -62,7 +62,7 @@ func TestThreeMachines(t *testing.T) {
 	start := time.Now()
 	for i := range 12 {
 		name := fmt.Sprintf("u%d.service", i)
-		if err := registry.Create(ctx, "test", fleetapi.Unit{Name: name, DesiredState: fleetapi.Launched, Options: []fleetapi.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/sleep"}}}); err != nil {
+		if err := registry.Create(ctx, "test", api.Unit{Name: name, DesiredState: api.Launched, Options: []api.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/sleep"}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,7 +73,7 @@ func TestThreeMachines(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, u := range all {
-			if u.CurrentState == fleetapi.Launched {
+			if u.CurrentState == api.Launched {
 				n++
 			}
 		}
@@ -91,7 +91,7 @@ func TestThreeMachines(t *testing.T) {
 	start = time.Now()
 	until(t, "all on two machines", func() bool { return systemds["a"].Running()+systemds["c"].Running() == 12 })
 	t.Logf("failover after %s", time.Since(start))
-	if err := registry.SetDrain(ctx, "test", "a", &fleetapi.DrainRequest{Reason: "x"}); err != nil {
+	if err := registry.SetDrain(ctx, "test", "a", &api.DrainRequest{Reason: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "a drained", func() bool { return systemds["a"].Running() == 0 && systemds["c"].Running() == 12 })

@@ -7,9 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"coreos/internal/fleetapi"
-	"coreos/internal/fleetregistry"
-	"coreos/internal/fleetstore"
+	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/registry"
+	"coreos/internal/fleet/store"
 )
 
 // TestRegistriesBehind has two machines' APIs change the same units in turns, with copies
@@ -22,11 +22,11 @@ func TestRegistriesBehind(t *testing.T) {
 
 func registriesBehind(t *testing.T, seed uint64) {
 	etcd := NewEtcd()
-	var registries []*fleetregistry.Registry
+	var registries []*registry.Registry
 	for i := range uint64(2) {
 		client := etcd.NewClient(seed + i)
 		client.Disturb(time.Second, 0)
-		registries = append(registries, fleetregistry.New(fleetstore.New(client, fleetstore.DefaultPrefix)))
+		registries = append(registries, registry.New(store.New(client, store.DefaultPrefix)))
 		defer registries[i].Close()
 		if all, err := registries[i].Units(t.Context()); err != nil || len(all) != 0 {
 			t.Fatalf("at the beginning: %v, %v", all, err)
@@ -47,17 +47,17 @@ func registriesBehind(t *testing.T, seed uint64) {
 		}
 		return nil
 	}
-	unit := fleetapi.Unit{Name: "x.service", DesiredState: fleetapi.Launched, Options: []fleetapi.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}}}
+	unit := api.Unit{Name: "x.service", DesiredState: api.Launched, Options: []api.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}}}
 	for i, step := range []func() error{
 		func() error { return a.Create(ctx, "test", unit) },
-		func() error { return b.SetDesired(ctx, "test", unit.Name, fleetapi.Loaded) },
+		func() error { return b.SetDesired(ctx, "test", unit.Name, api.Loaded) },
 		func() error { return states("x.service loaded ") },
-		func() error { return a.SetDesired(ctx, "test", unit.Name, fleetapi.Launched) },
-		func() error { return b.SetDesired(ctx, "test", unit.Name, fleetapi.Loaded) }, // its copy may say that it is
+		func() error { return a.SetDesired(ctx, "test", unit.Name, api.Launched) },
+		func() error { return b.SetDesired(ctx, "test", unit.Name, api.Loaded) }, // its copy may say that it is
 		func() error { return states("x.service loaded ") },
 		func() error { return b.Destroy(ctx, "test", unit.Name) },
 		func() error {
-			if err := a.SetDesired(ctx, "test", unit.Name, fleetapi.Launched); !errors.Is(err, fleetapi.ErrNotFound) {
+			if err := a.SetDesired(ctx, "test", unit.Name, api.Launched); !errors.Is(err, api.ErrNotFound) {
 				return fmt.Errorf("of a unit that was destroyed: %v", err)
 			}
 			return nil

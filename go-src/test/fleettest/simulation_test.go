@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"coreos/internal/fleetapi"
-	"coreos/internal/pause"
+	"coreos/internal/fleet/api"
+	"coreos/internal/host/pause"
 )
 
 var (
@@ -57,7 +57,7 @@ func (w *world) step() {
 		w.note("%s: quick", m.id)
 		m.client.Disturb(0, 0)
 	case 8:
-		drain := []*fleetapi.DrainRequest{{}, {UntilRestart: true}, nil, nil, nil, nil}[w.random.IntN(6)]
+		drain := []*api.DrainRequest{{}, {UntilRestart: true}, nil, nil, nil, nil}[w.random.IntN(6)]
 		w.note("drain %s: %+v", m.id, drain)
 		w.change(w.registry.SetDrain(ctx, "test", m.id, drain))
 	case 15:
@@ -82,7 +82,7 @@ func (w *world) step() {
 		_, err := w.registry.Rebalance(ctx, "test")
 		w.change(err)
 	default:
-		state := []string{fleetapi.Launched, fleetapi.Launched, fleetapi.Launched, fleetapi.Loaded, fleetapi.Inactive}[w.random.IntN(5)]
+		state := []string{api.Launched, api.Launched, api.Launched, api.Loaded, api.Inactive}[w.random.IntN(5)]
 		if w.wanted[name] == "" || w.random.IntN(4) == 0 {
 			w.submit(name, state)
 		} else {

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"coreos/internal/fleetagent"
-	"coreos/internal/fleetunit"
+	"coreos/internal/fleet/agent"
+	"coreos/internal/fleet/unitfile"
 )
 
 // Systemd is the systemd of one machine, as far as fleet can see. It outlives the daemon.
@@ -34,12 +34,12 @@ type Systemd struct {
 // known is a unit that systemd knows.
 type known struct {
 	text  string
-	needs fleetunit.Needs
+	needs unitfile.Needs
 	// launched is after a start by fleet, until it stops the unit.
 	launched, running bool
 }
 
-var _ fleetagent.Systemd = (*Systemd)(nil)
+var _ agent.Systemd = (*Systemd)(nil)
 
 // NewSystemd returns one that has no units.
 func NewSystemd() *Systemd {
@@ -60,7 +60,7 @@ func (s *Systemd) Reboot() {
 
 // tell tells of a unit, but not of what stands in for another one.
 func (s *Systemd) tell(who func(string), name string) {
-	if who != nil && s.units[name].text != fleetagent.StandIn() {
+	if who != nil && s.units[name].text != agent.StandIn() {
 		who(name)
 	}
 }
@@ -78,18 +78,18 @@ func (s *Systemd) Running() int {
 	return n
 }
 
-// Units implements fleetagent.Systemd.
-func (s *Systemd) Units(context.Context) (map[string]fleetagent.Found, error) {
+// Units implements agent.Systemd.
+func (s *Systemd) Units(context.Context) (map[string]agent.Found, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[string]fleetagent.Found, len(s.units))
+	all := make(map[string]agent.Found, len(s.units))
 	for name, unit := range s.units {
-		all[name] = fleetagent.Found{Text: unit.text, Launched: unit.launched}
+		all[name] = agent.Found{Text: unit.text, Launched: unit.launched}
 	}
 	return all, nil
 }
 
-// Changes implements fleetagent.Systemd.
+// Changes implements agent.Systemd.
 func (s *Systemd) Changes() <-chan string { return s.changes }
 
 // errFails is what a call ends with that was made to fail.
@@ -109,7 +109,7 @@ func (s *Systemd) try(do func() error) error {
 	return errFails
 }
 
-// Install implements fleetagent.Systemd.
+// Install implements agent.Systemd.
 func (s *Systemd) Install(_ context.Context, name, text string) error {
 	return s.try(func() error { return s.install(name, text) })
 }
@@ -120,11 +120,11 @@ func (s *Systemd) install(name, text string) error {
 	if unit := s.units[name]; unit != nil && unit.running {
 		return errors.New("it runs")
 	}
-	file, err := fleetunit.Parse(text)
+	file, err := unitfile.Parse(text)
 	if err != nil {
 		return err
 	}
-	n, err := fleetunit.ParseName(name)
+	n, err := unitfile.ParseName(name)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (s *Systemd) install(name, text string) error {
 	return nil
 }
 
-// Remove implements fleetagent.Systemd.
+// Remove implements agent.Systemd.
 func (s *Systemd) Remove(_ context.Context, name string) error {
 	return s.try(func() error { return s.remove(name) })
 }
@@ -147,7 +147,7 @@ func (s *Systemd) remove(name string) error {
 	return nil
 }
 
-// Start implements fleetagent.Systemd.
+// Start implements agent.Systemd.
 func (s *Systemd) Start(_ context.Context, name string) error {
 	if s.Starting != nil {
 		s.Starting(name)
@@ -155,7 +155,7 @@ func (s *Systemd) Start(_ context.Context, name string) error {
 	return s.try(func() error { return s.set(name, true) })
 }
 
-// Stop implements fleetagent.Systemd.
+// Stop implements agent.Systemd.
 func (s *Systemd) Stop(ctx context.Context, name string) error {
 	if s.Stopping > 0 {
 		select {
@@ -226,16 +226,16 @@ func (s *Systemd) changed(name string) {
 	}
 }
 
-// State implements fleetagent.Systemd.
-func (s *Systemd) State(_ context.Context, name string) (fleetagent.State, error) {
+// State implements agent.Systemd.
+func (s *Systemd) State(_ context.Context, name string) (agent.State, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	unit := s.units[name]
 	switch {
 	case unit == nil:
-		return fleetagent.State{Load: "not-found", Active: "inactive", Sub: "dead"}, nil
+		return agent.State{Load: "not-found", Active: "inactive", Sub: "dead"}, nil
 	case unit.running:
-		return fleetagent.State{Load: "loaded", Active: "active", Sub: "running", Launched: unit.launched}, nil
+		return agent.State{Load: "loaded", Active: "active", Sub: "running", Launched: unit.launched}, nil
 	}
-	return fleetagent.State{Load: "loaded", Active: "inactive", Sub: "dead", Launched: unit.launched}, nil
+	return agent.State{Load: "loaded", Active: "inactive", Sub: "dead", Launched: unit.launched}, nil
 }

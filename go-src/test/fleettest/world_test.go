@@ -18,15 +18,15 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
-	"coreos/internal/fleetagent"
-	"coreos/internal/fleetapi"
-	"coreos/internal/fleetd"
-	"coreos/internal/fleetengine"
-	"coreos/internal/fleetguard"
-	"coreos/internal/fleetregistry"
-	"coreos/internal/fleetstore"
-	"coreos/internal/fleetunit"
-	"coreos/internal/pause"
+	"coreos/internal/fleet/agent"
+	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/daemon"
+	"coreos/internal/fleet/guard"
+	"coreos/internal/fleet/leader"
+	"coreos/internal/fleet/registry"
+	fleetstore "coreos/internal/fleet/store"
+	"coreos/internal/fleet/unitfile"
+	"coreos/internal/host/pause"
 )
 
 // Times of the simulation: a machine's lease, how long units take to stop, and how long
@@ -44,7 +44,7 @@ type world struct {
 	random   *rand.Rand
 	etcd     *Etcd
 	machines map[string]*simulated
-	registry *fleetregistry.Registry
+	registry *registry.Registry
 	begin    time.Time
 	log      []string
 	logging  sync.Mutex
@@ -95,7 +95,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		t: t, random: rand.New(rand.NewPCG(seed, 0)), etcd: NewEtcd(), machines: map[string]*simulated{}, begin: time.Now(),
 		runs: map[string]map[string]time.Time{}, wanted: map[string]string{}, mu: make(chan struct{}, 1),
 	}
-	w.registry = fleetregistry.New(fleetstore.New(w.etcd.NewClient(seed), fleetstore.DefaultPrefix))
+	w.registry = registry.New(fleetstore.New(w.etcd.NewClient(seed), fleetstore.DefaultPrefix))
 	for i := range 4 {
 		id := string(rune('a' + i))
 		m := &simulated{id: id, systemd: NewSystemd(), client: w.etcd.NewClient(seed + uint64(i)), run: memory(t)}
@@ -124,7 +124,7 @@ func (w *world) now(m *simulated) (now time.Duration) {
 func (w *world) guard(m *simulated) {
 	ctx, stop := context.WithCancel(context.Background())
 	changed := make(chan struct{})
-	g := &fleetguard.Guard{
+	g := &guard.Guard{
 		LeaseFile: filepath.Join(m.run, "lease"), Changed: changed, Systemd: m.systemd, Keep: func() bool { return false },
 		Now: func() time.Duration { return w.now(m) },
 	}
@@ -159,7 +159,7 @@ func (w *world) ran(unit, id string) {
 	}
 	w.runs[unit][id] = time.Time{}
 	for other, runs := range w.runs {
-		if _, both := runs[id]; both && other != unit && fleetunit.Conflict(unit, requirements[unit], other, requirements[other]) && w.broken == "" {
+		if _, both := runs[id]; both && other != unit && unitfile.Conflict(unit, requirements[unit], other, requirements[other]) && w.broken == "" {
 			w.broken = fmt.Sprintf("%s runs %s beside %s, with which it conflicts", id, unit, other)
 		}
 	}
@@ -202,10 +202,10 @@ func (w *world) start(m *simulated) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	boot := fmt.Sprint(m.id, m.boot)
-	n := &fleetd.Node{
+	n := &daemon.Node{
 		Store: fleetstore.New(m.client, fleetstore.DefaultPrefix), ID: m.id, Systemd: m.systemd, TTL: ttl,
 		NoLeader: m.client.NoLeader, LeaseFile: filepath.Join(m.run, "lease"), Now: func() time.Duration { return w.now(m) },
-		Metrics: fleetd.NewMetrics(), Engine: fleetengine.NewMetrics(), Agent: fleetagent.NewMetrics(),
+		Metrics: daemon.NewMetrics(), Engine: leader.NewMetrics(), Agent: agent.NewMetrics(),
 		Describe: func() fleetstore.Machine {
 			return fleetstore.Machine{Boot: boot, Metadata: map[string]string{"half": []string{"one", "two"}[(m.id[0]-'a')/2]}}
 		},
@@ -225,14 +225,14 @@ var units = map[string]string{
 }
 
 // requirements are those of these units.
-var requirements = func() map[string]fleetunit.Requirements {
-	all := map[string]fleetunit.Requirements{}
+var requirements = func() map[string]unitfile.Requirements {
+	all := map[string]unitfile.Requirements{}
 	for name := range units {
-		n, err := fleetunit.ParseName(name)
+		n, err := unitfile.ParseName(name)
 		if err != nil {
 			panic(err)
 		}
-		if all[name], err = (fleetapi.Unit{Options: options(name)}).File().Requirements(n); err != nil {
+		if all[name], err = (api.Unit{Options: options(name)}).File().Requirements(n); err != nil {
 			panic(err)
 		}
 	}
@@ -241,18 +241,18 @@ var requirements = func() map[string]fleetunit.Requirements {
 
 // has reports whether a unit is to be on machines.
 func (w *world) has(name string) bool {
-	return w.wanted[name] != "" && w.wanted[name] != fleetapi.Inactive
+	return w.wanted[name] != "" && w.wanted[name] != api.Inactive
 }
 
 // options are what there is in the file of one of these units.
-func options(name string) (all []fleetapi.UnitOption) {
+func options(name string) (all []api.UnitOption) {
 	for line := range strings.SplitSeq(units[name], "\n") {
 		if key, value, ok := strings.Cut(line, "="); ok {
 			section := "X-Fleet"
 			if key == "Requires" {
 				section = "Unit"
 			}
-			all = append(all, fleetapi.UnitOption{Section: section, Name: key, Value: value})
+			all = append(all, api.UnitOption{Section: section, Name: key, Value: value})
 		}
 	}
 	return all
@@ -261,13 +261,13 @@ func options(name string) (all []fleetapi.UnitOption) {
 func (w *world) submit(name, state string) {
 	version := w.random.IntN(3)
 	w.note("submit %s, version %d, %s", name, version, state)
-	options := append(options(name), fleetapi.UnitOption{Section: "Service", Name: "ExecStart", Value: fmt.Sprint("/bin/sleep ", version)})
-	w.change(w.registry.Create(context.Background(), "test", fleetapi.Unit{Name: name, Options: options, DesiredState: state}))
+	options := append(options(name), api.UnitOption{Section: "Service", Name: "ExecStart", Value: fmt.Sprint("/bin/sleep ", version)})
+	w.change(w.registry.Create(context.Background(), "test", api.Unit{Name: name, Options: options, DesiredState: state}))
 }
 
 // change takes errors that a healthy etcd may return.
 func (w *world) change(err error) {
-	if err != nil && !errors.Is(err, fleetapi.ErrNotFound) && !errors.Is(err, fleetapi.ErrConflict) {
+	if err != nil && !errors.Is(err, api.ErrNotFound) && !errors.Is(err, api.ErrConflict) {
 		w.fail("the API: %v", err)
 	}
 }
@@ -320,7 +320,7 @@ func (w *world) check() {
 		switch {
 		case u.DesiredState != w.wanted[u.Name]:
 			w.fail("%s is wanted %s, the API says %s", u.Name, w.wanted[u.Name], u.DesiredState)
-		case u.DesiredState == fleetapi.Inactive:
+		case u.DesiredState == api.Inactive:
 		case u.Name == "global.service" && w.has("first.service"):
 		case u.Name == "globalhalf.service":
 			want = []string{"a", "b"}
@@ -338,7 +338,7 @@ func (w *world) check() {
 		if count[u.Name] != len(want) {
 			w.fail("%s has %d states, want %v", u.Name, count[u.Name], want)
 		}
-		if u.DesiredState != fleetapi.Launched || u.Name == "front.service" && w.wanted["back.service"] != fleetapi.Launched {
+		if u.DesiredState != api.Launched || u.Name == "front.service" && w.wanted["back.service"] != api.Launched {
 			want = nil
 		}
 		if !slices.Equal(runs, want) && len(runs)+len(want) > 0 {

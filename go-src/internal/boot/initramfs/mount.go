@@ -1,0 +1,198 @@
+package initramfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"coreos/internal/boot/slot"
+	"coreos/internal/host/disk"
+	"coreos/internal/provision/firstboot"
+)
+
+// mount is one mount(2).
+type mount struct {
+	source, target, fstype string
+	flags                  uintptr
+	data                   string
+}
+
+func (m mount) do() error {
+	if err := os.MkdirAll(m.target, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(m.source, m.target, m.fstype, m.flags, m.data); err != nil {
+		return fmt.Errorf("mount %s on %s: %w", m.source, m.target, err)
+	}
+	return nil
+}
+
+func mountAllOf(mounts []mount) error {
+	for _, m := range mounts {
+		if err := m.do(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func mountKernelFilesystems() error {
+	const strict = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	return mountAllOf([]mount{
+		{"proc", "/proc", "proc", strict, ""},
+		{"sysfs", sysfs, "sysfs", strict, ""},
+		{"devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, "mode=0755"},
+		{"tmpfs", "/run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0755"},
+	})
+}
+
+// mountIfKnown mounts an interface of the kernel. A kernel without it is fine.
+func (e *engine) mountIfKnown(m mount) {
+	if err := m.do(); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, fs.ErrPermission) {
+		e.log.Warning("%v", err)
+	}
+}
+
+// mountInterfaces mounts further interfaces of the kernel, as systemd's units of the
+// same name would: a process and a unit for each one cost more than the mounts.
+func (e *engine) mountInterfaces() {
+	const data, strict = unix.MS_NOSUID | unix.MS_NODEV, unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	for _, m := range []mount{
+		{"hugetlbfs", "/dev/hugepages", "hugetlbfs", data, ""},
+		{"mqueue", "/dev/mqueue", "mqueue", strict, ""},
+		{"debugfs", sysfs + "/kernel/debug", "debugfs", strict, ""},
+		{"tracefs", sysfs + "/kernel/tracing", "tracefs", strict, ""},
+	} {
+		e.mountIfKnown(m)
+	}
+}
+
+// mountAll puts the file systems of the machine together below sysroot.
+func (e *engine) mountAll() error {
+	usr, err := e.disk.Path(e.args.Slot.UsrLabel())
+	if err != nil {
+		return err
+	}
+	device, err := e.args.Usr.Open(usr, "usr")
+	if err != nil {
+		return &slotError{"usr-verity", err}
+	}
+	// First where the tools in it find themselves, for checking ROOT.
+	if err := (mount{device, "/usr", "erofs", unix.MS_RDONLY | unix.MS_NODEV, ""}).do(); err != nil {
+		return &slotError{"usr-mount", err}
+	}
+	if err := e.mountRoot(); err != nil {
+		return err
+	}
+	if err := layOut(sysroot, "/usr"); err != nil {
+		return fmt.Errorf("lay out the root file system: %w", err)
+	}
+	oem, err := e.disk.Path(disk.OEMLabel)
+	if err != nil {
+		return err
+	}
+	etc := sysroot + "/etc"
+	if err := mountAllOf([]mount{
+		{"/usr", sysroot + "/usr", "", unix.MS_MOVE, ""},
+		// What the slot ships lies below what was changed on this machine.
+		// Without redirects and indexes the lower layer may be exchanged.
+		{"etc", etc, "overlay", 0, "lowerdir=" + sysroot + "/usr/share/coreos/etc,upperdir=" + etc +
+			",workdir=" + sysroot + "/.etc-work,redirect_dir=off,index=off,metacopy=off"},
+	}); err != nil {
+		return err
+	}
+	e.mountInterfaces()
+	if err := (mount{oem, sysroot + "/oem", "ext4", unix.MS_RDONLY | unix.MS_NODEV | unix.MS_NOSUID, ""}).do(); err != nil {
+		e.log.Warning("%v; going on without it", err)
+	}
+	return e.recordBoot()
+}
+
+// mountRoot checks, mounts and grows the root file system.
+func (e *engine) mountRoot() error {
+	path, err := e.disk.Path(disk.RootLabel)
+	if err != nil {
+		return err
+	}
+	if err := e.mountChecked(mount{path, sysroot, "ext4", 0, ""}); err != nil {
+		if note := e.store(func(s slot.Store) error { return slot.Note(s, e.args.Slot, "root-mount") }); note != nil {
+			e.log.Warning("%v", note)
+		}
+		return fmt.Errorf("%w (the data on ROOT is damaged; attach the disk to another machine and run e2fsck on partition %s)", err, disk.RootLabel)
+	}
+	if err := growFilesystem(path, sysroot); err != nil {
+		e.log.Warning("grow the root file system: %v; going on with the size that it has", err)
+	}
+	if e.firstBoot, err = firstboot.Begin(sysroot); err != nil {
+		return fmt.Errorf("first boot: %w", err)
+	}
+	return nil
+}
+
+// mountChecked has e2fsck look at a file system before it is mounted, unless that was left
+// in order and can be mounted.
+func (e *engine) mountChecked(m mount) error {
+	if inOrder(m.source) {
+		if err := m.do(); err == nil {
+			return nil
+		}
+	}
+	e.checkFilesystem(m.source)
+	return m.do()
+}
+
+// checkFilesystem lets e2fsck replay the journal and mend what is safe to mend.
+func (e *engine) checkFilesystem(path string) {
+	const mended, reboot = 1, 2 // exit status bits of e2fsck(8)
+	out, err := exec.Command("/usr/sbin/e2fsck", "-p", path).CombinedOutput()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode()&^(mended|reboot) == 0 {
+		err = nil
+	}
+	if err != nil {
+		e.log.Warning("e2fsck %s: %v: %s", path, err, strings.TrimSpace(string(out)))
+	}
+}
+
+// layOut makes the few directories and links of a root file system that mounts
+// and the merged /usr need. All the rest is systemd-tmpfiles' work.
+func layOut(root, usr string) error {
+	for _, dir := range []string{"etc", ".etc-work", "usr", "oem", "dev", "proc", "sys", "run", "var", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
+		if _, err := os.Stat(filepath.Join(usr, name)); err != nil {
+			continue
+		}
+		err := os.Symlink("usr/"+name, filepath.Join(root, name))
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// store runs change on the environment block of the disk.
+func (e *engine) store(change func(slot.Store) error) error {
+	path, err := e.disk.Path(disk.EFISystemLabel)
+	if err != nil {
+		return err
+	}
+	return slot.OnPartition(path, change)
+}
+
+// recordBoot leaves in /run/coreos/boot which slot and disk the system runs from.
+func (e *engine) recordBoot() error {
+	if err := os.MkdirAll(filepath.Dir(slot.BootRecord), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(slot.BootRecord, []byte(fmt.Sprintf("SLOT=%s\nDISK=%s\n", e.args.Slot, e.disk.Name)), 0o644)
+}

@@ -1,0 +1,139 @@
+// Package kexec makes the kernel of a slot's boot image the one that the next
+// kexec starts, as GRUB would load it: only with good signatures.
+package kexec
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"coreos/internal/boot/bootimage"
+	"coreos/internal/boot/slot"
+)
+
+// Bounds of the members of a boot image, in bytes.
+const (
+	maxMember    = 256 << 20
+	maxSignature = 64 << 10
+)
+
+// ErrLocked says that the system does not allow it.
+var ErrLocked = errors.New("kexec is switched off on this machine (sysctl kernel.kexec_load_disabled)")
+
+// Verify checks a detached signature.
+type Verify func(file, signature io.Reader) error
+
+// Image is a boot image, read and verified. Close frees its memory.
+type Image struct {
+	Info              bootimage.Info
+	kernel, initramfs *os.File
+}
+
+// Close gives the memory back.
+func (i *Image) Close() {
+	for _, file := range []*os.File{i.kernel, i.initramfs} {
+		if file != nil {
+			_ = file.Close()
+		}
+	}
+}
+
+// Read reads a boot image into memory outside of the process and verifies all of it.
+func Read(image io.Reader, verify Verify) (*Image, error) {
+	read := &Image{}
+	signatures := map[string][]byte{}
+	err := bootimage.Walk(image, func(name string, size int64, content io.Reader) error {
+		if of, ok := strings.CutSuffix(name, ".sig"); ok {
+			if size > maxSignature {
+				return fmt.Errorf("%d bytes are too large", size)
+			}
+			signature, err := io.ReadAll(content)
+			signatures[of] = signature
+			return err
+		}
+		return read.take(name, size, content, func(file io.Reader) error {
+			return verify(file, bytes.NewReader(signatures[name]))
+		})
+	})
+	if err == nil && (read.kernel == nil || read.initramfs == nil || read.Info.Cmdline == "") {
+		err = errors.New("boot image: kernel, initramfs or slot.cfg is missing")
+	}
+	if err != nil {
+		read.Close()
+		return nil, err
+	}
+	return read, nil
+}
+
+// take reads one member and checks its signature, which comes before it in the archive.
+func (i *Image) take(name string, size int64, content io.Reader, verify func(io.Reader) error) error {
+	if size > maxMember {
+		return fmt.Errorf("%d bytes are too large", size)
+	}
+	file, err := memory(name, content)
+	if err != nil {
+		return err
+	}
+	if err := verify(file); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	switch {
+	case name == bootimage.Kernel && i.kernel == nil:
+		i.kernel = file
+		return nil
+	case name == bootimage.Initramfs && i.initramfs == nil:
+		i.initramfs = file
+		return nil
+	case name == bootimage.Config:
+		i.Info, err = bootimage.ReadConfig(file, size)
+	}
+	return errors.Join(err, file.Close())
+}
+
+// memory makes a file in memory, open for reading alone: the kernel takes no other.
+func memory(name string, content io.Reader) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memory file: %w", err)
+	}
+	writable := os.NewFile(uintptr(fd), name)
+	defer func() { _ = writable.Close() }()
+	if _, err := io.Copy(writable, content); err != nil {
+		return nil, err
+	}
+	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+}
+
+// Load gives the image to the kernel, to be started by the next kexec.
+func (i *Image) Load(cmdline string) error {
+	err := unix.KexecFileLoad(int(i.kernel.Fd()), int(i.initramfs.Fd()), cmdline, 0)
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return ErrLocked
+	case err != nil:
+		return fmt.Errorf("kexec: load the kernel: %w", err)
+	}
+	return nil
+}
+
+// Cmdline is the command line with which GRUB would boot a slot: running is that of the
+// running system, whose end, after the slot's name, GRUB took from the hypervisor or the
+// menu.
+func Cmdline(info bootimage.Info, name slot.Name, running string) string {
+	line := info.Cmdline + " coreos.slot=" + string(name)
+	words := strings.Fields(running)
+	for n, word := range words {
+		if strings.HasPrefix(word, "coreos.slot=") {
+			return strings.Join(append([]string{line}, words[n+1:]...), " ")
+		}
+	}
+	return line
+}

@@ -1,0 +1,258 @@
+// Package slot holds the state of the two slots, A and B, that GRUB chooses from.
+//
+// The state lives in GRUB's environment block as ORDER ("A B"), and for each slot
+// A_TRIES (0 to 3: boots left before the other slot's turn), A_OK (1 once the
+// slot's system was found healthy) and A_WHY (a short word for why its tries were
+// taken away). GRUB takes one try from a slot before each boot; the running
+// system gives all of them back when it is healthy. board/coreos/grub.cfg is the
+// other reader and writer.
+package slot
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"coreos/internal/boot/grubenv"
+)
+
+// MaxTries is how many boots a slot gets to prove itself.
+const MaxTries = 3
+
+// Name is a slot's letter, "A" or "B".
+type Name string
+
+// The two slots.
+const (
+	A Name = "A"
+	B Name = "B"
+)
+
+// ParseName reads a slot's letter, in upper or lower case.
+func ParseName(s string) (Name, error) {
+	switch name := Name(strings.ToUpper(s)); name {
+	case A, B:
+		return name, nil
+	}
+	return "", fmt.Errorf("no slot %q: the slots are A and B", s)
+}
+
+// Other returns the slot that n is not.
+func (n Name) Other() Name {
+	if n == A {
+		return B
+	}
+	return A
+}
+
+// BootLabel is the GPT label of the slot's boot partition.
+func (n Name) BootLabel() string { return "BOOT-" + string(n) }
+
+// UsrLabel is the GPT label of the slot's /usr partition.
+func (n Name) UsrLabel() string { return "USR-" + string(n) }
+
+// State is what GRUB knows of one slot.
+type State struct {
+	Tries int    // boots left, 0 to MaxTries
+	OK    bool   // found healthy since it was written
+	Why   string // why the tries were taken away, "" if they were not
+}
+
+// States is the whole of the boot state.
+type States struct {
+	Order [2]Name
+	Slots map[Name]State
+}
+
+// Store is where the environment block is kept.
+type Store interface {
+	Read() (grubenv.Env, error)
+	Write(grubenv.Env) error
+}
+
+// maxWhy bounds a reason in bytes: the whole state has to fit into one sector.
+const maxWhy = 40
+
+// Empty is the reason of a slot that no system was written to yet.
+const Empty = "empty"
+
+// OutOfTries says why a slot with a system has no tries left, "" if it has some.
+func (s States) OutOfTries(n Name) string {
+	switch state := s.Slots[n]; {
+	case state.Tries > 0 || state.Why == Empty:
+		return ""
+	case state.Why == "":
+		return NoTrace
+	default:
+		return state.Why
+	}
+}
+
+// Load reads the state. What is missing or makes no sense counts as GRUB counts
+// it: order A B, no tries, not proven; so does all of a destroyed block.
+func Load(store Store) (States, error) {
+	env, err := store.Read()
+	if err != nil && !errors.Is(err, grubenv.ErrFormat) {
+		return States{}, err
+	}
+	return decode(env), nil
+}
+
+func decode(env grubenv.Env) States {
+	s := States{Order: [2]Name{A, B}, Slots: map[Name]State{}}
+	if env["ORDER"] == "B A" {
+		s.Order = [2]Name{B, A}
+	}
+	for _, n := range s.Order {
+		s.Slots[n] = State{
+			Tries: decodeTries(env[string(n)+"_TRIES"]),
+			OK:    env[string(n)+"_OK"] == "1",
+			Why:   env[string(n)+"_WHY"],
+		}
+	}
+	return s
+}
+
+// decodeTries takes what grub.cfg takes: exactly one digit.
+func decodeTries(s string) int {
+	for tries := 1; tries <= MaxTries; tries++ {
+		if s == strconv.Itoa(tries) {
+			return tries
+		}
+	}
+	return 0
+}
+
+func (s States) encode(env grubenv.Env) {
+	env["ORDER"] = string(s.Order[0]) + " " + string(s.Order[1])
+	for n, state := range s.Slots {
+		ok := "0"
+		if state.OK {
+			ok = "1"
+		}
+		env[string(n)+"_TRIES"] = strconv.Itoa(state.Tries)
+		env[string(n)+"_OK"] = ok
+		env[string(n)+"_WHY"] = state.Why
+	}
+}
+
+// Next returns the slot that GRUB will boot next: the first of the order with
+// tries left, else the first that was once proven, else the first.
+func (s States) Next() Name {
+	for _, n := range s.Order {
+		if s.Slots[n].Tries > 0 {
+			return n
+		}
+	}
+	for _, n := range s.Order {
+		if s.Slots[n].OK {
+			return n
+		}
+	}
+	return s.Order[0]
+}
+
+// update applies change to the stored state, keeping foreign variables, and
+// writes nothing when nothing changed.
+func update(store Store, change func(*States) error) error {
+	env, err := store.Read()
+	if errors.Is(err, grubenv.ErrFormat) {
+		env = grubenv.Env{} // a destroyed block is made anew rather than kept
+	} else if err != nil {
+		return err
+	}
+	before := decode(env)
+	after := decode(env)
+	if err := change(&after); err != nil {
+		return err
+	}
+	after.shorten()
+	if err == nil && before.equal(after) {
+		return nil
+	}
+	after.encode(env)
+	err = store.Write(env)
+	if errors.Is(err, grubenv.ErrFull) { // by foreign variables, which grub.cfg does not read
+		env = grubenv.Env{}
+		after.encode(env)
+		err = store.Write(env)
+	}
+	return err
+}
+
+// shorten cuts the reasons to what the environment block has room for.
+func (s States) shorten() {
+	for n, state := range s.Slots {
+		if len(state.Why) > maxWhy {
+			state.Why = strings.ToValidUTF8(state.Why[:maxWhy], "")
+			s.Slots[n] = state
+		}
+	}
+}
+
+func (s States) equal(t States) bool {
+	return s.Order == t.Order && s.Slots[A] == t.Slots[A] && s.Slots[B] == t.Slots[B]
+}
+
+// MarkGood records that the slot's system is healthy: all tries back, proven.
+func MarkGood(store Store, n Name) error {
+	return update(store, func(s *States) error {
+		s.Slots[n] = State{Tries: MaxTries, OK: true}
+		return nil
+	})
+}
+
+// MarkBad takes away the slot's tries and its proof; why is a short reason.
+func MarkBad(store Store, n Name, why string) error {
+	return update(store, func(s *States) error {
+		s.Slots[n] = State{Why: why}
+		return nil
+	})
+}
+
+// Fail takes away the slot's tries but leaves its proof: it worked once and is
+// the last resort when the other slot fails, too.
+func Fail(store Store, n Name, why string) error {
+	return update(store, func(s *States) error {
+		s.Slots[n] = State{OK: s.Slots[n].OK, Why: why}
+		return nil
+	})
+}
+
+// Note records why the current boot of the slot is failing, without touching
+// its tries.
+func Note(store Store, n Name, why string) error {
+	return update(store, func(s *States) error {
+		state := s.Slots[n]
+		state.Why = why
+		s.Slots[n] = state
+		return nil
+	})
+}
+
+// SetNext makes the slot the first of the order and gives it all its tries; a
+// slot that was not proven before stays on trial.
+func SetNext(store Store, n Name) error {
+	return update(store, func(s *States) error {
+		s.Order = [2]Name{n, n.Other()}
+		s.Slots[n] = State{Tries: MaxTries, OK: s.Slots[n].OK}
+		return nil
+	})
+}
+
+// ErrNoTries says that a slot has none left.
+var ErrNoTries = errors.New("the slot has no tries left")
+
+// Take takes one try from a slot, as GRUB does before it boots it.
+func Take(store Store, n Name) error {
+	return update(store, func(s *States) error {
+		state := s.Slots[n]
+		if state.Tries == 0 {
+			return ErrNoTries
+		}
+		state.Tries--
+		s.Slots[n] = state
+		return nil
+	})
+}

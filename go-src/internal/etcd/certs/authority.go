@@ -1,0 +1,178 @@
+// Package certs makes the certificates with which the members of an etcd cluster and
+// its clients prove who they are, and the settings that use them.
+//
+// A directory has the authority's ca.crt and ca.key, a directory for each machine, whose
+// files belong on that machine, and one for each client in "clients". Certificates are
+// X.509, keys ECDSA P-256 in PKCS #8, both PEM.
+package certs
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+)
+
+// caLife is how long an authority lasts: replacing it touches every machine.
+const caLife = 10 * 365 * 24 * time.Hour
+
+// skew is taken off the begin of validity, for clocks that are behind.
+const skew = time.Hour
+
+// authority signs.
+type authority struct {
+	cert *x509.Certificate
+	key  crypto.Signer
+	pem  []byte
+}
+
+// openAuthority reads the authority of a directory, or makes one there. It makes none
+// where only a part of one is: certificates of two authorities do not get along.
+func openAuthority(dir string, now time.Time) (a *authority, made bool, err error) {
+	certPath, keyPath := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key")
+	cert, key, err := readPair(certPath, keyPath)
+	switch {
+	case err == nil && !cert.IsCA:
+		return nil, false, fmt.Errorf("%s is no authority's certificate", certPath)
+	case err == nil && now.After(cert.NotAfter):
+		return nil, false, fmt.Errorf("the authority in %s ended on %s: move it away, make new certificates for all machines, and put them there at the same time", certPath, day(cert.NotAfter))
+	case err == nil:
+		return &authority{cert, key, encode("CERTIFICATE", cert.Raw)}, false, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, false, err
+	case exists(certPath):
+		return nil, false, fmt.Errorf("%s is there, and %s is not: bring the key back, or move both away for a new authority", certPath, keyPath)
+	}
+	template := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "etcd"},
+		NotBefore:             now.Add(-skew),
+		NotAfter:              now.Add(caLife),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
+	}
+	// The key comes first, so that there is never a certificate without its key.
+	cert, signer, err := issue(template, nil, certPath, keyPath)
+	if err != nil {
+		return nil, false, err
+	}
+	return &authority{cert, signer, encode("CERTIFICATE", cert.Raw)}, true, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// issue makes a key and a certificate for it, signed by a or, if nil, by itself, and
+// writes both.
+func issue(template *x509.Certificate, a *authority, certPath, keyPath string) (*x509.Certificate, crypto.Signer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
+		return nil, nil, err
+	}
+	parent, signer := template, crypto.Signer(key)
+	if a != nil {
+		parent, signer = a.cert, a.key
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", certPath, err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := errors.Join(write(keyPath, encode("PRIVATE KEY", private), 0o600), write(certPath, encode("CERTIFICATE", raw), 0o644)); err != nil {
+		return nil, nil, err
+	}
+	cert, err := x509.ParseCertificate(raw)
+	return cert, key, err
+}
+
+// write replaces a file as a whole.
+func write(path string, data []byte, mode os.FileMode) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return renameio.WriteFile(path, data, mode, renameio.WithTempDir(dir), renameio.IgnoreUmask())
+}
+
+func encode(kind string, raw []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: raw})
+}
+
+// readPair reads a certificate and its key, which must belong together.
+func readPair(certPath, keyPath string) (*x509.Certificate, crypto.Signer, error) {
+	cert, err := Read(certPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, err := readPEM(keyPath, "PRIVATE KEY")
+	if err != nil {
+		return nil, nil, err
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", keyPath, err)
+	}
+	key, ok := parsed.(crypto.Signer)
+	if !ok {
+		return nil, nil, fmt.Errorf("%s: a key that cannot sign", keyPath)
+	}
+	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(cert.PublicKey) {
+		return nil, nil, fmt.Errorf("%s is not the key of %s", keyPath, certPath)
+	}
+	return cert, key, nil
+}
+
+// Read reads the first certificate of a PEM file.
+func Read(path string) (*x509.Certificate, error) {
+	raw, err := readPEM(path, "CERTIFICATE")
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return cert, nil
+}
+
+func readPEM(path, kind string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > 1<<20 {
+		return nil, fmt.Errorf("%s: too large for a %s", path, kind)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != kind {
+		return nil, fmt.Errorf("%s: no PEM text with a %s", path, kind)
+	}
+	return block.Bytes, nil
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

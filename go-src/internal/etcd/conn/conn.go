@@ -1,0 +1,77 @@
+// Package conn connects to etcd as the flags and environment variables of
+// locksmith and its sisters say: --endpoint, --etcd-cafile, --etcd-certfile,
+// --etcd-keyfile, --etcd-username, --etcd-password.
+package conn
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+)
+
+// Config says where etcd is and who asks.
+type Config struct {
+	Endpoints                 []string
+	CAFile, CertFile, KeyFile string
+	Username, Password        string
+}
+
+// Default is where etcd-member.service listens.
+const Default = "http://127.0.0.1:2379"
+
+// Flags adds the flags to a set.
+func (c *Config) Flags(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&c.Endpoints, "endpoint", []string{Default}, "`URL` of etcd; several times, or with commas, for several")
+	flags.StringVar(&c.CAFile, "etcd-cafile", "", "`FILE` with the certificates of the authorities that etcd's certificate may come from")
+	flags.StringVar(&c.CertFile, "etcd-certfile", "", "`FILE` with the certificate to show to etcd")
+	flags.StringVar(&c.KeyFile, "etcd-keyfile", "", "`FILE` with its key")
+	flags.StringVar(&c.Username, "etcd-username", "", "user `NAME` for etcd")
+	flags.StringVar(&c.Password, "etcd-password", "", "the user's password; better in the environment than on the command line")
+}
+
+// Times of a connection.
+const (
+	dialTime  = 5 * time.Second
+	keepAlive = 10 * time.Second
+	maxPause  = 3 * time.Second // between attempts to connect
+)
+
+// Dial returns a client. It connects when it is used, and anew whenever etcd was away.
+func Dial(c Config) (*clientv3.Client, error) {
+	config := clientv3.Config{
+		Endpoints: c.Endpoints, Username: c.Username, Password: c.Password, Logger: zap.NewNop(),
+		DialTimeout: dialTime, DialKeepAliveTime: keepAlive, DialKeepAliveTimeout: dialTime,
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxPause}, MinConnectTimeout: dialTime,
+		})},
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		return nil, errors.New("--etcd-certfile and --etcd-keyfile belong together")
+	}
+	if c.CAFile != "" || c.CertFile != "" {
+		info := transport.TLSInfo{TrustedCAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile}
+		tls, err := info.ClientConfig()
+		if err != nil {
+			return nil, fmt.Errorf("TLS for etcd: %w", err)
+		}
+		config.TLS = tls
+	}
+	for _, endpoint := range c.Endpoints {
+		if !strings.HasPrefix(endpoint, "http://") && !strings.HasPrefix(endpoint, "https://") && !strings.HasPrefix(endpoint, "unix://") {
+			return nil, fmt.Errorf("etcd endpoint %.80q: want a URL such as %s", endpoint, Default)
+		}
+	}
+	client, err := clientv3.New(config)
+	if err != nil {
+		return nil, fmt.Errorf("etcd at %v: %w", c.Endpoints, err)
+	}
+	return client, nil
+}

@@ -1,0 +1,179 @@
+// Package datadir handles etcd's data directory while etcd does not run: the data are
+// in its directory "member". Data are never deleted, only moved aside, within the
+// directory, which may be a mount point.
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Path is the data directory of etcd-member.service.
+const Path = "/var/lib/etcd"
+
+// Dir is a data directory.
+type Dir string
+
+// stamp is the form of times in names.
+const stamp = "20060102T150405Z"
+
+func (d Dir) member() string { return filepath.Join(string(d), "member") }
+
+// HasData says whether a member lives there, or has lived.
+func (d Dir) HasData() (bool, error) {
+	_, err := os.Lstat(d.member())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("etcd's data: %w", err)
+	}
+	return true, nil
+}
+
+// ErrRunning says that an etcd has the data open.
+var ErrRunning = errors.New("etcd runs on these data; stop it first: systemctl stop etcd-member")
+
+// Unused returns ErrRunning if a process has locked the database, as etcd does.
+func (d Dir) Unused() error {
+	path := filepath.Join(d.member(), "snap", "db")
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("etcd's data: %w", err)
+	}
+	defer file.Close()
+	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("%s: %w", path, ErrRunning)
+	}
+	return err
+}
+
+// MoveAside gives the data another name, which it returns, so that etcd begins anew.
+func (d Dir) MoveAside(now time.Time) (string, error) {
+	if err := d.Unused(); err != nil {
+		return "", err
+	}
+	former, err := d.mkdir("former-", now)
+	if err != nil {
+		return "", err
+	}
+	if err := os.Rename(d.member(), filepath.Join(former, "member")); err != nil {
+		return "", fmt.Errorf("move etcd's data aside: %w", err)
+	}
+	return former, errors.Join(syncPath(former), syncPath(string(d)))
+}
+
+// mkdir makes a directory in the data directory, which it makes, too, if need be.
+func (d Dir) mkdir(prefix string, now time.Time) (string, error) {
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
+		return "", fmt.Errorf("etcd's data: %w", err)
+	}
+	path := filepath.Join(string(d), prefix+now.UTC().Format(stamp))
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return "", fmt.Errorf("etcd's data: %w", err)
+	}
+	return path, nil
+}
+
+// Replace lets make write new data into an empty directory, as DIRECTORY/member, and
+// then puts them in the place of those that are there, in one step: at no moment is
+// there a directory without data, in which etcd would begin an empty cluster. It returns
+// where the former data are, or "" if there were none.
+func (d Dir) Replace(now time.Time, make func(dir string) error) (string, error) {
+	if err := d.Unused(); err != nil {
+		return "", err
+	}
+	building, err := d.mkdir("restoring-", now)
+	if err != nil {
+		return "", err
+	}
+	if err := d.build(building, make); err != nil {
+		return "", errors.Join(err, os.RemoveAll(building))
+	}
+	built := filepath.Join(building, "member")
+	had, err := d.HasData()
+	if err != nil {
+		return "", err
+	}
+	if !had {
+		if err := os.Rename(built, d.member()); err != nil {
+			return "", fmt.Errorf("put etcd's new data in place: %w", err)
+		}
+		return "", errors.Join(os.Remove(building), syncPath(string(d)))
+	}
+	// From here on the directory "building" has the former data: it is not deleted.
+	if err := unix.Renameat2(unix.AT_FDCWD, built, unix.AT_FDCWD, d.member(), unix.RENAME_EXCHANGE); err != nil {
+		return "", fmt.Errorf("exchange etcd's data: %w", err)
+	}
+	former := filepath.Join(string(d), "former-"+now.UTC().Format(stamp))
+	if err := os.Rename(building, former); err != nil {
+		return building, fmt.Errorf("etcd's former data are in %s: %w", building, err)
+	}
+	return former, errors.Join(syncPath(former), syncPath(string(d)))
+}
+
+// build makes the data: owned as the directory is, and on the disk.
+func (d Dir) build(dir string, make func(string) error) error {
+	if err := make(dir); err != nil {
+		return err
+	}
+	info, err := os.Stat(string(d))
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if err := os.Lchown(path, int(owner.Uid), int(owner.Gid)); err != nil {
+			return fmt.Errorf("etcd's data: %w", err)
+		}
+		return syncPath(path)
+	})
+}
+
+func syncPath(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return file.Sync()
+}
+
+// Room returns the bytes that are free for etcd, and all, in the file system of a
+// directory. If the directory is not there, its parent counts.
+func Room(path string) (free, total int64, err error) {
+	var s unix.Statfs_t
+	err = unix.Statfs(path, &s)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = unix.Statfs(filepath.Dir(path), &s)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("free space at %s: %w", path, err)
+	}
+	return int64(s.Bavail) * s.Bsize, int64(s.Blocks) * s.Bsize, nil
+}
+
+// NeedRoom returns an error unless the file system has that many bytes free, and some
+// more for what else writes there.
+func NeedRoom(path string, need int64) error {
+	const reserve = 64 << 20
+	free, _, err := Room(path)
+	if err == nil && free < need+reserve {
+		err = fmt.Errorf("%s has %d MB free, and %d MB are needed: delete what is not needed there, or take a larger disk", path, free>>20, (need+reserve)>>20)
+	}
+	return err
+}

@@ -1,0 +1,93 @@
+package member
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"coreos/internal/etcd/conn"
+	"coreos/internal/etcd/envfile"
+)
+
+// configure writes the variables with which this machine joins the cluster. Those for
+// listening stay if they are there and the machine's URL is the same.
+func (r *Replacement) configure(ctx context.Context, c *Cluster, env *envfile.File, own uint64) error {
+	var initial []string
+	for _, m := range c.Members {
+		name := m.Name
+		if m.ID == own {
+			name = r.Name
+		} else if name == "" {
+			name = fmt.Sprintf("%x", m.ID) // only the URLs are compared
+		}
+		for _, peer := range m.PeerURLs {
+			initial = append(initial, name+"="+peer)
+		}
+	}
+	moved := env.Get("ETCD_INITIAL_ADVERTISE_PEER_URLS") != r.PeerURL
+	// Of several ways to find a cluster etcd takes only one.
+	env.Unset("ETCD_DISCOVERY")
+	env.Unset("ETCD_FORCE_NEW_CLUSTER")
+	values := [][2]string{
+		{"ETCD_NAME", r.Name},
+		{"ETCD_INITIAL_CLUSTER", strings.Join(initial, ",")},
+		{"ETCD_INITIAL_CLUSTER_STATE", "existing"},
+		{"ETCD_INITIAL_ADVERTISE_PEER_URLS", r.PeerURL},
+	}
+	address, err := listenAddress(ctx, r.PeerURL)
+	if err != nil {
+		return err
+	}
+	for _, v := range Listen(r.PeerURL, address, clientScheme(env)) {
+		if moved || env.Get(v[0]) == "" {
+			values = append(values, v)
+		}
+	}
+	for _, v := range values {
+		if err := env.Set(v[0], v[1]); err != nil {
+			return err
+		}
+	}
+	return env.Write()
+}
+
+func clientScheme(env *envfile.File) string {
+	if env.Get("ETCD_CERT_FILE") != "" || env.Get("ETCD_AUTO_TLS") == "true" {
+		return "https"
+	}
+	return "http"
+}
+
+// listenAddress is the address at which this machine has the host of a URL.
+func listenAddress(ctx context.Context, peerURL string) (netip.Addr, error) {
+	u, err := url.Parse(peerURL)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	if address, err := netip.ParseAddr(u.Hostname()); err == nil {
+		return address, nil
+	}
+	addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	if err != nil || len(addresses) == 0 {
+		return netip.Addr{}, fmt.Errorf("address of this machine: %w; set ETCD_LISTEN_PEER_URLS, or give an address with --peer-url", err)
+	}
+	return addresses[0].Unmap(), nil
+}
+
+// Listen returns the variables that say where a member with that URL for peers listens,
+// which etcd wants as an address, and at which URL its clients find it: at the peers'
+// host, port 2379. Clients on the machine itself have conn.Default, without TLS.
+func Listen(peerURL string, address netip.Addr, scheme string) [][2]string {
+	u, err := url.Parse(peerURL)
+	if err != nil {
+		return nil
+	}
+	return [][2]string{
+		{"ETCD_LISTEN_PEER_URLS", u.Scheme + "://" + net.JoinHostPort(address.String(), u.Port())},
+		{"ETCD_LISTEN_CLIENT_URLS", scheme + "://" + net.JoinHostPort(address.String(), "2379") + "," + conn.Default},
+		{"ETCD_ADVERTISE_CLIENT_URLS", scheme + "://" + net.JoinHostPort(u.Hostname(), "2379")},
+	}
+}

@@ -1,0 +1,298 @@
+package v2proxy
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"coreos/internal/host/pause"
+)
+
+// reopen is the pause before a watch that broke is opened anew.
+const reopen = 100 * time.Millisecond
+
+// watch sees the events of a key.
+type watch struct {
+	*Store
+	path      string
+	recursive bool
+	// next is the revision to go on from.
+	next   int64
+	header *etcdserverpb.ResponseHeader
+	events clientv3.WatchChan
+	// end ends what sends the events.
+	end   context.CancelFunc
+	queue []*Event
+}
+
+// watch begins to wait at the request's index, or after now. That the index is compacted
+// is an error now rather than an answer that ends.
+func (s *Store) watch(ctx context.Context, r *request) (*watch, error) {
+	var opts []clientv3.OpOption
+	if r.serializable {
+		opts = append(opts, clientv3.WithSerializable())
+	}
+	now, err := s.readTxn(ctx, clientv3.OpGet(recordKey, append(opts, clientv3.WithKeysOnly())...))
+	if err != nil {
+		return nil, failure(err, false)
+	}
+	w := &watch{Store: s, path: r.path, recursive: r.recursive, next: r.waitIndex, header: now.Header}
+	if w.next == 0 {
+		w.next = now.Header.Revision + 1
+	}
+	if w.next > now.Header.Revision {
+		return w, nil
+	}
+	_, err = s.readTxn(ctx, clientv3.OpGet(recordKey, clientv3.WithKeysOnly(), clientv3.WithRev(w.next)))
+	if errors.Is(err, rpctypes.ErrCompacted) {
+		return nil, w.cleared(w.oldest(ctx))
+	}
+	if err != nil {
+		return nil, failure(err, false)
+	}
+	return w, nil
+}
+
+// oldest is the first revision that is not compacted, which etcd tells who watches an
+// older one.
+func (w *watch) oldest(ctx context.Context) int64 {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for resp := range w.client.Watch(ctx, recordKey, clientv3.WithRev(w.next)) {
+		if resp.CompactRevision > 0 {
+			return resp.CompactRevision
+		}
+	}
+	return w.header.Revision
+}
+
+func (w *watch) cleared(oldest int64) *Error {
+	return fail(CodeIndexCleared, w.header.Revision, "the requested history has been cleared [%d/%d]", oldest, w.next)
+}
+
+// Next waits for the next event. A watch that breaks goes on at another member.
+func (w *watch) Next(ctx context.Context) (*Event, error) {
+	for len(w.queue) == 0 {
+		if w.events == nil {
+			w.open(ctx)
+		}
+		resp, ok := <-w.events
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if resp.CompactRevision > 0 {
+			return nil, w.cleared(resp.CompactRevision)
+		}
+		if !ok || resp.Err() != nil || w.take(ctx, resp.Events) != nil {
+			w.end()
+			w.events = nil
+			if !pause.For(ctx, reopen) {
+				return nil, ctx.Err()
+			}
+		}
+	}
+	e := w.queue[0]
+	w.queue = w.queue[1:]
+	return e, nil
+}
+
+// open watches all keys that the path's events may be of. Those of a file and those of
+// a directory are apart: a few keys between are seen for nothing.
+func (w *watch) open(ctx context.Context) {
+	from, end := w.path, marker(w.path)+"\x00"
+	if w.recursive {
+		end = clientv3.GetPrefixRangeEnd(marker(w.path))
+	}
+	ctx, w.end = context.WithCancel(clientv3.WithRequireLeader(ctx))
+	w.events = w.client.Watch(ctx, from,
+		clientv3.WithRange(end), clientv3.WithRev(w.next), clientv3.WithPrevKV())
+}
+
+// take queues what came. etcd never divides the events of one revision.
+func (w *watch) take(ctx context.Context, events []*clientv3.Event) error {
+	for len(events) > 0 {
+		revision := events[0].Kv.ModRevision
+		n := slices.IndexFunc(events, func(e *clientv3.Event) bool { return e.Kv.ModRevision != revision })
+		if n < 0 {
+			n = len(events)
+		}
+		made, err := w.translate(ctx, revision, events[:n])
+		if err != nil {
+			return err
+		}
+		w.queue = append(w.queue, made...)
+		w.next = revision + 1
+		events = events[n:]
+	}
+	return nil
+}
+
+// translate makes etcd 2's events of a revision. What a proxy wrote is one event, and
+// none if it is a refresh or of another key.
+func (w *watch) translate(ctx context.Context, revision int64, events []*clientv3.Event) ([]*Event, error) {
+	r, err := w.records.at(ctx, revision)
+	if err != nil {
+		return nil, err
+	}
+	var made []*Event
+	if r == nil {
+		made, err = w.foreign(ctx, revision, events)
+	} else if !r.Refresh {
+		made = []*Event{recorded(r, revision, events)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	made = slices.DeleteFunc(made, func(e *Event) bool { return !w.concerns(e, events) })
+	for _, e := range made {
+		// What is left to live is told if it is known; the event is what counts.
+		one, cancel := context.WithTimeout(ctx, time.Second)
+		_ = w.fillTTLs(one, e.Node, e.PrevNode)
+		cancel()
+	}
+	return made, nil
+}
+
+// concerns says whether the watch is told of an event: one of its own path, one below it
+// that is not hidden, or that a directory above went and its own path with it.
+func (w *watch) concerns(e *Event, events []*clientv3.Event) bool {
+	p := e.Node.Key
+	switch {
+	case p == w.path:
+		return true
+	case under(w.path, p):
+		return w.recursive && !hidden(w.path, p)
+	case under(p, w.path) && (e.Action == Delete || e.Action == Expire):
+		return slices.ContainsFunc(events, func(e *clientv3.Event) bool {
+			at, _, ok := pathOf(string(e.Kv.Key))
+			return ok && e.Type == clientv3.EventTypeDelete && (at == w.path || w.recursive && under(w.path, at))
+		})
+	}
+	return false
+}
+
+// recorded makes the event that a record tells of. The events may lack its key, if the
+// watch is of a path below it.
+func recorded(r *record, revision int64, events []*clientv3.Event) *Event {
+	var made *Event
+	var file *Node
+	for _, e := range events {
+		p, dir, ok := pathOf(string(e.Kv.Key))
+		switch {
+		case !ok || p != r.Key:
+		case dir == r.Dir:
+			made = event(r.Action, p, dir, e)
+		case !dir && e.PrevKv != nil:
+			// The file that the directory takes the place of.
+			file = newNode(p, e.PrevKv, false, 0)
+			file.lease = 0
+		}
+	}
+	if made == nil {
+		made = &Event{Action: r.Action, Node: gone(r.Key, r.Dir, revision, r.Created)}
+		if r.Action == Delete {
+			made.PrevNode = gone(r.Key, r.Dir, r.Modified, r.Created)
+		}
+	}
+	if made.PrevNode == nil {
+		made.PrevNode = file
+	}
+	return made
+}
+
+// event makes an event of one of etcd 3's.
+func event(action, p string, dir bool, e *clientv3.Event) *Event {
+	made := &Event{Action: action}
+	if e.PrevKv != nil {
+		made.PrevNode = newNode(p, e.PrevKv, dir, 0)
+	}
+	if e.Type == clientv3.EventTypePut {
+		made.Node = newNode(p, e.Kv, dir, 0)
+		return made
+	}
+	made.Node = gone(p, dir, e.Kv.ModRevision, 0)
+	if e.PrevKv != nil {
+		made.Node.CreatedIndex = e.PrevKv.CreateRevision
+		made.PrevNode.lease = 0 // it has ended, or is about something else
+	}
+	return made
+}
+
+// foreign makes events of what a v3 client did, or the end of a lease. A directory that
+// goes is one event.
+func (w *watch) foreign(ctx context.Context, revision int64, events []*clientv3.Event) ([]*Event, error) {
+	var made []*Event
+	var dirs []string
+	// A marker is before what is in its directory.
+	for _, e := range slices.SortedFunc(slices.Values(events), func(a, b *clientv3.Event) int {
+		return slices.Compare(a.Kv.Key, b.Kv.Key)
+	}) {
+		p, dir, ok := pathOf(string(e.Kv.Key))
+		if !ok || slices.ContainsFunc(dirs, func(d string) bool { return under(d, p) }) {
+			continue
+		}
+		action := Set
+		if e.Type == clientv3.EventTypeDelete {
+			action = Delete
+			if leaseOf(e.PrevKv) != 0 {
+				action = Expire
+			}
+		}
+		if dir && action != Set {
+			dirs = append(dirs, p)
+		}
+		made = append(made, event(action, p, dir, e))
+	}
+	if len(made) == 0 || made[0].Action != Expire {
+		return made, nil
+	}
+	above, err := w.expiredAbove(ctx, revision, events)
+	if above != nil {
+		made = []*Event{above}
+	}
+	return made, err
+}
+
+// expiredAbove finds the outermost directory above the path that ended with the lease of
+// the first event, which the watch does not see. It is nil if there is none, or if the
+// revision before is compacted.
+func (w *watch) expiredAbove(ctx context.Context, revision int64, events []*clientv3.Event) (*Event, error) {
+	first := slices.IndexFunc(events, func(e *clientv3.Event) bool { return leaseOf(e.PrevKv) != 0 })
+	dirs := ancestors(w.path)
+	if first < 0 || len(dirs) == 0 {
+		return nil, nil
+	}
+	var ops []clientv3.Op
+	for _, dir := range dirs {
+		ops = append(ops, clientv3.OpGet(marker(dir), clientv3.WithRev(revision-1)))
+	}
+	got, err := w.readTxn(ctx, ops...)
+	if errors.Is(err, rpctypes.ErrCompacted) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range dirs {
+		for _, kv := range got.Responses[i].GetResponseRange().Kvs {
+			if kv.Lease == leaseOf(events[first].PrevKv) {
+				return expiredDir(dirs[i], kv, revision), nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+func expiredDir(p string, kv *mvccpb.KeyValue, revision int64) *Event {
+	return &Event{
+		Action:   Expire,
+		Node:     gone(p, true, revision, kv.CreateRevision),
+		PrevNode: gone(p, true, kv.ModRevision, kv.CreateRevision),
+	}
+}

@@ -1,0 +1,324 @@
+// Package apitest has a cluster in memory, for tests of what talks to one.
+package apitest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/unitfile"
+)
+
+// Cluster is one whose machines do at once what is wanted. It is ready for use.
+type Cluster struct {
+	// Systemd says in which state a unit is that was launched; active and running.
+	Systemd func(u api.Unit) (active, sub string)
+	// Finish has units with RunOnce end as soon as they are started.
+	Finish bool
+	// Fails is what all methods return, if it is not nil.
+	Fails error
+
+	mu       sync.Mutex
+	machines map[string]api.Machine
+	units    map[string]api.Unit
+	by       []string
+	ran      int
+}
+
+var _ api.Cluster = (*Cluster)(nil)
+
+// Join adds a machine.
+func (c *Cluster) Join(m api.Machine) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.machines == nil {
+		c.machines = map[string]api.Machine{}
+	}
+	c.machines[m.ID] = m
+}
+
+// By are those who changed something, in the order in which they did.
+func (c *Cluster) By() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.by)
+}
+
+// Ran is how many times units with RunOnce have run.
+func (c *Cluster) Ran() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ran
+}
+
+// begin locks the cluster, for who changes it, if it can be used.
+func (c *Cluster) begin(by string) (end func(), err error) {
+	c.mu.Lock()
+	if c.Fails != nil {
+		c.mu.Unlock()
+		return nil, c.Fails
+	}
+	if by != "" {
+		c.by = append(c.by, by)
+	}
+	return c.mu.Unlock, nil
+}
+
+func sorted[T any](m map[string]T) []T {
+	var all []T
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		all = append(all, m[key])
+	}
+	return all
+}
+
+// Machines implements [api.Cluster].
+func (c *Cluster) Machines(context.Context) ([]api.Machine, error) {
+	end, err := c.begin("")
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return sorted(c.machines), nil
+}
+
+// Units implements [api.Cluster].
+func (c *Cluster) Units(context.Context) ([]api.Unit, error) {
+	end, err := c.begin("")
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return sorted(c.units), nil
+}
+
+// Unit implements [api.Cluster].
+func (c *Cluster) Unit(_ context.Context, name string) (api.Unit, error) {
+	end, err := c.begin("")
+	if err != nil {
+		return api.Unit{}, err
+	}
+	defer end()
+	return c.unit(name)
+}
+
+func (c *Cluster) unit(name string) (api.Unit, error) {
+	u, ok := c.units[name]
+	if !ok {
+		return u, fmt.Errorf("unit %s: %w", name, api.ErrNotFound)
+	}
+	return u, nil
+}
+
+// States implements [api.Cluster].
+func (c *Cluster) States(context.Context) ([]api.UnitState, error) {
+	end, err := c.begin("")
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	var all []api.UnitState
+	for _, u := range sorted(c.units) {
+		if requirements(u).Global && u.DesiredState != api.Inactive {
+			for _, m := range sorted(c.machines) {
+				all = append(all, c.state(u, m.ID, u.DesiredState))
+			}
+		} else if u.MachineID != "" {
+			all = append(all, c.state(u, u.MachineID, u.CurrentState))
+		}
+	}
+	return all, nil
+}
+
+func (c *Cluster) state(u api.Unit, machine, state string) api.UnitState {
+	active, sub := "inactive", "dead"
+	if state == api.Launched {
+		active, sub = "active", "running"
+		if c.Systemd != nil {
+			active, sub = c.Systemd(u)
+		}
+	}
+	return api.UnitState{Name: u.Name, Hash: u.File().Hash().String(), MachineID: machine,
+		SystemdLoadState: "loaded", SystemdActiveState: active, SystemdSubState: sub}
+}
+
+func requirements(u api.Unit) unitfile.Requirements {
+	r, err := u.Requirements()
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+// Create implements [api.Cluster].
+func (c *Cluster) Create(_ context.Context, by string, u api.Unit) error {
+	end, err := c.begin(by)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if c.units == nil {
+		c.units = map[string]api.Unit{}
+	}
+	c.place(u)
+	return nil
+}
+
+// SetDesired implements [api.Cluster].
+func (c *Cluster) SetDesired(_ context.Context, by, name, state string) error {
+	end, err := c.begin(by)
+	if err != nil {
+		return err
+	}
+	defer end()
+	u, err := c.unit(name)
+	if err != nil {
+		return err
+	}
+	u.DesiredState = state
+	c.place(u)
+	return nil
+}
+
+// place gives a unit to the first machine that fits.
+func (c *Cluster) place(u api.Unit) {
+	again := c.units[u.Name].DesiredState != u.DesiredState
+	u.MachineID, u.CurrentState = "", api.Inactive
+	r := requirements(u)
+	if again {
+		u.Finished = ""
+	}
+	if r.Global {
+		u.CurrentState = ""
+	} else if r.RunOnce && c.Finish && u.DesiredState == api.Launched {
+		if again {
+			c.ran++
+		}
+		u.Finished = "success"
+	} else if u.DesiredState != api.Inactive {
+		for _, m := range sorted(c.machines) {
+			if r.Fits(m.Metadata) && m.Drain == nil {
+				u.MachineID, u.CurrentState = m.ID, u.DesiredState
+				break
+			}
+		}
+	}
+	c.units[u.Name] = u
+}
+
+// Destroy implements [api.Cluster].
+func (c *Cluster) Destroy(_ context.Context, by, name string) error {
+	end, err := c.begin(by)
+	if err != nil {
+		return err
+	}
+	defer end()
+	_, err = c.unit(name)
+	delete(c.units, name)
+	return err
+}
+
+// SetMetadata implements [api.Cluster].
+func (c *Cluster) SetMetadata(_ context.Context, by string, changes []api.MetadataChange) error {
+	end, err := c.begin(by)
+	if err != nil {
+		return err
+	}
+	defer end()
+	machines := maps.Clone(c.machines)
+	for _, change := range changes {
+		m, ok := machines[change.MachineID]
+		if !ok {
+			return fmt.Errorf("machine %s: %w", change.MachineID, api.ErrNotFound)
+		}
+		if m.Metadata = maps.Clone(m.Metadata); m.Metadata == nil {
+			m.Metadata = map[string]string{}
+		}
+		if m.Metadata[change.Key] = change.Value; change.Value == "" {
+			delete(m.Metadata, change.Key)
+		}
+		machines[m.ID] = m
+	}
+	c.machines = machines
+	return nil
+}
+
+// SetDrain implements [api.Cluster].
+func (c *Cluster) SetDrain(_ context.Context, by, machineID string, drain *api.DrainRequest) error {
+	end, err := c.begin(by)
+	if err != nil {
+		return err
+	}
+	defer end()
+	m, ok := c.machines[machineID]
+	if !ok {
+		return fmt.Errorf("machine %s: %w", machineID, api.ErrNotFound)
+	}
+	if m.Drain = nil; drain != nil {
+		m.Drain = &api.Drain{Reason: drain.Reason, By: by, Since: time.Unix(1_000_000_000, 0).UTC()}
+		if drain.UntilRestart {
+			m.Drain.Boot = "boot"
+		}
+	}
+	c.machines[machineID] = m
+	for _, u := range sorted(c.units) {
+		if drain != nil && u.MachineID == machineID && requirements(u).MachineID == "" {
+			c.place(u)
+		}
+	}
+	return nil
+}
+
+// Rebalance implements [api.Cluster]; it places units that are nowhere.
+func (c *Cluster) Rebalance(_ context.Context, by string) (int, error) {
+	end, err := c.begin(by)
+	if err != nil {
+		return 0, err
+	}
+	defer end()
+	moved := 0
+	for _, u := range sorted(c.units) {
+		if u.DesiredState != api.Inactive && u.MachineID == "" {
+			if c.place(u); c.units[u.Name].MachineID != "" {
+				moved++
+			}
+		}
+	}
+	return moved, nil
+}
+
+// Why implements [api.Cluster].
+func (c *Cluster) Why(_ context.Context, name string) (api.Reasons, error) {
+	end, err := c.begin("")
+	if err != nil {
+		return api.Reasons{}, err
+	}
+	defer end()
+	u, err := c.unit(name)
+	if err != nil {
+		return api.Reasons{}, err
+	}
+	r := api.Reasons{Name: name, MachineID: u.MachineID, Summary: "on machine " + u.MachineID}
+	if u.MachineID != "" {
+		return r, nil
+	}
+	r.Summary = "no machine fits"
+	if u.DesiredState == api.Inactive {
+		r.Summary = "nobody wants it loaded"
+	}
+	for _, m := range sorted(c.machines) {
+		reason := ""
+		if needs := requirements(u); !needs.Fits(m.Metadata) {
+			reason = "metadata do not match " + strings.TrimPrefix(fmt.Sprint(needs.Metadata), "map")
+		} else if m.Drain != nil {
+			reason = "draining: " + m.Drain.Reason
+		}
+		r.Machines = append(r.Machines, api.MachineReason{MachineID: m.ID, Reason: reason})
+	}
+	return r, nil
+}

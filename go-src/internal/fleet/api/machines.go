@@ -1,0 +1,147 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+// Bounds of what can be written about a machine.
+const (
+	maxChanges = 1000
+	maxText    = 1024
+)
+
+func (s *server) listMachines(r *http.Request, _ string) (reply, error) {
+	all, err := s.cluster.Machines(r.Context())
+	if err != nil {
+		return reply{}, err
+	}
+	items, next, err := page(s.PageSize, r.URL, all)
+	return reply{code: http.StatusOK, body: MachinePage{items, next}}, err
+}
+
+func (s *server) patchMachines(r *http.Request, by string) (reply, error) {
+	var operations []operation
+	if err := decode(r, &operations); err != nil {
+		return reply{}, err
+	}
+	if len(operations) > maxChanges {
+		return reply{}, refuse(http.StatusBadRequest, "%d operations: at most %d can be made at once", len(operations), maxChanges)
+	}
+	changes := make([]MetadataChange, len(operations))
+	for i, o := range operations {
+		var err error
+		if changes[i], err = o.change(); err != nil {
+			return reply{}, refuse(http.StatusBadRequest, "operation %d: %w", i+1, err)
+		}
+	}
+	done := reply{code: http.StatusNoContent, did: describe(changes)}
+	if len(changes) == 0 {
+		return done, nil
+	}
+	return done, s.cluster.SetMetadata(r.Context(), by, changes)
+}
+
+// describe names some of the changes, for the log.
+func describe(changes []MetadataChange) string {
+	var texts []string
+	for _, c := range changes[:min(len(changes), 10)] {
+		texts = append(texts, fmt.Sprintf("%s %s=%s", c.MachineID, c.Key, c.Value))
+	}
+	if more := len(changes) - len(texts); more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// operation is one of a JSON patch (RFC 6902), as far as metadata need it.
+type operation struct {
+	Op    string        `json:"op"`
+	Path  string        `json:"path"`
+	Value metadataValue `json:"value"`
+}
+
+// metadataValue is "value", as RFC 6902 has it, or {"value":"value"}, as upstream does.
+type metadataValue string
+
+func (v *metadataValue) UnmarshalJSON(text []byte) error {
+	var plain *string
+	if json.Unmarshal(text, &plain) == nil {
+		if plain != nil {
+			*v = metadataValue(*plain)
+		}
+		return nil
+	}
+	var object struct {
+		Value string `json:"value"`
+	}
+	err := json.Unmarshal(text, &object)
+	*v = metadataValue(object.Value)
+	return err
+}
+
+var metadataPath = regexp.MustCompile(`^/([^/]+)/metadata/([A-Za-z0-9_.-]+)$`)
+
+func (o operation) change() (MetadataChange, error) {
+	parts := metadataPath.FindStringSubmatch(o.Path)
+	if parts == nil || len(o.Path) > maxText {
+		return MetadataChange{}, fmt.Errorf("path %.80q is not /MACHINE/metadata/KEY, with a key of A-Z a-z 0-9 _ . -", o.Path)
+	}
+	c := MetadataChange{MachineID: parts[1], Key: parts[2]}
+	switch o.Op {
+	case "remove":
+	case "add", "replace":
+		c.Value = string(o.Value)
+		if c.Value == "" {
+			return c, fmt.Errorf("%s needs a value", o.Op)
+		}
+	default:
+		return c, fmt.Errorf("op %.80q is not add, remove or replace", o.Op)
+	}
+	return c, checkText(c.Value)
+}
+
+// checkText refuses what would spoil lists and logs.
+func checkText(text string) error {
+	if len(text) > maxText {
+		return fmt.Errorf("text is longer than %d bytes", maxText)
+	}
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		return fmt.Errorf("text %.80q has control characters", text)
+	}
+	return nil
+}
+
+func (s *server) drain(r *http.Request, by string) (reply, error) {
+	if err := checkType(r); err != nil {
+		return reply{}, err
+	}
+	var request DrainRequest
+	if err := decode(r, &request); err != nil {
+		return reply{}, err
+	}
+	if err := checkText(request.Reason); err != nil {
+		return reply{}, refuse(http.StatusBadRequest, "reason: %w", err)
+	}
+	done := reply{code: http.StatusNoContent, did: "drain: " + request.Reason}
+	return done, s.cluster.SetDrain(r.Context(), by, r.PathValue("id"), &request)
+}
+
+func (s *server) undrain(r *http.Request, by string) (reply, error) {
+	done := reply{code: http.StatusNoContent, did: "end of the drain"}
+	return done, s.cluster.SetDrain(r.Context(), by, r.PathValue("id"), nil)
+}
+
+// Rebalanced says how many units a rebalance moves.
+type Rebalanced struct {
+	Moved int `json:"moved"`
+}
+
+func (s *server) rebalance(r *http.Request, by string) (reply, error) {
+	moved, err := s.cluster.Rebalance(r.Context(), by)
+	return reply{code: http.StatusOK, body: Rebalanced{moved}, did: fmt.Sprintf("moved %d units", moved)}, err
+}

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"coreos/internal/fleet/api"
+)
+
+// waitActive waits until systemd says of all units that they are active. It is an error if
+// one fails or ends before.
+func (a *app) waitActive(ctx context.Context, started []api.Unit, attempts int) error {
+	byName := map[string]api.Unit{}
+	for _, u := range started {
+		byName[u.Name] = u
+	}
+	w := a.waiter(unitNames(started))
+	err := poll(ctx, attempts, func(ctx context.Context) (bool, error) {
+		states, err := a.fetchStates(ctx, w.left)
+		if err != nil {
+			w.tell("", err.Error())
+			return false, nil
+		}
+		err = w.each(func(name string) (bool, error) {
+			state, ok := states[name]
+			if !ok {
+				delete(w.stuck, name)
+				w.tell(name, "no machine reports a state of it")
+				return w.finished(ctx, byName[name]), nil
+			}
+			return w.active(byName[name], state)
+		})
+		return len(w.left) == 0, err
+	})
+	if errors.Is(err, errLate) {
+		return fmt.Errorf("timed out waiting for %s to report active state", units(w.left))
+	}
+	return err
+}
+
+func unitNames(units []api.Unit) []string {
+	names := make([]string, len(units))
+	for i, u := range units {
+		names[i] = u.Name
+	}
+	return names
+}
+
+// active looks at a unit that was started: one that failed may be started again by
+// systemd, and one that is inactive may not have been started yet, so both are believed
+// only after a while.
+func (w *waiter) active(u api.Unit, s api.UnitState) (done bool, err error) {
+	where := fmt.Sprintf("on %s: %s (%s)", place(w.machine(s.MachineID), false), s.SystemdActiveState, s.SystemdSubState)
+	switch {
+	case s.SystemdLoadState != "loaded":
+		return false, w.lasts(u.Name, fmt.Sprintf("could not be loaded by systemd on %s: %s", place(w.machine(s.MachineID), false), s.SystemdLoadState))
+	case s.SystemdActiveState == "active":
+		return true, nil
+	case s.SystemdActiveState == "failed":
+		return false, w.lasts(u.Name, "failed "+where)
+	case s.SystemdActiveState == "inactive":
+		err = w.lasts(u.Name, "does not run "+where)
+		if err != nil && ends(u) {
+			return true, nil
+		}
+		return false, err
+	}
+	delete(w.stuck, u.Name)
+	w.tell(u.Name, where)
+	return false, nil
+}
+
+// finished asks whether a unit without a state has run once.
+func (w *waiter) finished(ctx context.Context, u api.Unit) bool {
+	if !ends(u) {
+		return false
+	}
+	is, err := w.client.Unit(ctx, u.Name)
+	return err == nil && is.Finished != ""
+}
+
+// ends reports whether a unit runs something once, so that it is no failure if it ends.
+func ends(u api.Unit) bool {
+	return requirements(u).RunOnce || slices.Contains(u.Options, api.UnitOption{Section: "Service", Name: "Type", Value: "oneshot"})
+}
+
+// fetchStates asks for the states of units by their names.
+func (a *app) fetchStates(ctx context.Context, names []string) (map[string]api.UnitState, error) {
+	found := map[string]api.UnitState{}
+	if len(names) > few {
+		all, err := a.client.States(ctx)
+		for _, s := range all {
+			found[s.Name] = s
+		}
+		return found, err
+	}
+	for _, name := range names {
+		states, err := a.client.StatesOf(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if len(states) > 0 {
+			found[name] = states[0]
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,255 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"coreos/internal/fleet/api"
+)
+
+func (a *app) loadCommand() *cobra.Command {
+	return a.raiseCommand(api.Loaded, "load", &cobra.Command{
+		Use:   "load UNIT...",
+		Short: "Have units loaded by systemd on machines, without starting them",
+		Long: "Submits the units, if the cluster does not know them (see submit), and waits until each has a\n" +
+			"machine on which systemd knows it.",
+	})
+}
+
+func (a *app) startCommand() *cobra.Command {
+	return a.raiseCommand(api.Launched, "start", &cobra.Command{
+		Use:   "start UNIT...",
+		Short: "Start units on machines of the cluster",
+		Long: "Submits the units, if the cluster does not know them (see submit), and waits until each is\n" +
+			"active. If that takes some seconds it says what it waits for. It is an error if a unit fails or\n" +
+			"ends, except that one of Type=oneshot or with RunOnce may end.\n\n" +
+			"    fleetctl start web@{1..3}.service",
+	})
+}
+
+// raiseCommand is load and start.
+func (a *app) raiseCommand(state, verb string, command *cobra.Command) *cobra.Command {
+	var s submission
+	var b blocking
+	s.addFlags(command, state)
+	b.addFlags(command, true)
+	command.ValidArgsFunction = a.completeUnits
+	command.RunE = a.onUnits(func(ctx context.Context, args []string) error {
+		s.attempts = b.attempts
+		if err := a.submit(ctx, args, s); err != nil {
+			return err
+		}
+		return a.raise(ctx, args, state, verb, b)
+	})
+	return command
+}
+
+// raise has units wanted in a state in which they are on machines.
+func (a *app) raise(ctx context.Context, args []string, state, verb string, b blocking) error {
+	var changed []api.Unit
+	for _, arg := range args {
+		u, err := a.unit(ctx, unitName(arg))
+		if err != nil {
+			return err
+		}
+		if u.DesiredState == state && u.Finished == "" {
+			continue
+		}
+		if u.Finished != "" && state == api.Launched { // or it would stay finished
+			if err := a.client.Set(ctx, api.Unit{Name: u.Name, DesiredState: api.Inactive}); err != nil {
+				return fmt.Errorf("%s %s: %w", verb, u.Name, err)
+			}
+		}
+		if err := a.client.Set(ctx, api.Unit{Name: u.Name, DesiredState: state}); err != nil {
+			return fmt.Errorf("%s %s: %w", verb, u.Name, err)
+		}
+		changed = append(changed, u)
+	}
+	waiting := a.triggered(changed, verb, b)
+	if err := a.wait(ctx, unitNames(waiting), state, b.attempts); err != nil || state != api.Launched {
+		return err
+	}
+	return a.waitActive(ctx, waiting, b.attempts)
+}
+
+// triggered says which of the units are not waited for, and returns the others.
+func (a *app) triggered(units []api.Unit, verb string, b blocking) (waiting []api.Unit) {
+	for _, u := range units {
+		switch {
+		case global(u):
+			a.say("Triggered global unit %s %s", u.Name, verb)
+		case !b.noBlock:
+			waiting = append(waiting, u)
+		}
+	}
+	for _, u := range units {
+		if b.noBlock && !global(u) {
+			a.say("Triggered unit %s %s", u.Name, verb)
+		}
+	}
+	return waiting
+}
+
+func (a *app) stopCommand() *cobra.Command {
+	return a.lowerCommand(api.Loaded, "stop", "stopped", &cobra.Command{
+		Use:   "stop UNIT...",
+		Short: "Stop units, which stay loaded on their machines",
+		Long:  "Stops units and waits until they have ended. Names can be patterns, such as 'web@*'.",
+	}, func(u api.Unit) (bool, error) {
+		if u.CurrentState == api.Inactive {
+			return false, fmt.Errorf("unable to stop unit %s in state inactive: it is on no machine; unload it to have it stay so", u.Name)
+		}
+		return u.CurrentState != api.Loaded || u.DesiredState != api.Loaded, nil
+	})
+}
+
+func (a *app) unloadCommand() *cobra.Command {
+	return a.lowerCommand(api.Inactive, "unload", "unloaded", &cobra.Command{
+		Use:   "unload UNIT...",
+		Short: "Stop units and take them from their machines",
+		Long:  "Has units run nowhere; the cluster keeps their files. Names can be patterns, such as 'web@*'.",
+	}, func(u api.Unit) (bool, error) {
+		return u.CurrentState != api.Inactive || u.DesiredState != api.Inactive, nil
+	})
+}
+
+// lowerCommand is stop and unload; needed says of a unit that is not global whether it
+// has to be changed.
+func (a *app) lowerCommand(state, verb, past string, command *cobra.Command, needed func(api.Unit) (bool, error)) *cobra.Command {
+	var b blocking
+	b.addFlags(command, true)
+	command.ValidArgsFunction = a.completeUnits
+	command.RunE = a.onFound(func(ctx context.Context, found []api.Unit) error {
+		var changed []api.Unit
+		for _, u := range found {
+			if !global(u) {
+				if need, err := needed(u); err != nil || !need {
+					if err != nil {
+						return err
+					}
+					continue
+				}
+			}
+			if err := a.client.Set(ctx, api.Unit{Name: u.Name, DesiredState: state}); err != nil {
+				return fmt.Errorf("%s %s: %w", verb, u.Name, err)
+			}
+			changed = append(changed, u)
+		}
+		waiting := unitNames(a.triggered(changed, verb, b))
+		if err := a.wait(ctx, waiting, state, b.attempts); err != nil {
+			return err
+		}
+		if len(waiting) > 0 {
+			a.warn("Successfully %s units %v.", past, waiting)
+		}
+		return nil
+	})
+	return command
+}
+
+func (a *app) destroyCommand() *cobra.Command {
+	var b blocking
+	command := &cobra.Command{
+		Use:   "destroy UNIT...",
+		Short: "Stop units and have the cluster forget them",
+		Long: "Stops units, removes their files and all that the cluster knows of them. Names can be patterns,\n" +
+			"such as 'web@*'.",
+		ValidArgsFunction: a.completeUnits,
+		RunE: a.onFound(func(ctx context.Context, found []api.Unit) error {
+			var failed error
+			for _, u := range found {
+				failed = errors.Join(failed, a.destroy(ctx, u.Name, b))
+			}
+			return failed
+		}),
+	}
+	b.addFlags(command, true)
+	return command
+}
+
+func (a *app) destroy(ctx context.Context, name string, b blocking) error {
+	err := a.client.Destroy(ctx, name)
+	if errors.Is(err, api.ErrNotFound) {
+		return nil // somebody else was quicker
+	}
+	if err != nil {
+		return fmt.Errorf("error destroying unit %s: %w", name, err)
+	}
+	if !b.noBlock {
+		err = poll(ctx, b.attempts, func(ctx context.Context) (bool, error) {
+			_, err := a.client.Unit(ctx, name)
+			return errors.Is(err, api.ErrNotFound), nil
+		})
+		if err != nil {
+			return fmt.Errorf("error destroying unit %s: %w while it is still there", name, err)
+		}
+	}
+	a.say("Destroyed %s", name)
+	return nil
+}
+
+func (a *app) restartCommand() *cobra.Command {
+	var b blocking
+	command := &cobra.Command{
+		Use:   "restart UNIT...",
+		Short: "Stop and start units, one after the other",
+		Long: "Stops each unit and starts it again where it is, and waits until it is active before it goes on\n" +
+			"to the next one. One that was stopped is started. Global units are restarted by systemctl on\n" +
+			"each of their machines, by SSH. Names can be patterns, such as 'web@*'.",
+		ValidArgsFunction: a.completeUnits,
+		RunE: a.onFound(func(ctx context.Context, found []api.Unit) error {
+			if len(found) == 0 {
+				return exitStatus(1)
+			}
+			for _, u := range found {
+				if err := a.restart(ctx, u, b); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	}
+	b.addFlags(command, false)
+	a.sshFlags(command)
+	return command
+}
+
+func (a *app) restart(ctx context.Context, u api.Unit, b blocking) error {
+	if global(u) {
+		return a.onMachinesOf(ctx, u, "systemctl", "restart", u.Name)
+	}
+	set := func(state string) error {
+		return a.client.Set(ctx, api.Unit{Name: u.Name, DesiredState: state})
+	}
+	switch u.CurrentState {
+	case api.Launched:
+		if err := set(api.Loaded); err != nil {
+			return fmt.Errorf("stop %s: %w", u.Name, err)
+		}
+		if err := a.waitStopped(ctx, u.Name, b); err != nil {
+			return err
+		}
+	case api.Loaded:
+	default:
+		a.warn("Unable to restart unit %s in state %s", u.Name, u.CurrentState)
+		return nil
+	}
+	if err := set(api.Launched); err != nil {
+		return fmt.Errorf("start %s: %w; it is stopped now", u.Name, err)
+	}
+	if err := a.wait(ctx, []string{u.Name}, api.Launched, b.attempts); err != nil {
+		return err
+	}
+	return a.waitActive(ctx, []api.Unit{u}, b.attempts)
+}
+
+// waitStopped waits without a word for a unit that will be started again.
+func (a *app) waitStopped(ctx context.Context, name string, b blocking) error {
+	silent := *a
+	silent.Out = io.Discard
+	return silent.wait(ctx, []string{name}, api.Loaded, b.attempts)
+}

@@ -1,0 +1,209 @@
+// Package cli has the commands of fleetctl. Their names, flags, variables and output
+// are those of fleet's (https://github.com/coreos/fleet/blob/v1.0.0/Documentation/using-the-client.md).
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"coreos/internal/cli/envflags"
+	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/sshclient"
+)
+
+// Streams are those of the command.
+type Streams = sshclient.Streams
+
+// app is one run of fleetctl.
+type app struct {
+	Streams
+	flags  globalFlags
+	client *api.Client
+	// machines are those of the cluster, when they have been asked for.
+	machines map[string]api.Machine
+	sshPort  int
+}
+
+// globalFlags are those of all commands.
+type globalFlags struct {
+	debug, version              bool
+	driver, endpoint            string
+	requestTimeout              float64
+	keyFile, certFile, caFile   string
+	tunnel, sshUser, knownHosts string
+	strictHostKeys              bool
+	sshTimeout                  float64
+	experimentalAPI             bool
+	etcdPrefix                  string
+}
+
+// Run runs fleetctl and returns its exit status: 0, 1 for trouble, 2 for a wrong command
+// line, or that of a command on a machine.
+func Run(ctx context.Context, args []string, streams Streams) int {
+	a := &app{Streams: streams}
+	command := a.command()
+	command.SetArgs(args)
+	command.SetIn(streams.In)
+	command.SetOut(streams.Out)
+	command.SetErr(streams.Err)
+	err := command.ExecuteContext(ctx)
+	var status exitStatus
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status):
+		return int(status)
+	case ctx.Err() != nil:
+		return 130 // as shells say of commands that were interrupted
+	}
+	text := err.Error()
+	fmt.Fprintln(streams.Err, strings.ToUpper(text[:1])+text[1:]) // as upstream's begin
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
+
+// usageError is a mistake in the command line.
+type usageError struct{ error }
+
+// exitStatus ends fleetctl without a further word.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+func (a *app) command() *cobra.Command {
+	cobra.EnablePrefixMatching = true // fleetctl list-m
+	command := &cobra.Command{
+		Use:   "fleetctl",
+		Short: "Run units on the machines of a fleet cluster",
+		Long: "fleetctl gives unit files to a cluster, starts and stops them there, and shows what became of them.\n" +
+			"Its flags have environment variables: FLEETCTL_ENDPOINT for --endpoint.",
+		Args:          usage(cobra.NoArgs),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(command *cobra.Command, _ []string) error { return command.Help() },
+	}
+	a.globalFlags(command.PersistentFlags())
+	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	command.PersistentPreRunE = func(command *cobra.Command, _ []string) error { return a.prepare(command) }
+	command.AddCommand(
+		a.listMachinesCommand(), a.listUnitsCommand(), a.listUnitFilesCommand(), a.catCommand(), a.statusCommand(), a.journalCommand(),
+		a.submitCommand(), a.loadCommand(), a.startCommand(), a.restartCommand(), a.rollCommand(), a.stopCommand(), a.unloadCommand(), a.destroyCommand(),
+		a.whyCommand(), a.drainCommand(), a.undrainCommand(), a.rebalanceCommand(),
+		a.sshCommand(), a.fdForwardCommand(), a.verifyCommand(), a.versionCommand(),
+	)
+	for _, sub := range command.Commands() {
+		if sub.Args != nil {
+			sub.Args = usage(sub.Args)
+		}
+	}
+	return command
+}
+
+// usage makes a usageError of what is wrong with arguments.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(command *cobra.Command, args []string) error {
+		if err := check(command, args); err != nil {
+			return usageError{fmt.Errorf("arguments of %s: %w", command.CommandPath(), err)}
+		}
+		return nil
+	}
+}
+
+func (a *app) globalFlags(f *pflag.FlagSet) {
+	g := &a.flags
+	f.BoolVar(&g.debug, "debug", false, "print requests to stderr")
+	f.BoolVarP(&g.version, "version", "v", false, "print the version and exit")
+	f.StringVar(&g.driver, "driver", driverAPI, "how to reach the cluster: API is the only way")
+	f.StringVar(&g.endpoint, "endpoint", api.Endpoint, "`URL` of the fleet API: unix:///PATH, http://HOST:PORT or https://HOST:PORT")
+	f.Float64Var(&g.requestTimeout, "request-timeout", 10, "how many `SECONDS` a request may take")
+	f.StringVar(&g.keyFile, "key-file", "", "`FILE` with the key of our certificate, for an https endpoint")
+	f.StringVar(&g.certFile, "cert-file", "", "`FILE` with our certificate, for an https endpoint")
+	f.StringVar(&g.caFile, "ca-file", "", "`FILE` with the certificates of those who sign that of an https endpoint")
+	f.StringVar(&g.tunnel, "tunnel", "", "go by SSH through this machine: `HOST[:PORT]`")
+	f.StringVar(&g.sshUser, "ssh-username", "core", "`USER` for SSH")
+	f.Float64Var(&g.sshTimeout, "ssh-timeout", 10, "how many `SECONDS` an SSH connection may take to begin")
+	f.StringVar(&g.knownHosts, "known-hosts-file", "~/.fleetctl/known_hosts", "`FILE` with the SSH keys of machines")
+	f.BoolVar(&g.strictHostKeys, "strict-host-key-checking", true, "check the SSH keys of machines")
+	f.BoolVar(&g.experimentalAPI, "experimental-api", true, "without effect")
+	f.StringVar(&g.etcdPrefix, "etcd-key-prefix", "/_coreos.com/fleet/", "without effect: fleetd alone writes to etcd")
+	f.StringVar(&g.keyFile, "etcd-keyfile", "", "old name of --key-file")
+	f.StringVar(&g.certFile, "etcd-certfile", "", "old name of --cert-file")
+	f.StringVar(&g.caFile, "etcd-cafile", "", "old name of --ca-file")
+	for _, old := range []string{"experimental-api", "etcd-key-prefix", "etcd-keyfile", "etcd-certfile", "etcd-cafile"} {
+		_ = f.MarkHidden(old) // they are all defined above
+	}
+}
+
+// prepare does what comes before every command.
+func (a *app) prepare(command *cobra.Command) error {
+	err := envflags.Set(command.Root().PersistentFlags(), "FLEETCTL", func(name string) (string, bool) {
+		value := os.Getenv(name)
+		return value, value != "" // an empty variable is none
+	})
+	if err != nil {
+		return usageError{err}
+	}
+	if a.flags.version {
+		a.printVersion()
+		return exitStatus(0)
+	}
+	return nil
+}
+
+// on has a command run with a client of the cluster.
+func (a *app) on(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(command *cobra.Command, args []string) error {
+		if err := a.connect(command.Context()); err != nil {
+			return fmt.Errorf("unable to initialize client: %w", err)
+		}
+		return run(command.Context(), args)
+	}
+}
+
+// onUnits has a command run that does nothing without units.
+func (a *app) onUnits(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return a.on(func(ctx context.Context, args []string) error {
+		if len(args) == 0 {
+			a.warn("No units given")
+			return nil
+		}
+		return run(ctx, args)
+	})
+}
+
+// onFound has a command run on the units of the cluster that are named.
+func (a *app) onFound(run func(ctx context.Context, found []api.Unit) error) func(*cobra.Command, []string) error {
+	return a.onUnits(func(ctx context.Context, args []string) error {
+		found, err := a.findUnits(ctx, args)
+		if err != nil {
+			return err
+		}
+		return run(ctx, found)
+	})
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version and exit",
+		Args:  cobra.NoArgs,
+		Run:   func(*cobra.Command, []string) { a.printVersion() },
+	}
+}
+
+func (a *app) printVersion() { a.say("fleetctl version %s", api.Version) }
+
+// say prints a line.
+func (a *app) say(format string, args ...any) { fmt.Fprintf(a.Out, format+"\n", args...) }
+
+// warn prints a line to stderr.
+func (a *app) warn(format string, args ...any) { fmt.Fprintf(a.Err, format+"\n", args...) }

@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"coreos/internal/fleet/api"
+)
+
+func (a *app) whyCommand() *cobra.Command {
+	output := "table"
+	command := &cobra.Command{
+		Use:               "why UNIT",
+		Short:             "Explain why a unit is where it is, or nowhere",
+		Long:              "Prints a sentence, and for each machine why it cannot have the unit.",
+		ValidArgsFunction: a.completeUnits,
+		RunE: a.on(func(ctx context.Context, args []string) error {
+			if len(args) != 1 {
+				return usageError{fmt.Errorf("one unit must be named, not %d", len(args))}
+			}
+			why, err := a.client.Why(ctx, unitName(args[0]))
+			if err != nil {
+				return fmt.Errorf("unit %s: %w", unitName(args[0]), err)
+			}
+			if output == "json" {
+				encoder := json.NewEncoder(a.Out)
+				encoder.SetIndent("", "  ")
+				return encoder.Encode(why)
+			}
+			return a.printReasons(ctx, why)
+		}),
+	}
+	command.Flags().StringVar(&output, "output", output, "table or json")
+	return command
+}
+
+func (a *app) printReasons(ctx context.Context, why api.Reasons) error {
+	a.say("%s: %s", why.Name, why.Summary)
+	if len(why.Machines) == 0 {
+		return nil
+	}
+	a.loadMachines(ctx)
+	table := tabwriter.NewWriter(a.Out, 0, 8, 1, '\t', 0)
+	fmt.Fprintln(table, "\nMACHINE\tWHY NOT")
+	for _, m := range why.Machines {
+		fmt.Fprintf(table, "%s\t%s\n", place(a.machine(m.MachineID), false), or(m.Reason))
+	}
+	return table.Flush()
+}
+
+func (a *app) drainCommand() *cobra.Command {
+	request, b := api.DrainRequest{}, blocking{}
+	command := &cobra.Command{
+		Use:   "drain MACHINE",
+		Short: "Have a machine give its units to others and get no new ones",
+		Long: "Waits until the machine has no units that can run elsewhere, and says what it waits for. Global units\n" +
+			"and those with MachineID go on. The machine is named by its ID or the beginning of it.",
+		Args: cobra.ExactArgs(1),
+		RunE: a.on(func(ctx context.Context, args []string) error {
+			m, err := a.findMachine(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if err := a.client.Drain(ctx, m.ID, request); err != nil {
+				return fmt.Errorf("drain %s: %w", m.ID, err)
+			}
+			if b.noBlock {
+				a.say("Triggered drain of %s", place(m, false))
+				return nil
+			}
+			return a.waitEmpty(ctx, m, b.attempts)
+		}),
+	}
+	command.Flags().StringVar(&request.Reason, "reason", "", "`TEXT` for others who look at the machine")
+	command.Flags().BoolVar(&request.UntilRestart, "until-restart", false, "have the drain end by itself when the machine has started anew")
+	b.addFlags(command, true)
+	return command
+}
+
+// bound reports whether a unit can run on one machine only.
+func bound(u api.Unit) bool { return requirements(u).MachineID != "" }
+
+// waitEmpty waits until only units are left on a machine that can run nowhere else.
+// Global ones are among them.
+func (a *app) waitEmpty(ctx context.Context, m api.Machine, attempts int) error {
+	w := a.waiter(nil)
+	empty := 0
+	err := poll(ctx, attempts, func(ctx context.Context) (bool, error) {
+		all, err := a.client.Units(ctx)
+		if err != nil {
+			w.tell("", err.Error())
+			return false, nil
+		}
+		w.left = nil
+		for _, u := range all {
+			if u.MachineID == m.ID && !global(u) && !bound(u) {
+				w.left = append(w.left, u.Name)
+			}
+		}
+		w.explain(ctx)
+		if empty++; len(w.left) > 0 {
+			empty = 0
+		}
+		return empty == 2, nil // a list that changes between its pages can lack a unit
+	})
+	if err != nil {
+		return fmt.Errorf("drain %s: %w with %d units left; no new ones come", m.ID, err, len(w.left))
+	}
+	a.say("Drained %s", place(m, false))
+	return nil
+}
+
+func (a *app) undrainCommand() *cobra.Command {
+	untilRestart := false
+	command := &cobra.Command{
+		Use:   "undrain MACHINE",
+		Short: "Let a machine have units again",
+		Args:  cobra.ExactArgs(1),
+		RunE: a.on(func(ctx context.Context, args []string) error {
+			m, err := a.findMachine(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if untilRestart && (m.Drain == nil || m.Drain.Boot == "") {
+				return nil
+			}
+			if err := a.client.Undrain(ctx, m.ID); err != nil {
+				return fmt.Errorf("undrain %s: %w", m.ID, err)
+			}
+			a.say("%s can have units again", place(m, false))
+			return nil
+		}),
+	}
+	command.Flags().BoolVar(&untilRestart, "until-restart", false, "end only a drain that began with that option")
+	return command
+}
+
+func (a *app) rebalanceCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rebalance",
+		Short: "Move units from full machines to empty ones",
+		Args:  cobra.NoArgs,
+		RunE: a.on(func(ctx context.Context, _ []string) error {
+			moved, err := a.client.Rebalance(ctx)
+			if err != nil {
+				return fmt.Errorf("rebalance: %w", err)
+			}
+			a.say("Moved %d units", moved)
+			return nil
+		}),
+	}
+}

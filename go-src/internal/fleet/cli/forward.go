@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) fdForwardCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "fd-forward SOCKET",
+		Short: "Connect stdin and stdout to a unix socket",
+		Long:  "Is run on a machine by fleetctl --tunnel elsewhere, to reach fleetd's socket.",
+		Args:  cobra.ExactArgs(1),
+		RunE:  func(_ *cobra.Command, args []string) error { return a.forward(args[0]) },
+	}
+}
+
+// forward copies until one side ends. What the other side still says after the end of
+// stdin is printed.
+func (a *app) forward(path string) error {
+	socket, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return fmt.Errorf("fd-forward: %w", err)
+	}
+	defer socket.Close()
+	go func() {
+		_, _ = io.Copy(socket, a.In) // who is on the other side sees the end
+		_ = socket.CloseWrite()
+	}()
+	_, err = io.Copy(a.Out, socket)
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
+	}
+	return err
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "verify UNIT",
+		Short:  "Cannot be used: units are not signed",
+		Hidden: true,
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("verify cannot be used: units are not signed")}
+		},
+	}
+}

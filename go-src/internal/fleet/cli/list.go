@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+// lister are the flags of a command that prints a table.
+type lister struct {
+	fields, output string
+	full, noLegend bool
+}
+
+// column makes the text of an item in a column.
+type column[T any] func(item T, full bool) string
+
+func (l *lister) addFlags(command *cobra.Command, fields string, known []string) {
+	f := command.Flags()
+	f.BoolVarP(&l.full, "full", "l", false, "print IDs and hashes in full")
+	f.BoolVar(&l.noLegend, "no-legend", false, "print no headers")
+	f.StringVar(&l.fields, "fields", fields, "`COLUMNS` to print, with commas, of "+strings.Join(known, ","))
+	f.StringVar(&l.output, "output", "table", "table or json")
+}
+
+func names[T any](columns map[string]column[T]) []string { return slices.Sorted(maps.Keys(columns)) }
+
+// listCommand is a command that lists what fetch returns.
+func listCommand[T any](a *app, command *cobra.Command, fields string, columns map[string]column[T], fetch func(context.Context) ([]T, error)) *cobra.Command {
+	l := new(lister)
+	l.addFlags(command, fields, names(columns))
+	command.Args = cobra.ArbitraryArgs // upstream takes and ignores some
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		shown, err := choose(l, columns)
+		if err != nil {
+			return err
+		}
+		return a.on(func(ctx context.Context, _ []string) error {
+			items, err := fetch(ctx)
+			if err != nil {
+				return err
+			}
+			return show(a, l, shown, items)
+		})(command, nil)
+	}
+	return command
+}
+
+// choose looks up the columns that are asked for.
+func choose[T any](l *lister, columns map[string]column[T]) (shown []column[T], err error) {
+	if l.output != "table" && l.output != "json" {
+		return nil, fmt.Errorf("--output=%s is not table or json", l.output)
+	}
+	if l.fields == "" {
+		return nil, fmt.Errorf("--fields names no columns; there are %s", strings.Join(names(columns), ","))
+	}
+	for field := range strings.SplitSeq(l.fields, ",") {
+		if columns[field] == nil {
+			return nil, fmt.Errorf("invalid key in output format: %q; there are %s", field, strings.Join(names(columns), ","))
+		}
+		shown = append(shown, columns[field])
+	}
+	return shown, nil
+}
+
+func show[T any](a *app, l *lister, shown []column[T], items []T) error {
+	if l.output == "json" {
+		encoder := json.NewEncoder(a.Out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(append([]T{}, items...)) // [] for none
+	}
+	table := tabwriter.NewWriter(a.Out, 0, 8, 1, '\t', 0)
+	if !l.noLegend {
+		fmt.Fprintln(table, strings.ToUpper(strings.ReplaceAll(l.fields, ",", "\t")))
+	}
+	for _, item := range items {
+		cells := make([]string, len(shown))
+		for i, text := range shown {
+			cells[i] = text(item, l.full)
+		}
+		fmt.Fprintln(table, strings.Join(cells, "\t"))
+	}
+	return table.Flush()
+}
+
+// or is text, or a dash.
+func or(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}

@@ -1,0 +1,219 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/sshclient"
+	"coreos/internal/host/hostid"
+)
+
+func (a *app) sshFlags(command *cobra.Command) {
+	command.Flags().IntVar(&a.sshPort, "ssh-port", 22, "TCP `PORT` of SSH on the machines")
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "status UNIT...",
+		Short: "Print what systemctl status says of units, on their machines",
+		Long: "Runs systemctl status on the machine of each unit, here or by SSH; for a global unit on each of its\n" +
+			"machines. The exit status is systemctl's.",
+		ValidArgsFunction: a.completeUnits,
+		RunE: a.on(func(ctx context.Context, args []string) error {
+			for i, arg := range args {
+				u, err := a.unit(ctx, unitName(arg))
+				if err != nil {
+					return err
+				}
+				if i > 0 {
+					a.say("") // as systemctl does
+				}
+				if err := a.onMachinesOf(ctx, u, "systemctl", "status", "-l", u.Name); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	}
+	a.sshFlags(command)
+	return command
+}
+
+func (a *app) journalCommand() *cobra.Command {
+	lines, follow, sudo, output := 10, false, false, "short"
+	command := &cobra.Command{
+		Use:               "journal UNIT",
+		Short:             "Print the journal of a unit, from its machine",
+		Long:              "Runs journalctl on the machine of the unit, here or by SSH. A global unit has no one machine.",
+		ValidArgsFunction: a.completeUnits,
+		RunE: a.on(func(ctx context.Context, args []string) error {
+			u, err := a.oneUnit(ctx, args)
+			if err != nil {
+				return err
+			}
+			if global(u) {
+				return fmt.Errorf("unable to retrieve journal of global unit %s: it has no one machine", u.Name)
+			}
+			words := []string{"journalctl", "--unit", u.Name, "--no-pager", "-n", strconv.Itoa(lines), "--output", output}
+			if sudo {
+				words = append([]string{"sudo"}, words...)
+			}
+			if follow {
+				words = append(words, "-f")
+			}
+			return a.onMachinesOf(ctx, u, words...)
+		}),
+	}
+	f := command.Flags()
+	f.IntVar(&lines, "lines", lines, "how many lines, the last ones")
+	f.BoolVarP(&follow, "follow", "f", false, "print new lines as they come")
+	f.BoolVar(&sudo, "sudo", false, "run journalctl with sudo")
+	f.StringVar(&output, "output", output, "journalctl's output `MODE`")
+	a.sshFlags(command)
+	return command
+}
+
+// onMachinesOf runs a command on the machine of a unit, or on all of those of a global one.
+func (a *app) onMachinesOf(ctx context.Context, u api.Unit, words ...string) error {
+	if !global(u) {
+		if u.CurrentState == api.Inactive || u.MachineID == "" {
+			return fmt.Errorf("unit %s does not appear to be loaded on a machine", u.Name)
+		}
+		return a.run(ctx, u.MachineID, words)
+	}
+	states, err := a.client.StatesOf(ctx, u.Name)
+	if err != nil {
+		return err
+	}
+	for _, s := range states {
+		if err := a.run(ctx, s.MachineID, words); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run runs a command on a machine, which may be this one.
+func (a *app) run(ctx context.Context, machineID string, words []string) error {
+	if id, err := hostid.Machine(); err == nil && id == machineID {
+		command := exec.CommandContext(ctx, words[0], words[1:]...)
+		command.Stdout, command.Stderr = a.Out, a.Err
+		err := command.Run()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exit.ExitCode() > 0 {
+			return exitStatus(exit.ExitCode())
+		}
+		return err
+	}
+	a.loadMachines(ctx)
+	m := a.machine(machineID)
+	if m.PrimaryIP == "" {
+		return fmt.Errorf("machine %s is not in the cluster, or has told no address", machineID)
+	}
+	return a.remote(ctx, m.PrimaryIP, sshclient.Quote(words...), false)
+}
+
+// remote runs a command, or a shell, on a host.
+func (a *app) remote(ctx context.Context, host, command string, forward bool) error {
+	if a.sshPort != 22 {
+		host = net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(a.sshPort))
+	}
+	config := a.sshConfig()
+	var through *sshclient.Client
+	if a.flags.tunnel != "" {
+		var err error
+		if through, err = config.Dial(ctx, a.flags.tunnel, nil); err != nil {
+			return err
+		}
+		defer through.Close()
+	}
+	client, err := config.Dial(ctx, host, through)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
+	defer stop()
+	status, err := client.Run(command, a.Streams, forward)
+	if err == nil && status != 0 {
+		return exitStatus(status)
+	}
+	return err
+}
+
+func (a *app) sshCommand() *cobra.Command {
+	machine, unit, forward := "", "", false
+	command := &cobra.Command{
+		Use:   "ssh {MACHINE|UNIT} [-- COMMAND...]",
+		Short: "Open a shell on a machine, or on that of a unit, or run a command there",
+		Long: "The machine is named by its ID or the beginning of it, or by a unit that it has.\n\n" +
+			"    fleetctl --tunnel 192.0.2.10 ssh web@1.service -- docker ps",
+		ValidArgsFunction: a.completeUnits,
+		RunE: a.on(func(ctx context.Context, args []string) (err error) {
+			var m api.Machine
+			switch {
+			case machine != "" && unit != "":
+				return usageError{errors.New("--machine and --unit cannot be used together")}
+			case machine != "":
+				m, err = a.findMachine(ctx, machine)
+			case unit != "":
+				m, err = a.machineOf(ctx, unit)
+			case len(args) == 0:
+				return errors.New("one machine or unit must be provided")
+			default:
+				m, err = a.lookUp(ctx, args[0])
+				args = args[1:]
+			}
+			if err != nil {
+				return err
+			}
+			if m.PrimaryIP == "" {
+				return fmt.Errorf("machine %s has told no address", m.ID)
+			}
+			return a.remote(ctx, m.PrimaryIP, strings.Join(args, " "), forward)
+		}),
+	}
+	f := command.Flags()
+	f.StringVar(&machine, "machine", "", "`ID` of the machine, or the beginning of it")
+	f.StringVar(&unit, "unit", "", "the machine of this unit")
+	f.BoolVarP(&forward, "forward-agent", "A", false, "let programs there use our ssh-agent")
+	a.sshFlags(command)
+	return command
+}
+
+// machineOf returns the machine that a unit was given to.
+func (a *app) machineOf(ctx context.Context, arg string) (api.Machine, error) {
+	u, err := a.unit(ctx, unitName(arg))
+	switch {
+	case err != nil:
+		return api.Machine{}, err
+	case global(u):
+		return api.Machine{}, fmt.Errorf("unit %s is global: it has no one machine", u.Name)
+	case u.MachineID == "":
+		return api.Machine{}, fmt.Errorf("unit %s is on no machine", u.Name)
+	}
+	return a.findMachine(ctx, u.MachineID)
+}
+
+// lookUp finds a machine by what may be its ID, or a unit.
+func (a *app) lookUp(ctx context.Context, arg string) (api.Machine, error) {
+	byID, noMachine := a.findMachine(ctx, arg)
+	byUnit, noUnit := a.machineOf(ctx, arg)
+	switch {
+	case noMachine == nil && noUnit == nil:
+		return byID, fmt.Errorf("there are a machine and a unit %s: use --machine or --unit", arg)
+	case noMachine == nil:
+		return byID, nil
+	case noUnit == nil:
+		return byUnit, nil
+	}
+	return byID, fmt.Errorf("no machine for %s: %w; %w", arg, noMachine, noUnit)
+}

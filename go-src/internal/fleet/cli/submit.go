@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/unitfile"
+)
+
+func (a *app) submitCommand() *cobra.Command {
+	var s submission
+	command := &cobra.Command{
+		Use:   "submit UNIT...",
+		Short: "Give units to the cluster, without starting them",
+		Long: "Gives the cluster the files of units. A unit that it has already stays as it is, unless --replace\n" +
+			"is given. The file of web@1.service is web@.service, if there is none of its own, in the cluster\n" +
+			"or here.",
+		ValidArgsFunction: a.completeUnits,
+		RunE: a.onUnits(func(ctx context.Context, args []string) error {
+			return a.submit(ctx, args, s)
+		}),
+	}
+	s.addFlags(command, api.Inactive)
+	return command
+}
+
+// submission is how units are submitted.
+type submission struct {
+	replace, sign bool
+	// replaceable are the states in which a unit may be wanted that is replaced.
+	replaceable []string
+	attempts    int
+}
+
+// addFlags adds those of a command that leaves units in a state.
+func (s *submission) addFlags(command *cobra.Command, state string) {
+	states := []string{api.Inactive, api.Loaded, api.Launched}
+	s.replaceable = states[:slices.Index(states, state)+1]
+	f := command.Flags()
+	f.BoolVar(&s.replace, "replace", false, "replace units that the cluster has with what is in the files here")
+	f.BoolVar(&s.sign, "sign", false, "cannot be used: units are not signed")
+	_ = f.MarkHidden("sign")
+}
+
+// submit has the cluster know all of the units. It waits until it does.
+func (a *app) submit(ctx context.Context, args []string, s submission) error {
+	if s.sign {
+		return usageError{errors.New("--sign cannot be used: units are not signed")}
+	}
+	var created []string
+	for _, arg := range args {
+		arg = withType(arg)
+		file, err := a.needed(ctx, arg, s)
+		if err != nil {
+			return fmt.Errorf("error creating units: %w", err)
+		}
+		if file == nil {
+			continue
+		}
+		u := api.Unit{Name: unitName(arg)}
+		u.SetFile(file)
+		if err := a.client.Set(ctx, u); err != nil {
+			return fmt.Errorf("error creating units: failed creating unit %s: %w", u.Name, err)
+		}
+		created = append(created, u.Name)
+	}
+	return a.wait(ctx, created, api.Inactive, s.attempts)
+}
+
+// needed returns the file with which a unit has to be created or replaced, nil if it can
+// stay as it is.
+func (a *app) needed(ctx context.Context, arg string, s submission) (*unitfile.File, error) {
+	old, err := a.unit(ctx, unitName(arg))
+	if errors.Is(err, api.ErrNotFound) {
+		return a.source(ctx, arg, false)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !s.replace {
+		a.warnOfOther(arg, old)
+		return nil, nil
+	}
+	file, err := a.source(ctx, arg, true)
+	if err != nil {
+		return nil, err
+	}
+	if file.Hash() == old.File().Hash() {
+		a.say("Found same Unit(%s) in Registry, nothing to do", old.Name)
+		return nil, nil
+	}
+	if !slices.Contains(s.replaceable, old.DesiredState) {
+		a.warn("Warning: can not replace Unit(%s) in state '%s', use the appropriate command", old.Name, old.DesiredState)
+		return nil, nil
+	}
+	return file, nil
+}
+
+// source finds the file of a unit: its own, or that of its template, which may be in the
+// cluster and here. The one here comes first for who wants to replace units.
+func (a *app) source(ctx context.Context, arg string, replace bool) (*unitfile.File, error) {
+	file, err := readFile(arg)
+	if !errors.Is(err, os.ErrNotExist) {
+		return file, err
+	}
+	name, err := unitfile.ParseName(unitName(arg))
+	if err != nil {
+		return nil, err
+	}
+	if name.Instance == "" {
+		return nil, fmt.Errorf("unable to find Unit(%s) in Registry or on filesystem", name.Full)
+	}
+	path := filepath.Join(filepath.Dir(arg), name.Template)
+	local, localErr := readFile(path)
+	if replace && localErr == nil {
+		return local, nil
+	}
+	template, err := a.unit(ctx, name.Template)
+	switch {
+	case err == nil:
+		a.warnOfOther(arg, template)
+		return template.File(), nil
+	case !errors.Is(err, api.ErrNotFound):
+		return nil, err
+	case errors.Is(localErr, os.ErrNotExist):
+		return nil, fmt.Errorf("unable to find template Unit(%s) in Registry or on filesystem", name.Template)
+	}
+	return local, localErr
+}
+
+// warnOfOther tells the operator that the unit of the cluster is not the one here.
+func (a *app) warnOfOther(arg string, u api.Unit) {
+	file, err := readFile(arg)
+	if errors.Is(err, os.ErrNotExist) {
+		name, err := unitfile.ParseName(unitName(arg))
+		if err != nil || name.Instance == "" {
+			return
+		}
+		arg = filepath.Join(filepath.Dir(arg), name.Template)
+		if file, err = readFile(arg); err != nil {
+			return
+		}
+	} else if err != nil {
+		a.warn("WARNING: %v", err)
+		return
+	}
+	if file.Hash() != u.File().Hash() {
+		a.warn("WARNING: Unit %s in registry differs from local unit file %s. Add --replace to override.", u.Name, arg)
+	}
+}
+
+// maxFile is more than any unit file that fleetunit reads.
+const maxFile = 1 << 20
+
+func readFile(path string) (*unitfile.File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxFile))
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := unitfile.Parse(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return parsed, nil
+}

@@ -1,0 +1,44 @@
+package daemon
+
+import (
+	"net"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/store"
+	"coreos/internal/host/hostid"
+)
+
+// reserved is the share of the memory that units cannot reserve: the system has it.
+const reserved = 10
+
+// Describe says what this machine is like.
+func Describe(s Settings) store.Machine {
+	m := store.Machine{
+		PublicIP: s.PublicIP, Metadata: s.Metadata, Version: api.Version, CPUs: float64(runtime.NumCPU()), MaxUnits: s.MaxUnits,
+	}
+	if m.PublicIP == "" {
+		m.PublicIP = address()
+	}
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err == nil {
+		all := int64(info.Totalram) * int64(info.Unit)
+		m.Memory = all - all/reserved
+	}
+	m.Boot, _ = hostid.Boot() // Linux has it
+	return m
+}
+
+// address is the one from which this machine would speak to the rest of the world. Nothing
+// is sent.
+func address() string {
+	conn, err := net.Dial("udp", "192.0.2.1:9")
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	host, _, _ := net.SplitHostPort(conn.LocalAddr().String())
+	return host
+}

@@ -1,0 +1,232 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/spf13/pflag"
+
+	"coreos/internal/cli/envflags"
+	"coreos/internal/etcd/conn"
+	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/store"
+	"coreos/internal/fleet/unitmanager"
+)
+
+// DefaultFile is where settings are read from if no other file is named.
+const DefaultFile = "/etc/fleet/fleet.conf"
+
+// Settings are those of fleet.conf, in upstream's words
+// (https://github.com/coreos/fleet/blob/v1.0.0/Documentation/deployment-and-configuration.md).
+type Settings struct {
+	Etcd        conn.Config
+	KeyPrefix   string
+	PublicIP    string
+	Metadata    map[string]string
+	TTL         time.Duration
+	Verbosity   int
+	TokenLimit  int
+	NoEngine    bool
+	Directory   string // of unit files
+	MaxUnits    int
+	KeepUnits   bool
+	MetricsAddr string
+	API         APISettings
+}
+
+// APISettings say who may use the API over TCP; on the unix socket its group does.
+type APISettings struct {
+	CertFile, KeyFile, CAFile string
+	// Writers are names in client certificates that may change the cluster; "*" is all.
+	Writers []string
+	// Insecure serves TCP without TLS, to everybody.
+	Insecure bool
+}
+
+// Read reads a file of settings, and the environment variables FLEET_* that win over it.
+// A file that is not there is an empty one, unless it was asked for.
+func Read(file string, lookup func(string) (string, bool)) (Settings, error) {
+	asked := file != ""
+	if !asked {
+		file = DefaultFile
+	}
+	var s Settings
+	flags := s.flags()
+	if err := envflags.Set(flags, "FLEET", notEmpty(lookup)); err != nil {
+		return s, err
+	}
+	switch f, err := os.Open(file); {
+	case err == nil:
+		defer f.Close()
+		if err := readFile(f, flags); err != nil {
+			return s, fmt.Errorf("%s: %w", file, err)
+		}
+	case asked || !errors.Is(err, os.ErrNotExist):
+		return s, err
+	}
+	return s, s.finish(flags)
+}
+
+// ReadDaemons reads the settings that the daemon has, for a process that is not the daemon: also
+// those that drop-ins of fleet.service set.
+func ReadDaemons(ctx context.Context, file string) (Settings, error) {
+	service, err := unitmanager.Environment(ctx, "fleet.service")
+	if err != nil {
+		return Settings{}, err
+	}
+	return Read(file, func(name string) (string, bool) {
+		if value, there := os.LookupEnv(name); there {
+			return value, true
+		}
+		value, there := service[name]
+		return value, there
+	})
+}
+
+// notEmpty is the environment as upstream reads it: an empty variable is none.
+func notEmpty(lookup func(string) (string, bool)) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		value, ok := lookup(name)
+		return value, ok && value != ""
+	}
+}
+
+// flags are the settings by name. What upstream has, but this fleet has no use for, is
+// taken and does nothing.
+func (s *Settings) flags() *pflag.FlagSet {
+	f := pflag.NewFlagSet("fleetd", pflag.ContinueOnError)
+	f.String("etcd_servers", conn.Default, "")
+	f.StringVar(&s.Etcd.Username, "etcd_username", "", "")
+	f.StringVar(&s.Etcd.Password, "etcd_password", "", "")
+	f.StringVar(&s.Etcd.KeyFile, "etcd_keyfile", "", "")
+	f.StringVar(&s.Etcd.CertFile, "etcd_certfile", "", "")
+	f.StringVar(&s.Etcd.CAFile, "etcd_cafile", "", "")
+	f.StringVar(&s.KeyPrefix, "etcd_key_prefix", store.DefaultPrefix, "")
+	f.StringVar(&s.PublicIP, "public_ip", "", "")
+	f.String("metadata", "", "")
+	f.DurationVar(&s.TTL, "agent_ttl", 30*time.Second, "")
+	f.StringVar(&s.Directory, "units_directory", "/run/fleet/units/", "")
+	f.IntVar(&s.TokenLimit, "token_limit", api.PageSize, "")
+	f.IntVar(&s.Verbosity, "verbosity", 0, "")
+	f.BoolVar(&s.NoEngine, "disable_engine", false, "")
+	for name, value := range map[string]string{
+		"etcd_request_timeout": "1.0", "engine_reconcile_interval": "2.0", "enable_grpc": "false",
+		"disable_watches": "false", "verify_units": "false", "authorized_keys_file": "",
+	} {
+		f.String(name, value, "")
+	}
+	f.Bool("systemd_user", false, "")
+
+	f.IntVar(&s.MaxUnits, "max_units", 0, "")
+	f.String("cut_off", "stop", "")
+	f.StringVar(&s.MetricsAddr, "metrics_address", "", "")
+	f.StringVar(&s.API.CertFile, "api_certfile", "", "")
+	f.StringVar(&s.API.KeyFile, "api_keyfile", "", "")
+	f.StringVar(&s.API.CAFile, "api_cafile", "", "")
+	f.String("api_writers", "", "")
+	f.BoolVar(&s.API.Insecure, "api_insecure", false, "")
+	return f
+}
+
+// maxFile bounds a file of settings in bytes.
+const maxFile = 64 << 10
+
+// readFile sets what the environment did not. A line is name=value, with or without
+// quotes; those that begin with # or ; are comments, [sections] mean nothing. The last of
+// several lines counts.
+func readFile(r io.Reader, flags *pflag.FlagSet) error {
+	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return err
+	}
+	if len(text) > maxFile {
+		return fmt.Errorf("the file is larger than %d bytes", maxFile)
+	}
+	environment := map[string]bool{}
+	flags.Visit(func(f *pflag.Flag) { environment[f.Name] = true })
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.ContainsAny(line[:1], "#;[") {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		name, value = strings.TrimSpace(name), unquote(strings.TrimSpace(value))
+		flag := flags.Lookup(name)
+		switch {
+		case !ok:
+			return fmt.Errorf("line %d: %.80q is not name=value", n, line)
+		case flag == nil:
+			return fmt.Errorf("line %d: there is no setting %.80q", n, name)
+		case environment[name]:
+			continue
+		}
+		if err := flags.Set(name, value); err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	return nil
+}
+
+func unquote(value string) string {
+	for _, quote := range []string{`"`, "'"} {
+		if len(value) >= 2 && strings.HasPrefix(value, quote) && strings.HasSuffix(value, quote) {
+			return value[1 : len(value)-1]
+		}
+	}
+	return value
+}
+
+// minTTL leaves time for a renewal that is late.
+const minTTL = 3 * time.Second
+
+// finish takes over the settings that are more than a text, and checks them.
+func (s *Settings) finish(flags *pflag.FlagSet) error {
+	text := func(name string) string { return flags.Lookup(name).Value.String() }
+	s.Etcd.Endpoints, s.API.Writers = list(text("etcd_servers")), list(text("api_writers"))
+	s.Metadata = map[string]string{}
+	for _, pair := range strings.Split(text("metadata"), ",") {
+		if key, value, ok := strings.Cut(pair, "="); ok {
+			s.Metadata[strings.TrimSpace(key)] = strings.TrimSpace(value)
+		}
+	}
+	switch text("cut_off") {
+	case "stop":
+	case "keep":
+		s.KeepUnits = true
+	default:
+		return fmt.Errorf("cut_off=%q: want stop or keep", text("cut_off"))
+	}
+	switch {
+	case text("systemd_user") == "true":
+		return errors.New("systemd_user is not supported")
+	case s.TTL < minTTL:
+		return fmt.Errorf("agent_ttl=%s: want %s or more", s.TTL, minTTL)
+	case s.MaxUnits < 0:
+		return fmt.Errorf("max_units=%d: want 0, for any number, or more", s.MaxUnits)
+	case s.TokenLimit < 1 || s.TokenLimit > 1000:
+		return fmt.Errorf("token_limit=%d: want 1 to 1000", s.TokenLimit)
+	case (s.API.CertFile == "") != (s.API.KeyFile == ""):
+		return errors.New("api_certfile and api_keyfile belong together")
+	}
+	return nil
+}
+
+// list reads a list as upstream writes it: ["http://a", "http://b"], or with commas alone.
+// Quotes do not count: those at both ends of a line of the file are gone by now.
+func list(text string) []string {
+	var all []string
+	for _, item := range strings.Split(strings.Trim(strings.TrimSpace(text), "[]"), ",") {
+		if item = strings.TrimFunc(item, func(r rune) bool { return unicode.IsSpace(r) || r == '"' || r == '\'' }); item != "" {
+			all = append(all, item)
+		}
+	}
+	return all
+}

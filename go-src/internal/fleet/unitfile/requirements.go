@@ -1,0 +1,241 @@
+package unitfile
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Requirements are what [X-Fleet] asks of a machine, with the specifiers of the unit's
+// name replaced.
+type Requirements struct {
+	// MachineID is the machine on which the unit has to run, "" for any.
+	MachineID string
+	// MachineOf are units beside which it has to run.
+	MachineOf []string
+	// Conflicts are patterns (path.Match) of units beside which it cannot run, nor they
+	// beside it.
+	Conflicts []string
+	// Replaces are patterns of units that make room for it.
+	Replaces []string
+	// Metadata are values that a machine's metadata may have, one of them for each key.
+	Metadata map[string][]string
+	// Global has the unit run on every machine that fits.
+	Global bool
+
+	// What follows is not upstream's.
+
+	// Prefers are values of metadata as in Metadata, of machines that are taken first.
+	Prefers map[string][]string
+	// MaxPerMachine is how many units of the same template a machine may have, 0 for any
+	// number.
+	MaxPerMachine int
+	// CPUs (processors) and Memory (bytes) are reserved for the unit, 0 for none.
+	CPUs   float64
+	Memory int64
+	// RunOnce has the unit stay finished once its process has ended without a failure,
+	// and not be run again elsewhere or after a restart of the machine.
+	RunOnce bool
+}
+
+// section is fleet's.
+const section = "X-Fleet"
+
+// options are those of [X-Fleet], with the names that they had before.
+var options = map[string][]string{
+	"MachineID":       {"MachineID", "X-ConditionMachineID", "X-ConditionMachineBootID"},
+	"MachineOf":       {"X-ConditionMachineOf", "MachineOf"},
+	"Conflicts":       {"X-Conflicts", "Conflicts"},
+	"Replaces":        {"Replaces"},
+	"MachineMetadata": {"X-ConditionMachineMetadata", "MachineMetadata"},
+	"Global":          {"Global"},
+	"Prefers":         {"Prefers"},
+	"MaxPerMachine":   {"MaxPerMachine"},
+	"CPUs":            {"CPUs"},
+	"Memory":          {"Memory"},
+	"RunOnce":         {"RunOnce"},
+}
+
+// Requirements reads [X-Fleet] for a unit with that name. It refuses options that fleet
+// does not know, patterns that make no sense, and what no machine could fulfil.
+func (f *File) Requirements(name Name) (Requirements, error) {
+	if f = f.section(); len(f.Options) == 0 {
+		return Requirements{}, nil // as most units: a leader that begins reads them all
+	}
+	if err := f.checkOptions(); err != nil {
+		return Requirements{}, err
+	}
+	// Upstream takes the first value of the first name that has one.
+	var r Requirements
+	if ids := f.all(name, "MachineID"); len(ids) > 0 {
+		r.MachineID = ids[0]
+	}
+	r.MachineOf, r.Replaces = f.all(name, "MachineOf"), f.all(name, "Replaces")
+	for _, words := range f.all(name, "Conflicts") {
+		r.Conflicts = append(r.Conflicts, strings.Fields(words)...)
+	}
+	if all := f.all(name, "Global"); len(all) > 0 {
+		r.Global = isTrue(all[len(all)-1])
+	}
+	r.Metadata, r.Prefers = metadata(f.all(name, "MachineMetadata")), metadata(f.all(name, "Prefers"))
+	if all := f.all(name, "RunOnce"); len(all) > 0 {
+		r.RunOnce = isTrue(all[len(all)-1])
+	}
+	return r, errors.Join(r.amounts(f, name), r.check())
+}
+
+// section is [X-Fleet] of the file.
+func (f *File) section() *File {
+	own := &File{}
+	for _, option := range f.Options {
+		if option.Section == section {
+			own.Options = append(own.Options, option)
+		}
+	}
+	return own
+}
+
+func (f *File) checkOptions() error {
+	for _, option := range f.Options {
+		known := false
+		for _, names := range options {
+			known = known || slices.Contains(names, option.Name)
+		}
+		if !known {
+			return fmt.Errorf("unrecognized requirement in [X-Fleet] section: %.80q", option.Name)
+		}
+	}
+	return nil
+}
+
+// all returns the values of an option, under all of its names.
+func (f *File) all(name Name, option string) []string {
+	var all []string
+	for _, called := range options[option] {
+		for _, line := range f.values(section, called) {
+			for _, value := range split(line) {
+				all = append(all, name.expand(value))
+			}
+		}
+	}
+	return all
+}
+
+// split takes the values of a line apart: one, or several in quotes.
+func split(line string) []string {
+	if !strings.HasPrefix(line, `"`) || !strings.HasSuffix(line, `"`) {
+		return []string{line}
+	}
+	var values []string
+	var value strings.Builder
+	quoted := false
+	for _, c := range []byte(line) {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case c == ' ' && !quoted:
+			values = append(values, value.String())
+			value.Reset()
+		default:
+			value.WriteByte(c)
+		}
+	}
+	return append(values, value.String())
+}
+
+func isTrue(text string) bool {
+	return slices.Contains([]string{"true", "yes", "1", "on", "t"}, strings.ToLower(text))
+}
+
+// metadata reads key=value. What is not that is ignored, as upstream does.
+func metadata(all []string) map[string][]string {
+	var m map[string][]string
+	for _, text := range all {
+		key, value, ok := strings.Cut(text, "=")
+		if ok && key != "" && value != "" && !strings.Contains(value, "=") && !slices.Contains(m[key], value) {
+			if m == nil {
+				m = map[string][]string{}
+			}
+			m[key] = append(m[key], value)
+		}
+	}
+	return m
+}
+
+// check looks for requirements that no machine can fulfil.
+func (r Requirements) check() error {
+	for option, patterns := range map[string][]string{"Conflicts": r.Conflicts, "Replaces": r.Replaces} {
+		for _, pattern := range patterns {
+			if _, err := path.Match(pattern, ""); err != nil {
+				return fmt.Errorf("%s=%.80q: %w", option, pattern, err)
+			}
+			if i := slices.IndexFunc(r.MachineOf, func(peer string) bool { return matches(pattern, peer) }); i >= 0 {
+				return fmt.Errorf("unresolvable requirements: MachineOf=%q matches %s=%q", r.MachineOf[i], option, pattern)
+			}
+		}
+	}
+	peers, conflicts, replaces := len(r.MachineOf) > 0, len(r.Conflicts) > 0, len(r.Replaces) > 0
+	for _, combination := range []struct {
+		is   bool
+		text string
+	}{
+		{r.MachineID != "" && peers, "MachineID cannot be used with MachineOf"},
+		{r.MachineID != "" && conflicts, "MachineID cannot be used with Conflicts"},
+		{r.MachineID != "" && r.Global, "MachineID cannot be used with Global"},
+		{r.MachineID != "" && replaces, "MachineID cannot be used with Replaces"},
+		{r.Global && peers, "Global cannot be used with MachineOf"},
+		{r.Global && replaces, "Global cannot be used with Replaces"},
+		{conflicts && replaces, "Conflicts cannot be used with Replaces"},
+		{r.Global && r.RunOnce, "Global cannot be used with RunOnce"},
+	} {
+		if combination.is {
+			return errors.New(combination.text)
+		}
+	}
+	return nil
+}
+
+func matches(pattern, name string) bool {
+	ok, err := path.Match(pattern, name)
+	return ok && err == nil
+}
+
+// Wishes is the number of keys that Prefers names, Pleased how many of them a machine's
+// metadata fulfil.
+func (r Requirements) Wishes() int { return len(r.Prefers) }
+
+// Pleased: see Wishes.
+func (r Requirements) Pleased(metadata map[string]string) int {
+	n := 0
+	for key, values := range r.Prefers {
+		if value, ok := metadata[key]; ok && slices.Contains(values, value) {
+			n++
+		}
+	}
+	return n
+}
+
+// Fits reports whether a machine's metadata fulfil the requirements.
+func (r Requirements) Fits(metadata map[string]string) bool {
+	for key, values := range r.Metadata {
+		if value, ok := metadata[key]; !ok || !slices.Contains(values, value) {
+			return false
+		}
+	}
+	return true
+}
+
+// Conflict reports whether a unit with these requirements and one with other ones cannot
+// run beside each other.
+func Conflict(name string, r Requirements, otherName string, other Requirements) bool {
+	return name != otherName &&
+		(slices.ContainsFunc(r.Conflicts, func(p string) bool { return matches(p, otherName) }) ||
+			slices.ContainsFunc(other.Conflicts, func(p string) bool { return matches(p, name) }))
+}
+
+// Replaces reports whether a unit has another one make room for it.
+func Replaces(name string, r Requirements, other string) bool {
+	return name != other && slices.ContainsFunc(r.Replaces, func(p string) bool { return matches(p, other) })
+}

@@ -1,0 +1,81 @@
+// Package unitfile knows fleet's unit files: systemd's, with a section [X-Fleet] that
+// says on which machines a unit may run
+// (https://github.com/coreos/fleet/blob/v1.0.0/Documentation/unit-files-and-scheduling.md).
+package unitfile
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/unit"
+)
+
+// File is a unit file, as a list of its options.
+type File struct {
+	Options []*unit.UnitOption
+}
+
+// maxFile bounds a unit file in bytes.
+const maxFile = 512 << 10
+
+// Parse reads the text of a unit file.
+func Parse(text string) (*File, error) {
+	if len(text) > maxFile {
+		return nil, fmt.Errorf("the unit file is larger than %d bytes", maxFile)
+	}
+	options, err := unit.DeserializeOptions(strings.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("unit file: %w", err)
+	}
+	return &File{options}, nil
+}
+
+// String is the file as fleet writes it: comments and empty lines are not kept.
+func (f *File) String() string {
+	text, err := io.ReadAll(unit.Serialize(f.Options))
+	if err != nil { // it is in memory
+		panic(err)
+	}
+	return string(text)
+}
+
+// Description is that of [Unit], "" if it has none.
+func (f *File) Description() string {
+	if all := f.values("Unit", "Description"); len(all) > 0 {
+		return all[0]
+	}
+	return ""
+}
+
+func (f *File) values(section, name string) []string {
+	var all []string
+	for _, option := range f.Options {
+		if option.Section == section && option.Name == name {
+			all = append(all, option.Value)
+		}
+	}
+	return all
+}
+
+// Hash identifies the contents of a unit file: the SHA-1 of how fleet writes it.
+type Hash [sha1.Size]byte
+
+// Hash returns the file's.
+func (f *File) Hash() Hash { return sha1.Sum([]byte(f.String())) }
+
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// Short is what fleetctl shows of it.
+func (h Hash) Short() string { return h.String()[:7] }
+
+// ParseHash reads a hash of 40 hexadecimal digits.
+func ParseHash(text string) (Hash, error) {
+	var h Hash
+	if n, err := hex.Decode(h[:], []byte(text[:min(len(text), hex.EncodedLen(len(h)))])); err != nil || n != len(h) || len(text) != hex.EncodedLen(len(h)) {
+		return Hash{}, fmt.Errorf("%.80q is not a unit's hash: want %d hexadecimal digits", text, hex.EncodedLen(len(h)))
+	}
+	return h, nil
+}

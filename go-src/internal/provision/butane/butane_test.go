@@ -1,0 +1,45 @@
+package butane
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"coreos/internal/provision/ignition"
+)
+
+func TestTranslate(t *testing.T) {
+	tests := []struct {
+		name, text string
+		config     string // in the result
+		problem    string
+		refused    bool
+	}{
+		{"good", "variant: flatcar\nversion: 1.1.0\nsystemd: {units: [{name: x.service, enabled: true}]}\n", `"name":"x.service"`, "", false},
+		{"wrong type", "variant: fcos\nversion: 1.5.0\nsystemd: {units: [{name: 1.5, enabled: maybe}]}\n", "", "line 3", true},
+		{"relative path", "variant: flatcar\nversion: 1.1.0\nstorage:\n  files:\n    - path: x\n", "", "line 5, column 13: error: $.storage.files.0.path", true},
+		{"a file of the host", "variant: flatcar\nversion: 1.1.0\nstorage: {files: [{path: /x, contents: {local: passwd}}]}\n", "", "local", true},
+		{"no variant", "version: 1.1.0\n", "", "variant", true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			config, problems, err := Translate([]byte(test.text), "")
+			if errors.Is(err, ignition.ErrConfig) != test.refused {
+				t.Errorf("got error %v", err)
+			}
+			if told := strings.Join(append(problems, errorText(err)), "\n"); !strings.Contains(told, test.problem) {
+				t.Errorf("told was:\n%s\nwithout %q", told, test.problem)
+			}
+			if !strings.Contains(string(config), test.config) {
+				t.Errorf("got %s", config)
+			}
+		})
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

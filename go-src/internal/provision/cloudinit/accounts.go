@@ -1,0 +1,218 @@
+package cloudinit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+
+	"coreos/internal/provision/cloudconfig"
+)
+
+// Accounts changes accounts by the programs of shadow-utils.
+type Accounts interface {
+	// Run runs one of them, with something to read.
+	Run(ctx context.Context, input, name string, args ...string) error
+}
+
+// Shadow is the system's shadow-utils.
+type Shadow struct{}
+
+// Run is for Accounts.
+func (Shadow) Run(ctx context.Context, input, name string, args ...string) error {
+	command := exec.CommandContext(ctx, name, args...)
+	command.Stdin = strings.NewReader(input)
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// account is a line of passwd.
+type account struct {
+	uid, gid int
+	home     string
+}
+
+// errNoAccount says that there is no such account.
+var errNoAccount = errors.New("there is no such account")
+
+// account looks an account up.
+func (t tree) account(name string) (account, error) {
+	fields, err := t.lookUp("/etc/passwd", name, 7)
+	if err != nil {
+		return account{}, err
+	}
+	uid, err1 := strconv.Atoi(fields[2])
+	gid, err2 := strconv.Atoi(fields[3])
+	if err := errors.Join(err1, err2); err != nil {
+		return account{}, fmt.Errorf("/etc/passwd: %s: %w", name, err)
+	}
+	return account{uid, gid, fields[5]}, nil
+}
+
+// lookUp returns the fields of a line of passwd, shadow or group.
+func (t tree) lookUp(path, name string, fields int) ([]string, error) {
+	text, err := t.read(path)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if parts := strings.Split(strings.TrimSuffix(line, "\n"), ":"); parts[0] == name && len(parts) >= fields {
+			return parts, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: %w: %s", path, errNoAccount, name)
+}
+
+// owner returns whom a file belongs to by write_files, root if it does not say.
+func (t tree) owner(text string) (uid, gid int, err error) {
+	if text == "" {
+		return 0, 0, nil
+	}
+	user, group, hasGroup := strings.Cut(text, ":")
+	if uid, err = strconv.Atoi(user); err != nil {
+		a, err := t.account(user)
+		if err != nil {
+			return 0, 0, err
+		}
+		uid, gid = a.uid, a.gid
+	}
+	if !hasGroup {
+		return uid, gid, nil
+	}
+	if gid, err = strconv.Atoi(group); err == nil {
+		return uid, gid, nil
+	}
+	fields, err := t.lookUp("/etc/group", group, 4)
+	if err != nil {
+		return 0, 0, err
+	}
+	gid, err = strconv.Atoi(fields[2])
+	return uid, gid, err
+}
+
+// user makes an account, or gives the one that is there its password, groups and keys.
+func (a *Applier) user(ctx context.Context, u cloudconfig.User) error {
+	_, err := a.Root.account(u.Name)
+	switch {
+	case errors.Is(err, errNoAccount):
+		if err := a.Accounts.Run(ctx, "", "useradd", useradd(u)...); err != nil {
+			return fmt.Errorf("user %s: %w", u.Name, err)
+		}
+		a.changed("made user %s", u.Name)
+	case err != nil:
+		return fmt.Errorf("user %s: %w", u.Name, err)
+	default:
+		if err := a.join(ctx, u); err != nil {
+			return fmt.Errorf("user %s: %w", u.Name, err)
+		}
+	}
+	if err := a.password(ctx, u); err != nil {
+		return fmt.Errorf("user %s: password: %w", u.Name, err)
+	}
+	keys, err := a.importKeys(ctx, u)
+	return errors.Join(err, a.authorize(u.Name, append(u.SSHAuthorizedKeys, keys...)))
+}
+
+// useradd returns the arguments that make an account.
+func useradd(u cloudconfig.User) []string {
+	var args []string
+	if u.Shell == "" {
+		u.Shell = "/bin/bash"
+	}
+	for _, of := range []struct{ flag, value string }{
+		{"--comment", u.GECOS}, {"--home-dir", u.Homedir}, {"--gid", u.PrimaryGroup}, {"--shell", u.Shell}, {"--groups", strings.Join(u.Groups, ",")},
+	} {
+		if of.value != "" {
+			args = append(args, of.flag, of.value)
+		}
+	}
+	for _, of := range []struct {
+		flag string
+		set  bool
+	}{
+		{"--create-home", !u.NoCreateHome}, {"--no-create-home", u.NoCreateHome}, {"--no-user-group", u.NoUserGroup},
+		{"--system", u.System}, {"--no-log-init", u.NoLogInit},
+	} {
+		if of.set {
+			args = append(args, of.flag)
+		}
+	}
+	return append(args, "--", u.Name)
+}
+
+// join adds an account to the groups that it is not in.
+func (a *Applier) join(ctx context.Context, u cloudconfig.User) error {
+	for _, group := range u.Groups {
+		fields, err := a.Root.lookUp("/etc/group", group, 4)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(strings.Split(fields[3], ","), u.Name) {
+			continue
+		}
+		if err := a.Accounts.Run(ctx, "", "usermod", "--append", "--groups", group, "--", u.Name); err != nil {
+			return err
+		}
+		a.changed("user %s is in group %s", u.Name, group)
+	}
+	return nil
+}
+
+// password sets the hash of a password, if it is another one.
+func (a *Applier) password(ctx context.Context, u cloudconfig.User) error {
+	if u.PasswordHash == "" {
+		return nil
+	}
+	if fields, err := a.Root.lookUp("/etc/shadow", u.Name, 2); err == nil && fields[1] == u.PasswordHash {
+		return nil
+	}
+	// On standard input, since everyone sees the arguments of a program.
+	if err := a.Accounts.Run(ctx, u.Name+":"+u.PasswordHash+"\n", "chpasswd", "--encrypted"); err != nil {
+		return err
+	}
+	a.changed("user %s has another password", u.Name)
+	return nil
+}
+
+// importKeys fetches keys from where the config says.
+func (a *Applier) importKeys(ctx context.Context, u cloudconfig.User) ([]string, error) {
+	var keys []string
+	var failed error
+	for _, url := range u.SSHImportURLs {
+		text, err := a.Fetch(ctx, url)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("user %s: keys: %w", u.Name, err))
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				keys = append(keys, line)
+			}
+		}
+	}
+	return keys, failed
+}
+
+// authorize lets the holders of keys log in as a user. The keys are in a file of their
+// own, so that other keys stay.
+func (a *Applier) authorize(user string, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	who, err := a.Root.account(user)
+	if err != nil {
+		return fmt.Errorf("keys of user %s: %w", user, err)
+	}
+	for _, dir := range []string{who.home + "/.ssh", who.home + "/.ssh/authorized_keys.d"} {
+		if err := a.Root.ownDirectory(dir, who.uid, who.gid); err != nil {
+			return fmt.Errorf("keys of user %s: %w", user, err)
+		}
+	}
+	path := who.home + "/.ssh/authorized_keys.d/" + a.KeyName
+	return a.write(file{path, []byte(strings.Join(keys, "\n") + "\n"), 0o600, who.uid, who.gid})
+}

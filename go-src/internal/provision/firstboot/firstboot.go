@@ -1,0 +1,249 @@
+// Package firstboot provisions a machine by Ignition at its first boot: from the
+// verified /usr, on the mounted root file system, before systemd starts.
+//
+// The stages are upstream's, and so is the program, /usr/bin/ignition. What upstream
+// leaves to systemd in an initramfs is done here: the devices, the network when the
+// config wants it, what the root file system needs before files are written, and the
+// links of enabled units. See https://coreos.github.io/ignition/operator-notes/.
+package firstboot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"coreos/internal/host/platform"
+)
+
+// Paths on the machine.
+const (
+	oemConfig = "/oem/config.ign"
+	// systemConfigs has a distribution's own configs, below and beside the user's.
+	systemConfigs = "/usr/lib/ignition"
+	runDir        = "/run/ignition"
+	cachedConfig  = "/run/ignition.json"
+	needNetwork   = runDir + "/neednet"
+	qemuConfig    = "/sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos/config"
+)
+
+// stageLimit is for how long a stage may run. A platform that does not answer is given
+// up by Ignition itself after 2 minutes, any other source after what the config says.
+const stageLimit = 10 * time.Minute
+
+// Log is where it is told what happens: what is of interest on the console, and all the
+// rest.
+type Log interface {
+	Error(format string, args ...any)
+	Warning(format string, args ...any)
+	Notice(format string, args ...any)
+	Info(format string, args ...any)
+}
+
+// FirstBoot is one attempt to provision the machine, whose root is /.
+type FirstBoot struct {
+	Cmdline  string // the kernel's command line
+	Platform platform.ID
+	Log      Log
+
+	environment []string
+	ofPlatform  bool   // the config is user-data, which may be something else
+	stopNetwork func() // nil while it is down
+}
+
+// Run provisions the machine, if anything holds a config for it. The caller records that
+// it is finished. An error says what the operator has to mend; the machine must not go
+// on, since it is not what the config says.
+func (f *FirstBoot) Run(ctx context.Context) error {
+	if off(f.Cmdline) {
+		return nil
+	}
+	if !f.Platform.IsIgnitions() {
+		f.Log.Warning("first boot: Ignition knows no platform %q", f.Platform)
+		f.Platform = platform.Metal
+	}
+	source := f.source()
+	if source == "" {
+		return nil
+	}
+	f.Log.Notice("first boot: Ignition takes its config from %s", source)
+	if err := f.prepare(); err != nil {
+		return err
+	}
+	stop, err := f.startDevices(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	units, err := f.answerForSystemd(ctx)
+	if err != nil {
+		return err
+	}
+	defer units()
+	err = f.provision(ctx)
+	if errors.Is(err, errOtherFormat) {
+		f.Log.Notice("first boot: %v", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("first boot: %w: this machine is not provisioned; correct the config, which is fetched anew at each attempt", err)
+	}
+	f.Log.Notice("first boot: Ignition has provisioned the machine")
+	// They hold what the config has in secrets.
+	return errors.Join(os.RemoveAll(runDir), os.Remove(cachedConfig))
+}
+
+// off tells whether the operator wants no Ignition.
+func off(cmdline string) bool {
+	for arg := range strings.FieldsSeq(cmdline) {
+		switch arg {
+		case "ignition.firstboot=0", "ignition.firstboot=no", "ignition.firstboot=off":
+			return true
+		}
+	}
+	return false
+}
+
+// source names what may hold a config; it is empty when nothing can.
+func (f *FirstBoot) source() string {
+	url := ""
+	for arg := range strings.FieldsSeq(f.Cmdline) {
+		if value, ok := strings.CutPrefix(arg, "ignition.config.url="); ok {
+			url = value
+		}
+	}
+	if url != "" {
+		return url
+	}
+	if exists(oemConfig) {
+		return oemConfig
+	}
+	switch f.Platform {
+	case platform.QEMU:
+		if exists(qemuConfig) {
+			return "QEMU"
+		}
+	case platform.Metal:
+	default:
+		f.ofPlatform = true
+		return fmt.Sprintf("the platform %q", f.Platform)
+	}
+	if entries, err := os.ReadDir(systemConfigs); err == nil && len(entries) > 0 {
+		return systemConfigs
+	}
+	return ""
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// prepare makes what Ignition expects to find.
+func (f *FirstBoot) prepare() error {
+	if err := os.MkdirAll(runDir, 0o700); err != nil {
+		return err
+	}
+	f.environment = environment
+	if !exists(oemConfig) {
+		return nil
+	}
+	// The config on the OEM partition is the user's; the distribution's count below it.
+	configs := filepath.Join(runDir, "system")
+	if err := os.MkdirAll(configs, 0o700); err != nil {
+		return err
+	}
+	for _, dir := range []string{"base.d", "base.platform.d"} {
+		if err := symlink(filepath.Join(systemConfigs, dir), filepath.Join(configs, dir)); err != nil {
+			return err
+		}
+	}
+	f.environment = append(slices.Clip(environment), "IGNITION_SYSTEM_CONFIG_DIR="+configs)
+	return symlink(oemConfig, filepath.Join(configs, "user.ign"))
+}
+
+func symlink(target, path string) error {
+	if err := os.Symlink(target, path); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// provision runs Ignition's stages.
+func (f *FirstBoot) provision(ctx context.Context) error {
+	// Files are fetched when they are written.
+	defer func() {
+		if f.stopNetwork != nil {
+			f.stopNetwork()
+		}
+	}()
+	if err := f.fetch(ctx); err != nil {
+		return err
+	}
+	if err := checkKernelArguments(cachedConfig); err != nil {
+		return err
+	}
+	if err := f.stage(ctx, "disks"); err != nil {
+		return err
+	}
+	err := f.files(ctx)
+	if unmount := f.stage(ctx, "umount"); err == nil {
+		err = unmount
+	}
+	return err
+}
+
+// fetch gets the config.
+func (f *FirstBoot) fetch(ctx context.Context) error {
+	err := f.stage(ctx, "fetch-offline")
+	if err == nil && exists(needNetwork) {
+		if err = f.startNetwork(ctx); err == nil {
+			err = f.stage(ctx, "fetch")
+		}
+	}
+	if err != nil && f.ofPlatform && f.isOtherFormat(ctx) {
+		return errOtherFormat
+	}
+	return err
+}
+
+// files writes files, users and units, on the file systems of the config.
+func (f *FirstBoot) files(ctx context.Context) error {
+	if err := f.stage(ctx, "mount"); err != nil {
+		return err
+	}
+	// What a root file system has, systemd-tmpfiles makes later in the boot; a file in a
+	// home directory, or on a new /var, wants it now.
+	tmpfiles := []string{"--create", "--prefix=/home", "--prefix=/root", "--prefix=/var", "--prefix=/opt"}
+	if err := f.tool(ctx, "systemd-tmpfiles", tmpfiles...); err != nil {
+		f.Log.Warning("%v", err)
+	}
+	if err := f.stage(ctx, "files"); err != nil {
+		return err
+	}
+	return f.preset(ctx)
+}
+
+// checkKernelArguments refuses what cannot be done here, before anything is changed.
+func checkKernelArguments(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var config struct {
+		KernelArguments struct{ ShouldExist, ShouldNotExist []string }
+	}
+	if err := json.Unmarshal(text, &config); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if a := config.KernelArguments; len(a.ShouldExist)+len(a.ShouldNotExist) > 0 {
+		return errors.New("kernelArguments: the kernel command line is signed with the system and cannot be changed by a config; remove them")
+	}
+	return nil
+}

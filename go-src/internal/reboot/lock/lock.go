@@ -1,0 +1,190 @@
+// Package lock keeps the semaphore of a group of machines in etcd, and beside it
+// who is there and who waits. The keys, below that of the group:
+//
+//	/coreos.com/updateengine/rebootlock[/groups/GROUP]/semaphore     the semaphore
+//	/coreos.com/updateengine/rebootlock[/groups/GROUP]/machines/ID   a machine, for as long as its lease
+//	/coreos.com/updateengine/rebootlock[/groups/GROUP]/waiting/ID    one that waits for the lock, likewise
+//
+// The first is upstream's key. Machines get the lock by exchanging the semaphore for one
+// that names them, and only if it is still the one that they read.
+package lock
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"coreos/internal/host/pause"
+	"coreos/internal/reboot/semaphore"
+)
+
+const prefix = "/coreos.com/updateengine/rebootlock"
+
+// Lock is the lock of one group.
+type Lock struct {
+	etcd *clientv3.Client
+	keys string
+}
+
+// New returns the lock of a group, "" for the default one.
+func New(etcd *clientv3.Client, group string) *Lock {
+	keys := prefix + "/"
+	if group != "" {
+		keys += "groups/" + url.QueryEscape(group) + "/"
+	}
+	return &Lock{etcd, keys}
+}
+
+// requestTime bounds a request to etcd. It is longer than an election takes.
+const requestTime = 10 * time.Second
+
+// tries bounds how often a change is attempted that others keep overtaking.
+const tries = 30
+
+// unreachable wraps an error of etcd.
+func (l *Lock) unreachable(err error) error {
+	return fmt.Errorf("etcd at %v: %w", l.etcd.Endpoints(), err)
+}
+
+// Get returns the semaphore, a new one if the group has none.
+func (l *Lock) Get(ctx context.Context) (*semaphore.Semaphore, error) {
+	s, _, err := l.read(ctx)
+	return s, err
+}
+
+// read returns the semaphore with the revision of its last change, 0 if there is none.
+func (l *Lock) read(ctx context.Context) (*semaphore.Semaphore, int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	got, err := l.etcd.Get(ctx, l.keys+"semaphore")
+	if err != nil {
+		return nil, 0, l.unreachable(err)
+	}
+	if len(got.Kvs) == 0 {
+		return semaphore.New(), 0, nil
+	}
+	s, err := semaphore.Parse(got.Kvs[0].Value)
+	if err != nil {
+		return nil, 0, fmt.Errorf("etcd key %ssemaphore: %w; correct it, or delete it while no machine restarts", l.keys, err)
+	}
+	return s, got.Kvs[0].ModRevision, nil
+}
+
+// Change applies f to the semaphore and returns what it became. f may be called several
+// times, each time with the latest one, and has to give the same result if its effect is
+// there already: the answer to an attempt can get lost.
+func (l *Lock) Change(ctx context.Context, f func(*semaphore.Semaphore) error) (*semaphore.Semaphore, error) {
+	for range tries {
+		s, revision, err := l.read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		before := s.String()
+		if err := f(s); err != nil {
+			return s, err
+		}
+		if s.String() == before && revision != 0 {
+			return s, nil
+		}
+		done, err := l.exchange(ctx, s, revision)
+		if done || err != nil {
+			return s, err
+		}
+		if !pause.For(ctx, rand.N(50*time.Millisecond)) {
+			return nil, ctx.Err()
+		}
+	}
+	return nil, errors.New("too many machines change the semaphore at the same time; try again")
+}
+
+func (l *Lock) exchange(ctx context.Context, s *semaphore.Semaphore, revision int64) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	key := l.keys + "semaphore"
+	answer, err := l.etcd.Txn(ctx).
+		If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
+		Then(clientv3.OpPut(key, s.String())).Commit()
+	if err != nil {
+		return false, l.unreachable(err)
+	}
+	return answer.Succeeded, nil
+}
+
+// Watch tells of every change of the semaphore until the context ends. A change may be
+// told of more than once; several may be told of at once.
+func (l *Lock) Watch(ctx context.Context) <-chan struct{} {
+	changed := make(chan struct{}, 1)
+	go func() {
+		for ctx.Err() == nil {
+			// A watch that etcd ends, as after a compaction, begins anew.
+			for range l.etcd.Watch(clientv3.WithRequireLeader(ctx), l.keys+"semaphore") {
+				select {
+				case changed <- struct{}{}:
+				default:
+				}
+			}
+			pause.For(ctx, time.Second)
+		}
+	}()
+	return changed
+}
+
+// Machine is what a machine of the group tells of itself.
+type Machine struct {
+	ID      string `json:"-"`
+	Host    string `json:"host,omitempty"`
+	Version string `json:"version,omitempty"` // that runs
+	Next    string `json:"next,omitempty"`    // that runs after the next restart
+	State   string `json:"state"`             // as of coordinator.conf
+	Waiting string `json:"waiting,omitempty"` // for what, in words
+	// Window is when the machine may restart next; zero if it may now, or need not.
+	Window time.Time `json:"window,omitzero"`
+	// Turn is its place among those that wait for the lock, from 1; 0 if it does not.
+	Turn int `json:"turn,omitempty"`
+}
+
+// Machines returns the machines that are there: first those that wait for the lock, in
+// the order in which they began to, then the others.
+func (l *Lock) Machines(ctx context.Context) ([]Machine, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	got, err := l.etcd.Txn(ctx).Then(
+		clientv3.OpGet(l.keys+"waiting/", clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend)),
+		clientv3.OpGet(l.keys+"machines/", clientv3.WithPrefix()),
+	).Commit()
+	if err != nil {
+		return nil, l.unreachable(err)
+	}
+	waiting, present := got.Responses[0].GetResponseRange().Kvs, got.Responses[1].GetResponseRange().Kvs
+	byID := map[string]Machine{}
+	var order []string
+	for _, kv := range present {
+		m := Machine{ID: string(kv.Key[len(l.keys+"machines/"):])}
+		if json.Unmarshal(kv.Value, &m) != nil {
+			continue // a machine of another version; it is there all the same
+		}
+		byID[m.ID] = m
+		order = append(order, m.ID)
+	}
+	var machines []Machine
+	for _, kv := range waiting {
+		id := string(kv.Key[len(l.keys+"waiting/"):])
+		if m, ok := byID[id]; ok {
+			m.Turn = len(machines) + 1
+			machines = append(machines, m)
+			delete(byID, id)
+		}
+	}
+	for _, id := range order {
+		if m, ok := byID[id]; ok {
+			machines = append(machines, m)
+		}
+	}
+	return machines, nil
+}

@@ -1,0 +1,126 @@
+package lock
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"coreos/internal/host/pause"
+)
+
+// presenceTTL is how long after its last word a machine counts as being there.
+const presenceTTL = time.Minute
+
+// Presence tells the group about one machine, for as long as it runs.
+type Presence struct {
+	lock *Lock
+	once sync.Once
+	stop context.CancelFunc
+	done chan struct{}
+	wake chan struct{}
+
+	mu  sync.Mutex
+	now Machine
+}
+
+// NewPresence returns the presence of a machine, of which nothing is told yet.
+func (l *Lock) NewPresence() *Presence {
+	return &Presence{lock: l, stop: func() {}, wake: make(chan struct{}, 1)}
+}
+
+// Announce says what is to be told, again whenever etcd was away, until the context of
+// the first call or End ends it.
+func (p *Presence) Announce(ctx context.Context, m Machine) {
+	p.mu.Lock()
+	p.now = m
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+	p.once.Do(func() {
+		ctx, p.stop = context.WithCancel(ctx)
+		p.done = make(chan struct{})
+		go p.run(ctx)
+	})
+}
+
+// End takes back what was told.
+func (p *Presence) End() {
+	if p.stop(); p.done != nil {
+		<-p.done
+	}
+}
+
+func (p *Presence) run(ctx context.Context) {
+	defer close(p.done)
+	for ctx.Err() == nil {
+		p.session(ctx)
+		pause.For(ctx, 5*time.Second)
+	}
+}
+
+// session tells of the machine for as long as one lease lives.
+func (p *Presence) session(ctx context.Context) {
+	etcd := p.lock.etcd
+	granting, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	lease, err := etcd.Grant(granting, int64(presenceTTL/time.Second))
+	if err != nil {
+		return
+	}
+	defer func() {
+		revoking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		_, _ = etcd.Revoke(revoking, lease.ID)
+	}()
+	alive, err := etcd.KeepAlive(ctx, lease.ID)
+	if err != nil {
+		return
+	}
+	var told Machine
+	for {
+		if told, err = p.tell(ctx, lease.ID, told); err != nil {
+			return
+		}
+		select {
+		case <-p.wake:
+		case _, ok := <-alive:
+			if !ok {
+				return
+			}
+		}
+	}
+}
+
+// tell writes what is new since told.
+func (p *Presence) tell(ctx context.Context, lease clientv3.LeaseID, told Machine) (Machine, error) {
+	p.mu.Lock()
+	now := p.now
+	p.mu.Unlock()
+	if now == told || now.ID == "" {
+		return told, nil
+	}
+	text, err := json.Marshal(now)
+	if err != nil {
+		return told, err
+	}
+	operations := []clientv3.Op{clientv3.OpPut(p.lock.keys+"machines/"+now.ID, string(text), clientv3.WithLease(lease))}
+	waiting := p.lock.keys + "waiting/" + now.ID
+	switch {
+	case now.Turn == 0:
+		operations = append(operations, clientv3.OpDelete(waiting))
+	case told.Turn == 0: // its place is the moment of its creation
+		operations = append(operations, clientv3.OpPut(waiting, "", clientv3.WithLease(lease)))
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	_, err = p.lock.etcd.Txn(ctx).Then(operations...).Commit()
+	if err != nil {
+		return told, err
+	}
+	return now, nil
+}

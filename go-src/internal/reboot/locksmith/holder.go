@@ -1,0 +1,148 @@
+package locksmith
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"coreos/internal/reboot/coordinator"
+	"coreos/internal/reboot/lock"
+	"coreos/internal/reboot/semaphore"
+	"coreos/internal/update/engine"
+)
+
+// verdict is what to do about the lock that this machine holds from before.
+type verdict int
+
+const (
+	release verdict = iota
+	keep            // and go on: the restart is still to come
+	wait            // and do nothing
+	failed          // and say so: no other machine shall follow
+)
+
+// judge says what became of the restart for which the machine holds the lock.
+func (d *Daemon) judge(h semaphore.Holder, u engine.Status) (verdict, string) {
+	pending := u.Operation == engine.NeedReboot
+	sameBoot := h.BootID == d.BootID
+	switch {
+	case h.Why == semaphore.ByHand:
+		return wait, fmt.Sprintf("locked by hand; locksmithctl unlock %s ends that", d.ID)
+	case h.Why == semaphore.Reboot && sameBoot:
+		return wait, "a person restarts the machine"
+	case pending:
+		return keep, ""
+	case h.Failed != "" && (sameBoot || h.FailedVersion == h.To):
+		return wait, d.failedText(h)
+	case sameBoot:
+		return release, "" // the update was withdrawn
+	case !u.Proven:
+		return wait, fmt.Sprintf("version %s is not proven healthy yet; the lock is kept", u.Version)
+	case h.To != "" && u.Refused[h.To] != "":
+		return failed, u.Refused[h.To]
+	case h.To != "" && u.Version != h.To:
+		return failed, fmt.Sprintf("the machine runs version %s instead", u.Version)
+	}
+	return release, ""
+}
+
+func (d *Daemon) failedText(h semaphore.Holder) string {
+	return fmt.Sprintf("version %s failed here: %s; the lock is kept, so that no other machine follows, until a newer version runs or locksmithctl unlock %s", h.FailedVersion, h.Failed, d.ID)
+}
+
+// settled finds out what became of a restart before.
+func (d *Daemon) settled(ctx context.Context, p *pass) *hold {
+	if !p.status.Locked {
+		return nil
+	}
+	s, err := d.Lock.Get(ctx)
+	if err != nil {
+		return d.noLock(p, err)
+	}
+	p.status.Lock = s
+	h, held := s.Holds(d.ID)
+	if !held {
+		return nil
+	}
+	what, text := d.judge(h, p.update)
+	switch what {
+	case keep:
+		return nil
+	case wait:
+		return p.hold(coordinator.Running, glance, text)
+	case failed:
+		slog.Error("the new version failed; the lock is kept", "version", h.To, "reason", text)
+		if s, err = d.Lock.Change(ctx, func(s *semaphore.Semaphore) error { return s.Fail(d.ID, text) }); err != nil {
+			return d.noLock(p, err)
+		}
+		p.status.Lock = s
+		h, _ = s.Holds(d.ID)
+		return p.hold(coordinator.Running, glance, d.failedText(h))
+	}
+	slog.Info("the lock is given back", "version", p.update.Version)
+	d.release(ctx, p)
+	return nil
+}
+
+// trial is a copy to try things on.
+func trial(s *semaphore.Semaphore) *semaphore.Semaphore {
+	copied, err := semaphore.Parse([]byte(s.String()))
+	if err != nil { // it was written by us
+		panic(err)
+	}
+	return copied
+}
+
+// placeOf is a machine's place among those that wait, from 1; the last one if it is not
+// among them yet.
+func placeOf(id string, machines []lock.Machine) int {
+	place := 1
+	for _, m := range machines {
+		if m.ID == id && m.Turn > 0 {
+			return m.Turn
+		}
+		if m.Turn > 0 {
+			place++
+		}
+	}
+	return place
+}
+
+// steal takes the lock from holders that have been away for long. Those that failed keep
+// it, as do those that were locked by hand. How long is measured here, by a clock that
+// does not jump.
+func (d *Daemon) steal(ctx context.Context, s *semaphore.Semaphore, machines []lock.Machine) {
+	if d.StealAfter == 0 {
+		return
+	}
+	present := map[string]bool{}
+	for _, m := range machines {
+		present[m.ID] = true
+	}
+	away := map[string]time.Time{}
+	for _, id := range s.Holders {
+		h, _ := s.Holds(id)
+		if present[id] || h.Failed != "" || h.Why == semaphore.ByHand {
+			continue
+		}
+		key := id + " " + h.BootID
+		if away[key] = d.missing[key]; away[key].IsZero() {
+			away[key] = time.Now()
+		}
+		if time.Since(away[key]) >= d.StealAfter {
+			d.stealFrom(ctx, id, h)
+		}
+	}
+	d.missing = away
+}
+
+func (d *Daemon) stealFrom(ctx context.Context, id string, seen semaphore.Holder) {
+	_, err := d.Lock.Change(ctx, func(s *semaphore.Semaphore) error {
+		if h, held := s.Holds(id); !held || h != seen {
+			return nil // it is back
+		}
+		return s.Unlock(id)
+	})
+	slog.Warn("the lock is taken from a machine that is gone", "machine", id, "host", seen.Host, "for", d.StealAfter, "error", err)
+}

@@ -1,0 +1,58 @@
+package locksmith
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	rebootwindow "coreos/internal/reboot/window"
+)
+
+// Settings are what the environment says, as update.conf and drop-ins set it.
+type Settings struct {
+	Strategy                Strategy
+	Window                  *rebootwindow.Window
+	StealAfter, HookTimeout time.Duration
+	// Metrics is the address to serve metrics on, "" for none.
+	Metrics string
+}
+
+// hookTimeout is how long a hook may take unless it is said.
+const hookTimeout = 10 * time.Minute
+
+// ReadSettings reads REBOOT_STRATEGY, LOCKSMITHD_REBOOT_WINDOW_START and _LENGTH (or
+// REBOOT_WINDOW_START and _LENGTH), LOCKSMITHD_STEAL_AFTER, LOCKSMITHD_HOOK_TIMEOUT and
+// LOCKSMITHD_METRICS by a function such as os.Getenv.
+func ReadSettings(env func(string) string) (Settings, error) {
+	s := Settings{Strategy: Strategy(env("REBOOT_STRATEGY")), HookTimeout: hookTimeout, Metrics: env("LOCKSMITHD_METRICS")}
+	switch s.Strategy {
+	case "":
+		s.Strategy = BestEffort
+	case EtcdLock, Reboot, Off, BestEffort:
+	default:
+		return s, fmt.Errorf("REBOOT_STRATEGY=%.40q: want %s, %s, %s or %s", s.Strategy, EtcdLock, Reboot, Off, BestEffort)
+	}
+	for name, to := range map[string]*time.Duration{"LOCKSMITHD_STEAL_AFTER": &s.StealAfter, "LOCKSMITHD_HOOK_TIMEOUT": &s.HookTimeout} {
+		if value := env(name); value != "" {
+			var err error
+			if *to, err = time.ParseDuration(value); err != nil || *to <= 0 {
+				return s, fmt.Errorf("%s=%.40q: want a duration such as 24h", name, value)
+			}
+		}
+	}
+	window := func(part string) string {
+		if value := env("LOCKSMITHD_REBOOT_WINDOW_" + part); value != "" {
+			return value
+		}
+		return env("REBOOT_WINDOW_" + part)
+	}
+	start, length := window("START"), window("LENGTH")
+	if (start == "") != (length == "") {
+		return s, errors.New("of LOCKSMITHD_REBOOT_WINDOW_START and LOCKSMITHD_REBOOT_WINDOW_LENGTH both or none must be set")
+	}
+	var err error
+	if start != "" {
+		s.Window, err = rebootwindow.Parse(start, length)
+	}
+	return s, err
+}

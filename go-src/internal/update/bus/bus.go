@@ -1,0 +1,220 @@
+// Package bus is update-engine's D-Bus interface, com.coreos.update1.Manager, with
+// the methods, the signal and the names that CoreOS's had
+// (https://github.com/coreos/update_engine/blob/master/UpdateEngine.conf), and some that
+// it lacked.
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/godbus/dbus/v5/introspect"
+
+	updateengine "coreos/internal/update/engine"
+)
+
+// Names on the bus.
+const (
+	Name      = "com.coreos.update1"
+	Path      = dbus.ObjectPath("/com/coreos/update1")
+	Interface = "com.coreos.update1.Manager"
+)
+
+const introspection = `
+<node>
+	<interface name="` + Interface + `">
+		<method name="AttemptUpdate"/>
+		<method name="ResetStatus"/>
+		<method name="GetStatus">
+			<arg type="x" name="last_checked_time" direction="out"/>
+			<arg type="d" name="progress" direction="out"/>
+			<arg type="s" name="current_operation" direction="out"/>
+			<arg type="s" name="new_version" direction="out"/>
+			<arg type="x" name="new_size" direction="out"/>
+		</method>
+		<method name="CheckForUpdate"/>
+		<method name="Update"/>
+		<method name="ApplyBundle"><arg type="s" name="path" direction="in"/></method>
+		<method name="GetDetails"><arg type="s" name="json" direction="out"/></method>
+		<method name="PrepareReboot"><arg type="b" name="kexec" direction="out"/></method>
+		<signal name="StatusUpdate">
+			<arg type="x" name="last_checked_time"/>
+			<arg type="d" name="progress"/>
+			<arg type="s" name="current_operation"/>
+			<arg type="s" name="new_version"/>
+			<arg type="x" name="new_size"/>
+		</signal>
+	</interface>` + introspect.IntrospectDataString + `
+</node>`
+
+// Engine is what the interface is for.
+type Engine interface {
+	Status() updateengine.Status
+	Wake()
+	Update(context.Context) error
+	Reset(context.Context) error
+	ApplyBundle(context.Context, string) error
+	PrepareReboot() (kexec bool, err error)
+}
+
+// manager has the interface's methods.
+type manager struct {
+	ctx    context.Context
+	engine Engine
+}
+
+// failed makes an error of a method.
+func failed(err error) *dbus.Error {
+	if err == nil {
+		return nil
+	}
+	return dbus.NewError("com.coreos.update1.Error", []any{err.Error()})
+}
+
+// AttemptUpdate asks the server now and installs what it offers. It returns at once, as
+// upstream's does; what becomes of it is told by StatusUpdate.
+func (m manager) AttemptUpdate() *dbus.Error {
+	if m.engine.Status().Operation != updateengine.Idle && m.engine.Status().Operation != updateengine.NeedReboot {
+		return failed(updateengine.ErrBusy)
+	}
+	go func() {
+		if err := m.engine.Update(m.ctx); err != nil && !errors.Is(err, context.Canceled) {
+			slog.Warn("no update", "error", err)
+		}
+	}()
+	return nil
+}
+
+// Update does the same and returns when it is done.
+func (m manager) Update() *dbus.Error { return failed(m.engine.Update(m.ctx)) }
+
+// CheckForUpdate makes the daemon ask the server soon, as it does by itself.
+func (m manager) CheckForUpdate() *dbus.Error {
+	m.engine.Wake()
+	return nil
+}
+
+// ResetStatus forgets an installed update and what was refused.
+func (m manager) ResetStatus() *dbus.Error { return failed(m.engine.Reset(m.ctx)) }
+
+// ApplyBundle installs a bundle and returns when that is done.
+func (m manager) ApplyBundle(path string) *dbus.Error {
+	return failed(m.engine.ApplyBundle(m.ctx, path))
+}
+
+// GetStatus returns the status as upstream's clients read it.
+func (m manager) GetStatus() (int64, float64, string, string, int64, *dbus.Error) {
+	checked, progress, operation, version, size := fields(m.engine.Status())
+	return checked, progress, operation, version, size, nil
+}
+
+// GetDetails returns all of the status, as JSON.
+func (m manager) GetDetails() (string, *dbus.Error) {
+	text, err := json.Marshal(m.engine.Status())
+	return string(text), failed(err)
+}
+
+// PrepareReboot is for whoever is about to restart the machine: with kexec the next
+// slot's kernel is loaded.
+func (m manager) PrepareReboot() (bool, *dbus.Error) {
+	kexec, err := m.engine.PrepareReboot()
+	return kexec, failed(err)
+}
+
+// fields are upstream's part of a status.
+func fields(s updateengine.Status) (checked int64, progress float64, operation, version string, size int64) {
+	if !s.LastChecked.IsZero() {
+		checked = s.LastChecked.Unix()
+	}
+	return checked, s.Progress(), string(s.Operation), s.NewVersion, s.Total
+}
+
+// Export offers an engine on the bus. The context ends what its methods began.
+func Export(ctx context.Context, bus *dbus.Conn, engine Engine) error {
+	if err := bus.Export(manager{ctx, engine}, Path, Interface); err != nil {
+		return fmt.Errorf("D-Bus: %w", err)
+	}
+	if err := bus.Export(introspect.Introspectable(introspection), Path, "org.freedesktop.DBus.Introspectable"); err != nil {
+		return fmt.Errorf("D-Bus: %w", err)
+	}
+	reply, err := bus.RequestName(Name, dbus.NameFlagDoNotQueue)
+	if err != nil {
+		return fmt.Errorf("D-Bus: take the name %s: %w", Name, err)
+	}
+	if reply != dbus.RequestNameReplyPrimaryOwner {
+		return fmt.Errorf("D-Bus: %s is taken: another update-engine runs", Name)
+	}
+	return nil
+}
+
+// Tell sends the signal StatusUpdate.
+func Tell(bus *dbus.Conn, s updateengine.Status) {
+	checked, progress, operation, version, size := fields(s)
+	if err := bus.Emit(Path, Interface+".StatusUpdate", checked, progress, operation, version, size); err != nil {
+		slog.Warn("status not told on D-Bus", "error", err)
+	}
+}
+
+// Client calls the daemon.
+type Client struct {
+	bus    *dbus.Conn
+	object dbus.BusObject
+}
+
+// NewClient returns a client on the bus.
+func NewClient(bus *dbus.Conn) *Client { return &Client{bus, bus.Object(Name, Path)} }
+
+// Call calls a method without results.
+func (c *Client) Call(ctx context.Context, method string, args ...any) error {
+	if err := c.object.CallWithContext(ctx, Interface+"."+method, 0, args...).Err; err != nil {
+		return fmt.Errorf("update-engine: %w", err)
+	}
+	return nil
+}
+
+// Status asks for the status.
+func (c *Client) Status(ctx context.Context) (updateengine.Status, error) {
+	var text string
+	var s updateengine.Status
+	if err := c.object.CallWithContext(ctx, Interface+".GetDetails", 0).Store(&text); err != nil {
+		return s, fmt.Errorf("update-engine: %w", err)
+	}
+	return s, json.Unmarshal([]byte(text), &s)
+}
+
+// PrepareReboot has the machine made ready for a restart, and returns whether that is to
+// be by kexec.
+func (c *Client) PrepareReboot(ctx context.Context) (kexec bool, err error) {
+	if err := c.object.CallWithContext(ctx, Interface+".PrepareReboot", 0).Store(&kexec); err != nil {
+		return false, fmt.Errorf("update-engine: %w", err)
+	}
+	return kexec, nil
+}
+
+// Watch calls take with the status now and after each change, until it says that it has
+// seen enough.
+func (c *Client) Watch(ctx context.Context, take func(updateengine.Status) (enough bool, err error)) error {
+	signals, end, err := c.subscribe(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	for {
+		s, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if enough, err := take(s); enough || err != nil {
+			return err
+		}
+		select {
+		case <-signals:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"coreos/internal/update/engine"
+)
+
+// subscribe returns the signals of update-engine, and those of its coming and going.
+func (c *Client) subscribe(ctx context.Context) (<-chan *dbus.Signal, func(), error) {
+	signals := make(chan *dbus.Signal, 64)
+	c.bus.Signal(signals)
+	matches := [][]dbus.MatchOption{
+		{dbus.WithMatchObjectPath(Path), dbus.WithMatchInterface(Interface), dbus.WithMatchMember("StatusUpdate")},
+		{dbus.WithMatchInterface("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, Name)},
+	}
+	end := func() {
+		c.bus.RemoveSignal(signals)
+		for _, match := range matches {
+			_ = c.bus.RemoveMatchSignal(match...)
+		}
+	}
+	for _, match := range matches {
+		if err := c.bus.AddMatchSignalContext(ctx, match...); err != nil {
+			end()
+			return nil, nil, fmt.Errorf("D-Bus: %w", err)
+		}
+	}
+	return signals, end, nil
+}
+
+// Follower knows the latest status.
+type Follower struct {
+	client  *Client
+	changed chan struct{}
+
+	mu     sync.Mutex
+	status engine.Status
+	err    error
+	asked  bool
+}
+
+// Follow returns a follower that learns of the status until the context ends.
+func (c *Client) Follow(ctx context.Context) *Follower {
+	f := &Follower{client: c, changed: make(chan struct{}, 1), err: errors.New("update-engine was not asked yet")}
+	go f.run(ctx)
+	return f
+}
+
+// Changed tells of changes; several may be told of at once.
+func (f *Follower) Changed() <-chan struct{} { return f.changed }
+
+// Status returns the latest status, or why it is not known.
+func (f *Follower) Status() (engine.Status, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.status
+	if f.asked && f.err == nil {
+		s.Operation = engine.NeedReboot
+	}
+	return s, f.err
+}
+
+// PrepareReboot is Client's.
+func (f *Follower) PrepareReboot(ctx context.Context) (kexec bool, err error) {
+	return f.client.PrepareReboot(ctx)
+}
+
+func (f *Follower) learn(s engine.Status, err error) {
+	f.mu.Lock()
+	f.status, f.err = s, err
+	f.mu.Unlock()
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
+}
+
+// again is the pause after trouble with the bus.
+const again = 5 * time.Second
+
+func (f *Follower) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		f.learn(engine.Status{}, f.follow(ctx))
+		select {
+		case <-ctx.Done():
+		case <-time.After(again):
+		}
+	}
+}
+
+func (f *Follower) follow(ctx context.Context) error {
+	signals, end, err := f.client.subscribe(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	for {
+		s, err := f.client.Status(ctx)
+		if err != nil {
+			return err
+		}
+		f.learn(s, nil)
+		select {
+		case signal, ok := <-signals:
+			if !ok {
+				return errors.New("D-Bus: the connection ended")
+			}
+			f.ask(ctx, signal)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// ask takes what locksmithctl send-need-reboot sends: update-engine's signal, in its
+// place. Anybody can send signals, but only root's count.
+func (f *Follower) ask(ctx context.Context, signal *dbus.Signal) {
+	if signal.Name != Interface+".StatusUpdate" || len(signal.Body) < 3 || signal.Body[2] != string(engine.NeedReboot) {
+		return
+	}
+	if owner, err := f.client.ownerOf(ctx, Name); err == nil && owner == signal.Sender {
+		return
+	}
+	var uid uint32
+	if err := f.client.bus.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetConnectionUnixUser", 0, signal.Sender).Store(&uid); err != nil || uid != 0 {
+		return
+	}
+	f.mu.Lock()
+	f.asked = true
+	f.mu.Unlock()
+}
+
+func (c *Client) ownerOf(ctx context.Context, name string) (string, error) {
+	var owner string
+	err := c.bus.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetNameOwner", 0, name).Store(&owner)
+	return owner, err
+}
+
+// grace is how long the sender of a signal stays on the bus: receivers ask the bus who it
+// is, and nothing tells the sender when they have.
+const grace = 3 * time.Second
+
+// SendNeedReboot sends the signal by which update-engine says that the machine needs a
+// restart. It returns when receivers had the time to find out who sent it.
+func SendNeedReboot(ctx context.Context, bus *dbus.Conn) error {
+	if err := bus.Emit(Path, Interface+".StatusUpdate", int64(0), float64(0), string(engine.NeedReboot), "", int64(0)); err != nil {
+		return fmt.Errorf("D-Bus: %w", err)
+	}
+	select {
+	case <-time.After(grace):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"coreos/internal/boot/slot"
+	"coreos/internal/update/download"
+	"coreos/internal/update/omaha"
+	"coreos/internal/update/repository"
+	"coreos/internal/update/slotwriter"
+)
+
+// answers replaces what the world's server sends for paths that contain a word.
+func (w *world) answers(word string, handler http.HandlerFunc) {
+	next := w.http.Config.Handler
+	w.http.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, word) {
+			handler(rw, r)
+			return
+		}
+		next.ServeHTTP(rw, r)
+	})
+}
+
+func endless(w http.ResponseWriter, _ *http.Request) {
+	b := make([]byte, 64<<10)
+	for {
+		if _, err := w.Write(b); err != nil {
+			return
+		}
+	}
+}
+
+// packed is small on the wire and large unpacked.
+var packed = sync.OnceValue(func() []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write(make([]byte, 16<<20))
+	_ = w.Close()
+	return b.Bytes()
+})
+
+func bomb(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Encoding", "gzip")
+	_, _ = w.Write(packed())
+}
+
+// breakOff promises a part and closes in its middle.
+func breakOff(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Range", strings.Replace(r.Header.Get("Range"), "=", " ", 1)+"/999999")
+	w.WriteHeader(http.StatusPartialContent)
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// TestAttacks has a server, or somebody between it and the machine, do what it must not.
+// Whatever that is, the reason shows, and the running slot stays the next.
+func TestAttacks(t *testing.T) {
+	loop := func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }
+	text := func(s string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(s)) }
+	}
+	for name, test := range map[string]struct {
+		attack func(*world)
+		want   error
+	}{
+		"the server says nonsense":        {func(w *world) { w.answers("/v1/update/", text("<html>")) }, omaha.ErrProtocol},
+		"the server says other XML":       {func(w *world) { w.answers("/v1/update/", text("<x/>")) }, omaha.ErrProtocol},
+		"the server never ends":           {func(w *world) { w.answers("/v1/update/", endless) }, omaha.ErrProtocol},
+		"the server sends a bomb":         {func(w *world) { w.answers("/v1/update/", bomb) }, omaha.ErrProtocol},
+		"the server redirects in circles": {func(w *world) { w.answers("/v1/update/", loop) }, download.ErrRedirect},
+		"the server is gone":              {func(w *world) { w.answers("/v1/update/", http.NotFound) }, nil},
+		"metadata without end":            {func(w *world) { w.answers("metadata/timestamp.json", endless) }, download.ErrTooLong},
+		"metadata is a bomb":              {func(w *world) { w.answers("metadata/timestamp.json", bomb) }, nil},
+		"metadata in circles":             {func(w *world) { w.answers("metadata/timestamp.json", loop) }, download.ErrRedirect},
+		"metadata of somebody else":       {func(w *world) { w.root = newWorld(w.t).root }, repository.ErrWrongKey},
+		"an old state":                    {(*world).replay, repository.ErrOlder},
+		"a repository that is frozen":     {func(w *world) { w.publishAgo(15 * 24 * time.Hour) }, repository.ErrExpired},
+		"releases nobody signs again":     {(*world).unsigned, repository.ErrExpired},
+		"no room for what was seen":       {(*world).fillDisk, unix.ENOSPC},
+		"the manifest of another release": {func(w *world) { w.answers("1.1.0/", text("{}")) }, repository.ErrMixed},
+		"a payload without end":           {func(w *world) { w.answers("usr.zst", endless) }, nil},
+		"a payload that breaks off":       {func(w *world) { w.answers("usr.zst", breakOff) }, io.ErrUnexpectedEOF},
+		"a payload in circles":            {func(w *world) { w.answers("usr.zst", loop) }, download.ErrRedirect},
+		"a payload that is not there":     {func(w *world) { w.answers("usr.zst", http.NotFound) }, nil},
+		"a changed hash tree":             {func(w *world) { w.spoil("usr.verity") }, slotwriter.ErrWrongBytes},
+		"of another board":                {func(w *world) { w.config.Board = "arm64-usr" }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.patches = 0
+			w.publish("1.1.0", "")
+			test.attack(w)
+			d := w.machine()
+			_, err := d.Attempt(context.Background(), true)
+			if err == nil || test.want != nil && !errors.Is(err, test.want) {
+				t.Fatalf("error %v, want %v", err, test.want)
+			}
+			t.Log(err)
+			w.wantOperation(d, Idle, "")
+			if got := d.Status().LastError; got != err.Error() {
+				t.Errorf("the status says %q", got)
+			}
+			if reports, err := w.Slots(); err != nil || !reports[0].Next || reports[1].Tries != 0 || w.running != slot.A {
+				t.Errorf("slot A alone should be bootable: %+v, %v", reports, err)
+			}
+		})
+	}
+}
+
+// TestPatchAttacks spoils the shorter way: the longer one is taken.
+func TestPatchAttacks(t *testing.T) {
+	for name, attack := range map[string]http.HandlerFunc{
+		"without end": endless,
+		"breaks off":  breakOff,
+		"not there":   http.NotFound,
+		"in circles":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) },
+		"other bytes": func(w http.ResponseWriter, r *http.Request) {
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(make([]byte, 1<<20)))
+		},
+		"a whole bomb": bomb,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.publish("1.1.0", "")
+			asked := false
+			w.answers(".patch", func(rw http.ResponseWriter, r *http.Request) {
+				asked = true
+				attack(rw, r)
+			})
+			d := w.machine()
+			_, err := d.Attempt(context.Background(), true)
+			w.must(err)
+			w.wantOperation(d, NeedReboot, "1.1.0")
+			if !asked {
+				t.Error("nobody asked for the patch")
+			}
+		})
+	}
+}
+
+// publishAgo publishes a version with signatures of that age.
+func (w *world) publishAgo(age time.Duration) {
+	w.signed = time.Now().Add(-age)
+	w.publish("1.2.0", "")
+}
+
+// unsigned has releases whose signatures have expired in a repository that is kept.
+func (w *world) unsigned() {
+	w.publishAgo(400 * 24 * time.Hour)
+	w.must(repository.Open(w.repo).Publish(w.key()))
+}
+
+// fillDisk leaves the engine's directory without room.
+func (w *world) fillDisk() {
+	state := filepath.Join(w.dir, "state")
+	w.must(os.MkdirAll(state, 0o700))
+	if err := unix.Mount("tmpfs", state, "tmpfs", 0, "size=4k"); err != nil {
+		w.t.Skipf("a full disk needs root: %v", err)
+	}
+	w.t.Cleanup(func() { w.must(unix.Unmount(state, 0)) })
+	w.must(os.WriteFile(filepath.Join(state, "full"), make([]byte, 4096), 0o600))
+}
+
+// replay serves an older state of the repository than the machine has seen.
+func (w *world) replay() {
+	old := filepath.Join(w.t.TempDir(), "old")
+	w.must(os.CopyFS(old, os.DirFS(w.repo)))
+	w.publish("1.2.0", "1.1.0")
+	if _, err := w.machine().Attempt(context.Background(), true); !errors.Is(err, ErrTooOld) {
+		w.t.Fatal(err)
+	}
+	w.offer("1.1.0")
+	w.answers("/repo/", http.StripPrefix("/repo/", http.FileServer(http.Dir(old))).ServeHTTP)
+}

@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	updateconf "coreos/internal/update/config"
+	"coreos/internal/update/download"
+	"coreos/internal/update/omaha"
+)
+
+// Daemon is an engine with what it needs on a machine.
+type Daemon struct {
+	*Engine
+	trust Trust
+}
+
+// RootFile is where a system has the root metadata of the repository that it trusts.
+const RootFile = "/usr/share/coreos/update-root.json"
+
+// NewDaemon makes the daemon of a machine whose file system is at root.
+func NewDaemon(root, stateDir string, machine Machine, notify func(Status)) (*Daemon, error) {
+	config, misconfigured := updateconf.Read(root)
+	if config == nil {
+		return nil, misconfigured
+	}
+	client, err := download.New(download.Options{Proxy: config.Proxy, Limit: config.Bandwidth})
+	if err != nil {
+		return nil, err
+	}
+	trust := Trust{RootFile: filepath.Join(root, RootFile), StateDir: filepath.Join(stateDir, "repository")}
+	source := Source{client, trust, config.Board}
+	var server Server
+	switch {
+	case misconfigured != nil:
+		server = wrong{misconfigured}
+	case config.Server != "":
+		server = Omaha{Source: source, Config: config, Machine: MachineID(root, config), OS: osOf(config)}
+	case config.Repository != "":
+		server = Channel{source, config.Repository, config.Group}
+	}
+	return &Daemon{New(config, server, machine, stateDir, notify), trust}, nil
+}
+
+func osOf(config *updateconf.Config) omaha.OS {
+	var name unix.Utsname
+	arch := runtime.GOARCH
+	if err := unix.Uname(&name); err == nil {
+		arch = unix.ByteSliceToString(name.Machine[:])
+	}
+	return omaha.OS{Platform: "CoreOS", Version: "CoreOS", SP: config.Version + "_" + arch, Arch: arch}
+}
+
+// Metrics returns the address to serve metrics on, "" for none.
+func (d *Daemon) Metrics() string { return d.config.Metrics }
+
+// Wake makes the daemon ask soon.
+func (d *Daemon) Wake() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Update is an explicit attempt.
+func (d *Daemon) Update(ctx context.Context) error {
+	_, err := d.Attempt(ctx, true)
+	return err
+}
+
+// ApplyBundle installs the bundle in a file.
+func (d *Daemon) ApplyBundle(ctx context.Context, path string) error {
+	if !filepath.IsAbs(path) || strings.Contains(path, "\x00") {
+		return fmt.Errorf("bundle %q: want an absolute path", path)
+	}
+	offer, file, err := OpenBundle(ctx, path, d.trust, d.config.Board)
+	if err != nil {
+		return err
+	}
+	defer func(file *os.File) { _ = file.Close() }(file)
+	return d.Apply(ctx, offer)
+}
+
+// wrong is the server of a machine whose configuration is wrong: the daemon lives, so
+// that its status says so, and bundles can be applied.
+type wrong struct{ err error }
+
+func (w wrong) Check(context.Context, bool) (Answer, error)        { return Answer{}, w.err }
+func (w wrong) Report(context.Context, []omaha.EventRequest) error { return w.err }

@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	updateconf "coreos/internal/update/config"
+	"coreos/internal/update/download"
+	"coreos/internal/update/omaha"
+	"coreos/internal/update/release"
+	"coreos/internal/update/repository"
+	"coreos/internal/update/slotwriter"
+)
+
+// Trust is what a machine knows of the repositories it may use.
+type Trust struct {
+	// RootFile has the root metadata that came with the running system.
+	RootFile string
+	// StateDir keeps the metadata that was seen.
+	StateDir string
+}
+
+func (t Trust) client(files repository.Files) (repository.ClientConfig, error) {
+	root, err := os.ReadFile(t.RootFile)
+	if err != nil {
+		return repository.ClientConfig{}, fmt.Errorf("the keys that this system trusts: %w", err)
+	}
+	return repository.ClientConfig{Files: files, Root: root, StateDir: t.StateDir, Now: time.Now()}, nil
+}
+
+// Source gets offers from repositories on servers.
+type Source struct {
+	Client *download.Client
+	Trust  Trust
+	Board  string
+}
+
+func (s Source) repository(ctx context.Context, address string) (*repository.Client, download.Directory, error) {
+	directory := download.Directory{Client: s.Client, URL: address}
+	config, err := s.Trust.client(directory)
+	if err != nil {
+		return nil, directory, err
+	}
+	client, err := repository.NewClient(ctx, config)
+	return client, directory, err
+}
+
+// offer is a version in one of several copies of a repository.
+func (s Source) offer(version string, addresses []string) *Offer {
+	return &Offer{version, func(ctx context.Context) (*release.Manifest, slotwriter.Files, error) {
+		var errs error
+		for _, address := range addresses {
+			client, directory, err := s.repository(ctx, address)
+			if err == nil {
+				var manifest *release.Manifest
+				if manifest, err = client.Manifest(ctx, s.Board, version); err == nil {
+					return manifest, directory.Sub(release.Directory(s.Board, version)), nil
+				}
+			}
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", address, err))
+		}
+		return nil, nil, errs
+	}}
+}
+
+// Channel is a repository that is asked without a server: it offers what the channel
+// has.
+type Channel struct {
+	Source
+	URL, Name string
+}
+
+// Check is for Server.
+func (c Channel) Check(ctx context.Context, _ bool) (Answer, error) {
+	client, _, err := c.repository(ctx, c.URL)
+	if err != nil {
+		return Answer{}, err
+	}
+	version, err := client.Channel(ctx, c.Board, c.Name)
+	if err != nil {
+		return Answer{}, err
+	}
+	return Answer{Offer: c.offer(version, []string{c.URL})}, nil
+}
+
+// Report is for Server: nobody listens.
+func (Channel) Report(context.Context, []omaha.EventRequest) error { return nil }
+
+// Omaha is an Omaha server.
+type Omaha struct {
+	Source
+	Config  *updateconf.Config
+	Machine omaha.AppRequest // what identifies the machine
+	OS      omaha.OS
+}
+
+// requestTime bounds a request.
+const requestTime = 2 * time.Minute
+
+// maxURLs bounds the copies of a repository that are tried.
+const maxURLs = 8
+
+func (o Omaha) request(ctx context.Context, app omaha.AppRequest, explicit bool) (*omaha.AppResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	source := "scheduler"
+	if explicit {
+		source = "ondemandupdate"
+	}
+	client := omaha.Client{URL: o.Config.Server, HTTP: o.Client.HTTP()}
+	response, err := client.Do(ctx, &omaha.Request{
+		Protocol: omaha.Protocol, Version: "CoreOSUpdateEngine-" + o.Config.Version, UpdaterVersion: "CoreOSUpdateEngine-" + o.Config.Version,
+		InstallSource: source, IsMachine: 1, OS: &o.OS, Apps: []omaha.AppRequest{app},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return response.App(app.ID)
+}
+
+// Check is for Server.
+func (o Omaha) Check(ctx context.Context, explicit bool) (Answer, error) {
+	app := o.Machine
+	app.Ping = &omaha.Ping{Active: 1}
+	app.UpdateCheck = &omaha.UpdateCheckRequest{TargetVersionPrefix: o.Config.Pin, RollbackAllowed: o.Config.AllowDowngrade}
+	response, err := o.request(ctx, app, explicit)
+	if err != nil {
+		return Answer{}, err
+	}
+	check := response.UpdateCheck
+	if check == nil {
+		return Answer{}, fmt.Errorf("%w: no answer to the update check", omaha.ErrProtocol)
+	}
+	answer := Answer{Interval: interval(check.PollInterval)}
+	switch {
+	case check.Status == omaha.StatusNoUpdate:
+		return answer, nil
+	case check.Status != omaha.StatusOK:
+		return answer, fmt.Errorf("the update server answers %.40q to the update check", check.Status)
+	case check.Manifest == nil || !release.ValidVersion(check.Manifest.Version):
+		return answer, fmt.Errorf("%w: an update without a version", omaha.ErrProtocol)
+	}
+	addresses, err := addressesOf(check.URLs)
+	if err != nil {
+		return answer, err
+	}
+	answer.Offer = o.offer(check.Manifest.Version, addresses)
+	return answer, nil
+}
+
+func addressesOf(urls []omaha.URL) ([]string, error) {
+	var addresses []string
+	for _, address := range urls[:min(len(urls), maxURLs)] {
+		u, err := url.Parse(address.CodeBase)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, fmt.Errorf("%w: repository %.80q", omaha.ErrProtocol, address.CodeBase)
+		}
+		addresses = append(addresses, address.CodeBase)
+	}
+	if len(addresses) == 0 {
+		return nil, fmt.Errorf("%w: an update from nowhere", omaha.ErrProtocol)
+	}
+	return addresses, nil
+}
+
+// interval bounds what a server asks for: neither is a machine to flood a server that
+// mistook the unit, nor to fall silent for ever.
+func interval(seconds int) time.Duration {
+	if seconds <= 0 {
+		return 0
+	}
+	return min(max(time.Duration(min(seconds, 1<<30))*time.Second, 10*time.Second), 24*time.Hour)
+}
+
+// Report is for Server.
+func (o Omaha) Report(ctx context.Context, events []omaha.EventRequest) error {
+	app := o.Machine
+	app.Events = events
+	_, err := o.request(ctx, app, false)
+	return err
+}
+
+// MachineID is what identifies a machine to an Omaha server, read below a root
+// directory.
+func MachineID(root string, config *updateconf.Config) omaha.AppRequest {
+	read := func(name string) string {
+		text, _ := os.ReadFile(filepath.Join(root, name))
+		return strings.TrimSpace(string(text))
+	}
+	return omaha.AppRequest{
+		ID: omaha.CoreOSAppID, Version: config.Version, Track: config.Group, Board: config.Board, Delta: true,
+		MachineID: read("etc/machine-id"), BootID: read("proc/sys/kernel/random/boot_id"),
+	}
+}
+
+// OpenBundle offers what a bundle has. The file stays open until closed.
+func OpenBundle(ctx context.Context, path string, trust Trust, board string) (*Offer, *os.File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("bundle: %w", err)
+	}
+	offer, err := bundleOffer(ctx, file, trust, board)
+	if err != nil {
+		_ = file.Close()
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return offer, file, nil
+}
+
+func bundleOffer(ctx context.Context, file *os.File, trust Trust, board string) (*Offer, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	bundle, err := repository.OpenBundle(file, info.Size())
+	if err != nil {
+		return nil, err
+	}
+	config, err := trust.client(bundle)
+	if err != nil {
+		return nil, err
+	}
+	client, err := repository.NewBundleClient(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := client.Manifest(ctx, board, bundle.Version)
+	if err != nil {
+		return nil, err
+	}
+	return &Offer{manifest.Version, func(context.Context) (*release.Manifest, slotwriter.Files, error) { return manifest, bundle, nil }}, nil
+}

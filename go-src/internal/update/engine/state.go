@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
+
+	"coreos/internal/boot/slot"
+	"coreos/internal/update/omaha"
+)
+
+// State is what the engine must not forget, in state.json of its directory.
+type State struct {
+	// Pending is an update that was installed and whose outcome is not known.
+	Pending *Pending `json:"pending,omitempty"`
+	// Failed are the versions that were rolled back on this machine, with the reasons.
+	Failed map[string]string `json:"failed,omitempty"`
+	// Events have not reached the server yet.
+	Events []omaha.EventRequest `json:"events,omitempty"`
+}
+
+// Pending is an installed update.
+type Pending struct {
+	Version string    `json:"version"`
+	From    string    `json:"from"` // the version that ran then
+	Slot    slot.Name `json:"slot"`
+}
+
+// Bounds of what is remembered.
+const (
+	maxEvents = 32
+	maxFailed = 32
+	maxState  = 1 << 20
+)
+
+func statePath(dir string) string { return filepath.Join(dir, "state.json") }
+
+// readState reads the state. One that cannot be read is an empty one: no update may be
+// kept from a machine by a damaged file.
+func readState(dir string) (*State, error) {
+	s := &State{Failed: map[string]string{}}
+	info, err := os.Stat(statePath(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	if info.Size() > maxState {
+		return s, fmt.Errorf("%s: larger than %d bytes", statePath(dir), maxState)
+	}
+	text, err := os.ReadFile(statePath(dir))
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(text, s); err != nil {
+		return &State{Failed: map[string]string{}}, fmt.Errorf("%s: %w", statePath(dir), err)
+	}
+	if s.Failed == nil {
+		s.Failed = map[string]string{}
+	}
+	return s, nil
+}
+
+func (s *State) write(dir string) error {
+	if n := len(s.Events); n > maxEvents {
+		s.Events = s.Events[n-maxEvents:]
+	}
+	text, err := json.MarshalIndent(s, "", "\t")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return renameio.WriteFile(statePath(dir), append(text, '\n'), 0o600)
+}
+
+// fail notes a version that was rolled back.
+func (s *State) fail(version, reason string) {
+	if len(s.Failed) >= maxFailed {
+		clear(s.Failed) // nobody publishes so many bad versions
+	}
+	s.Failed[version] = reason
+}

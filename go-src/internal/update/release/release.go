@@ -1,0 +1,209 @@
+// Package release describes a version of the system as it is published: a manifest,
+// which names every byte of the version, and the files that hold them.
+package release
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/semver"
+
+	"coreos/internal/boot/verity"
+	"coreos/internal/update/payload"
+)
+
+// Format is the version of the manifest's format that is written and read.
+const Format = 1
+
+// MaxManifest is the size in bytes of the largest manifest that is read.
+const MaxManifest = 64 << 10
+
+// Bounds of what a manifest may describe. A slot is smaller than either, but which
+// size a slot has is not known here.
+const (
+	maxBoot = 1 << 30 / verity.BlockSize
+	maxUsr  = 16 << 30 / verity.BlockSize
+
+	maxPatches = 16
+)
+
+// ManifestFile is the manifest's name in the directory of a release. Beside it lie, for
+// each content, its tree and its payload.
+const ManifestFile = "manifest.json"
+
+// The contents of a release.
+const (
+	Boot = "boot" // fills the boot partition
+	Usr  = "usr"  // fills the /usr partition up to the hash tree
+)
+
+// TreeFile is where the hash tree of a content lies.
+func TreeFile(content string) string { return content + ".verity" }
+
+// PayloadFile is where the data of a content lies, in package payload's format.
+func PayloadFile(content string) string { return content + ".zst" }
+
+// PatchFile is where the patch of a content lies from the one with another root hash, in
+// package patch's format.
+func PatchFile(content, from string) string { return content + ".from-" + from[:16] + ".patch" }
+
+// Manifest describes a version. It is signed; what it says of the files is therefore
+// true, once it was read by ReadManifest.
+type Manifest struct {
+	Format int `json:"format"`
+	// Board is the kind of machine that the version is for: "amd64-usr".
+	Board   string `json:"board"`
+	Version string `json:"version"`
+	// MinimumVersion is the oldest version that can be updated to this one, empty
+	// if any can.
+	MinimumVersion string  `json:"minimum_version,omitempty"`
+	Boot           Content `json:"boot"`
+	Usr            Content `json:"usr"`
+}
+
+// Content is what is written to a partition. Its root hash alone says what every
+// block of it is.
+type Content struct {
+	RootHash string `json:"root_hash"` // of dm-verity, in hexadecimal
+	Blocks   uint64 `json:"blocks"`    // of data, 4,096 bytes each
+	Tree     File   `json:"tree"`
+	Payload  File   `json:"payload"`
+	// Patches are shorter ways from some older contents.
+	Patches []Patch `json:"patches,omitempty"`
+}
+
+// Patch makes a content from an older one.
+type Patch struct {
+	From string `json:"from"` // root hash of the older content, in hexadecimal
+	File
+}
+
+// Patch returns the patch from an older content, if there is one.
+func (c Content) Patch(from verity.Root) (Patch, bool) {
+	i := slices.IndexFunc(c.Patches, func(p Patch) bool { return p.From == hex.EncodeToString(from.Hash[:]) })
+	if i < 0 {
+		return Patch{}, false
+	}
+	return c.Patches[i], true
+}
+
+// File is a file of the release.
+type File struct {
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"` // in hexadecimal
+}
+
+// ErrManifest is in the chain of every error about a manifest.
+var ErrManifest = errors.New("bad manifest")
+
+var name = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
+
+// ValidName tells whether a board or a channel can have the name, which becomes part of
+// paths.
+func ValidName(s string) bool { return name.MatchString(s) }
+
+// ReadManifest reads and checks a manifest.
+func ReadManifest(r io.Reader) (*Manifest, error) {
+	text, err := io.ReadAll(io.LimitReader(r, MaxManifest+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the manifest: %w", err)
+	}
+	if len(text) > MaxManifest {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrManifest, MaxManifest)
+	}
+	m := new(Manifest)
+	if err := json.Unmarshal(text, m); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
+	}
+	if err := m.Check(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Check finds out whether the manifest makes sense.
+func (m *Manifest) Check() error {
+	switch {
+	case m.Format != Format:
+		return fmt.Errorf("%w: format %d, this system reads %d: update to a version in between first", ErrManifest, m.Format, Format)
+	case !ValidName(m.Board):
+		return fmt.Errorf("%w: board %.40q", ErrManifest, m.Board)
+	case !ValidVersion(m.Version):
+		return fmt.Errorf("%w: version %.40q", ErrManifest, m.Version)
+	case m.MinimumVersion != "" && !ValidVersion(m.MinimumVersion):
+		return fmt.Errorf("%w: minimum version %.40q", ErrManifest, m.MinimumVersion)
+	}
+	return errors.Join(m.Boot.check(Boot, maxBoot), m.Usr.check(Usr, maxUsr))
+}
+
+func (c Content) check(name string, most uint64) error {
+	if c.Blocks > most {
+		return fmt.Errorf("%w: %s of %d blocks", ErrManifest, name, c.Blocks)
+	}
+	root, err := c.Root()
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrManifest, name, err)
+	}
+	if len(c.Patches) > maxPatches {
+		return fmt.Errorf("%w: %s has %d patches", ErrManifest, name, len(c.Patches))
+	}
+	for _, p := range c.Patches {
+		if _, err := verity.ParseRoot(p.From, 1); err != nil {
+			return fmt.Errorf("%w: patch of %s: %w", ErrManifest, name, err)
+		}
+		if err := p.check(PatchFile(name, p.From), 0, c.Payload.Size); err != nil {
+			return err
+		}
+	}
+	index := payload.IndexSize(c.Blocks)
+	return errors.Join(
+		c.Tree.check(TreeFile(name), root.TreeSize(), root.TreeSize()),
+		// What cannot be compressed grows by a few bytes in each frame.
+		c.Payload.check(PayloadFile(name), index, int64(c.Blocks)*(verity.BlockSize+64)+index),
+	)
+}
+
+func (f File) check(name string, least, most int64) error {
+	if f.Size < least || f.Size > most {
+		return fmt.Errorf("%w: %s of %d bytes", ErrManifest, name, f.Size)
+	}
+	if hash, err := hex.DecodeString(f.SHA256); err != nil || len(hash) != 32 {
+		return fmt.Errorf("%w: %s has SHA-256 %.80q", ErrManifest, name, f.SHA256)
+	}
+	return nil
+}
+
+// Root returns the root of the content's hash tree.
+func (c Content) Root() (verity.Root, error) { return verity.ParseRoot(c.RootHash, c.Blocks) }
+
+// Size is the size of the data in bytes.
+func (c Content) Size() int64 { return int64(c.Blocks) * verity.BlockSize }
+
+// Files returns the files of the content and where they lie in the release.
+func (c Content) Files(name string) map[string]File {
+	files := map[string]File{TreeFile(name): c.Tree, PayloadFile(name): c.Payload}
+	for _, p := range c.Patches {
+		files[PatchFile(name, p.From)] = p.File
+	}
+	return files
+}
+
+// Directory is where a release lies below the repository.
+func Directory(board, version string) string { return path.Join(board, version) }
+
+// ValidVersion tells whether a version can be compared: "4891.0.0", with a suffix as
+// in Semantic Versioning if need be.
+func ValidVersion(version string) bool {
+	return len(version) <= 64 && semver.IsValid("v"+version) && strings.Count(version, ".") >= 2
+}
+
+// Compare returns -1, 0 or 1 for a version that is older than, as old as or newer than
+// another, by Semantic Versioning; a suffix after "+" does not count.
+func Compare(a, b string) int { return semver.Compare("v"+a, "v"+b) }

@@ -1,0 +1,249 @@
+package repository
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"coreos/internal/update/release"
+)
+
+// bundleTargets is where a bundle has the targets metadata, whatever its number.
+const bundleTargets = "metadata/targets.json"
+
+// WriteBundle writes one release as one file, for machines without a network: a tar
+// archive with all root metadata, the targets metadata, and the release's files, under
+// their names in the repository.
+func (r *Repository) WriteBundle(w io.Writer, board, version string) error {
+	names, err := r.bundleFiles(board, version)
+	if err != nil {
+		return fmt.Errorf("bundle of version %s for %s: %w", version, board, err)
+	}
+	archive := tar.NewWriter(w)
+	for _, name := range names {
+		if err := r.addFile(archive, name.inBundle, name.inRepository); err != nil {
+			return fmt.Errorf("bundle: %w", err)
+		}
+	}
+	return archive.Close()
+}
+
+type bundleFile struct{ inBundle, inRepository string }
+
+func (r *Repository) bundleFiles(board, version string) ([]bundleFile, error) {
+	root, err := current[metadata.RootType](r, metadata.ROOT)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := current[metadata.TargetsType](r, metadata.TARGETS)
+	if err != nil {
+		return nil, err
+	}
+	manifest := ManifestTarget(board, version)
+	info, ok := targets.Signed.Targets[manifest]
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", manifest, fs.ErrNotExist)
+	}
+	var files []bundleFile
+	for n := range root.Signed.Version {
+		name := fmt.Sprintf("metadata/%d.root.json", n+1)
+		files = append(files, bundleFile{name, name})
+	}
+	files = append(files,
+		bundleFile{bundleTargets, fmt.Sprintf("metadata/%d.targets.json", targets.Signed.Version)},
+		bundleFile{targetPath(manifest, info), targetPath(manifest, info)})
+	for _, content := range []string{release.Boot, release.Usr} {
+		for _, name := range []string{release.TreeFile(content), release.PayloadFile(content)} {
+			name = path.Join(release.Directory(board, version), name)
+			files = append(files, bundleFile{name, name})
+		}
+	}
+	return files, nil
+}
+
+// addFile adds a file with nothing in its header that depends on who made it when.
+func (r *Repository) addFile(archive *tar.Writer, name, from string) error {
+	file, err := os.Open(filepath.Join(r.dir, filepath.FromSlash(from)))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if err := archive.WriteHeader(&tar.Header{Name: name, Size: info.Size(), Mode: 0o644, Format: tar.FormatUSTAR}); err != nil {
+		return err
+	}
+	_, err = io.Copy(archive, file)
+	return err
+}
+
+// Bundle is an open bundle.
+type Bundle struct {
+	file    io.ReaderAt
+	members map[string]member
+	// Board and Version are of the release that it says it has.
+	Board, Version string
+}
+
+type member struct{ offset, size int64 }
+
+// maxMembers bounds the members of a bundle.
+const maxMembers = maxRotations + 16
+
+// ErrBundle is in the chain of every error about a file that is not a bundle.
+var ErrBundle = errors.New("not an update bundle")
+
+// OpenBundle reads the table of a bundle of size bytes. Nothing in it is trusted before
+// a client has checked it.
+func OpenBundle(file io.ReaderAt, size int64) (*Bundle, error) {
+	b := &Bundle{file: file, members: map[string]member{}}
+	section := io.NewSectionReader(file, 0, size)
+	archive := tar.NewReader(section)
+	for range maxMembers {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			if b.Board == "" {
+				return nil, fmt.Errorf("%w: it has no manifest", ErrBundle)
+			}
+			return b, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrBundle, err)
+		}
+		offset, err := section.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrBundle, err)
+		}
+		if header.Typeflag != tar.TypeReg || offset+header.Size > size {
+			return nil, fmt.Errorf("%w: member %.80q", ErrBundle, header.Name)
+		}
+		b.members[header.Name] = member{offset, header.Size}
+		if strings.HasSuffix(header.Name, "."+release.ManifestFile) {
+			dir := path.Dir(header.Name)
+			b.Board, b.Version = path.Dir(dir), path.Base(dir)
+		}
+	}
+	return nil, fmt.Errorf("%w: more than %d members", ErrBundle, maxMembers)
+}
+
+func (b *Bundle) find(name string) (*io.SectionReader, error) {
+	m, ok := b.members[name]
+	if !ok {
+		return nil, fmt.Errorf("bundle: %s: %w", name, fs.ErrNotExist)
+	}
+	return io.NewSectionReader(b.file, m.offset, m.size), nil
+}
+
+// Get is for Files.
+func (b *Bundle) Get(_ context.Context, name string, most int64) ([]byte, error) {
+	section, err := b.find(name)
+	if err != nil {
+		return nil, err
+	}
+	if section.Size() > most {
+		return nil, fmt.Errorf("%w: %s of %d bytes", ErrBundle, name, section.Size())
+	}
+	return io.ReadAll(section)
+}
+
+// Open returns a file of the bundle's release.
+func (b *Bundle) Open(_ context.Context, name string) (io.ReadCloser, error) {
+	section, err := b.find(path.Join(release.Directory(b.Board, b.Version), name))
+	return io.NopCloser(section), err
+}
+
+// ReadRange reads a part of a file of the bundle's release.
+func (b *Bundle) ReadRange(_ context.Context, name string, offset int64, to []byte) error {
+	section, err := b.find(path.Join(release.Directory(b.Board, b.Version), name))
+	if err != nil {
+		return err
+	}
+	if _, err := section.ReadAt(to, offset); err != nil {
+		return fmt.Errorf("%w: %s ends early: %w", ErrBundle, name, err)
+	}
+	return nil
+}
+
+// NewBundleClient checks the metadata of a bundle. Who carries a bundle to a machine
+// has chosen the version: neither a timestamp nor what other machines have seen counts,
+// but who signed it, that the signature has not expired, and that it is no older state
+// of the repository than the machine has seen.
+func NewBundleClient(ctx context.Context, c ClientConfig) (*Client, error) {
+	root, err := trustedRoot(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %w", explain(err))
+	}
+	targets, err := get[metadata.TargetsType](ctx, c.Files, bundleTargets, maxTargets)
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %w", err)
+	}
+	if err := root.VerifyDelegate(metadata.TARGETS, targets); err != nil {
+		return nil, fmt.Errorf("bundle: %w: %w", ErrWrongKey, err)
+	}
+	if targets.Signed.IsExpired(c.Now) {
+		return nil, fmt.Errorf("bundle: %w: on %s", ErrExpired, targets.Signed.Expires)
+	}
+	seen, err := read[metadata.TargetsType](filepath.Join(c.StateDir, "targets.json"))
+	if err == nil && root.VerifyDelegate(metadata.TARGETS, seen) == nil && seen.Signed.Version > targets.Signed.Version {
+		return nil, fmt.Errorf("bundle: %w: version %d of its targets, version %d was seen", ErrOlder, targets.Signed.Version, seen.Signed.Version)
+	}
+	return &Client{c.Files, func(name string) (*metadata.TargetFiles, error) {
+		info, ok := targets.Signed.Targets[name]
+		if !ok {
+			return nil, fs.ErrNotExist
+		}
+		return info, nil
+	}}, nil
+}
+
+// trustedRoot returns the newest root metadata to which signatures lead from the one
+// that the machine trusts.
+func trustedRoot(ctx context.Context, c ClientConfig) (*metadata.Metadata[metadata.RootType], error) {
+	root, err := new(metadata.Metadata[metadata.RootType]).FromBytes(c.Root)
+	if err != nil {
+		return nil, err
+	}
+	// The library keeps the newest root that it has seen beside the rest.
+	if seen, err := read[metadata.RootType](filepath.Join(c.StateDir, "root.json")); err == nil && seen.Signed.Version > root.Signed.Version {
+		root = seen
+	}
+	for range maxRotations {
+		next, err := get[metadata.RootType](ctx, c.Files, fmt.Sprintf("metadata/%d.root.json", root.Signed.Version+1), maxRoot)
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if next.Signed.Version != root.Signed.Version+1 {
+			return nil, &metadata.ErrBadVersionNumber{Msg: "of root metadata"}
+		}
+		if err := errors.Join(root.VerifyDelegate(metadata.ROOT, next), next.VerifyDelegate(metadata.ROOT, next)); err != nil {
+			return nil, err
+		}
+		root = next
+	}
+	if root.Signed.IsExpired(c.Now) {
+		return nil, &metadata.ErrExpiredMetadata{Msg: "root metadata"}
+	}
+	return root, nil
+}
+
+func get[T metadata.Roles](ctx context.Context, files Files, name string, most int64) (*metadata.Metadata[T], error) {
+	text, err := files.Get(ctx, name, most)
+	if err != nil {
+		return nil, err
+	}
+	return new(metadata.Metadata[T]).FromBytes(text)
+}

@@ -1,0 +1,189 @@
+package repository
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"coreos/internal/update/release"
+)
+
+func (f *fixture) bundle(version string) []byte {
+	f.t.Helper()
+	var b bytes.Buffer
+	f.must(f.WriteBundle(&b, board, version))
+	return b.Bytes()
+}
+
+// read gives a bundle to a machine.
+func (f *fixture) read(m machine, text []byte) (*release.Manifest, *Bundle, error) {
+	b, err := OpenBundle(bytes.NewReader(text), int64(len(text)))
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := NewBundleClient(context.Background(), ClientConfig{Files: b, Root: []byte(m.root), StateDir: m.state, Now: f.now})
+	if err != nil {
+		return nil, b, err
+	}
+	manifest, err := client.Manifest(context.Background(), b.Board, b.Version)
+	return manifest, b, err
+}
+
+func TestBundle(t *testing.T) {
+	f := newFixture(t)
+	m := f.machine()
+	f.add("1.1.0")
+	text := f.bundle("1.1.0")
+	if !bytes.Equal(text, f.bundle("1.1.0")) {
+		t.Error("two bundles of one release differ")
+	}
+	// Long after the timestamp has expired.
+	f.now = f.now.Add(100 * 24 * time.Hour)
+	manifest, b, err := f.read(m, text)
+	f.must(err)
+	if b.Version != "1.1.0" || b.Board != board || manifest.Version != "1.1.0" {
+		t.Errorf("version %s for %s: %+v", b.Version, b.Board, manifest)
+	}
+	for _, name := range []string{"boot.verity", "boot.zst", "usr.verity", "usr.zst"} {
+		want, err := os.ReadFile(filepath.Join(f.dir, board, "1.1.0", name))
+		f.must(err)
+		file, err := b.Open(context.Background(), name)
+		f.must(err)
+		if got, err := io.ReadAll(file); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+		part := make([]byte, 10)
+		if err := b.ReadRange(context.Background(), name, 7, part); err != nil || !bytes.Equal(part, want[7:17]) {
+			t.Errorf("%s: a part: %v", name, err)
+		}
+		if err := b.ReadRange(context.Background(), name, int64(len(want)-5), part); !errors.Is(err, ErrBundle) {
+			t.Errorf("%s: behind its end: %v", name, err)
+		}
+	}
+}
+
+func TestBundleLeadsThroughRotations(t *testing.T) {
+	f := newFixture(t)
+	m := f.machine()
+	f.must(f.StageRoot(map[string]RoleKeys{metadata.ROOT: f.keys.public("root3"), metadata.TARGETS: f.keys.public("new")}))
+	f.sign(metadata.ROOT, "root1", "root2", "root3")
+	f.must(f.Renew())
+	f.sign(metadata.TARGETS, "new")
+	f.must(f.Publish(f.keys.private("online")))
+	_, _, err := f.read(m, f.bundle("1.0.0"))
+	f.must(err)
+}
+
+func TestBundleRefused(t *testing.T) {
+	f := newFixture(t)
+	m := f.machine()
+	old := f.bundle("1.0.0")
+	f.add("1.1.0")
+	f.wantVersion(m, "1.1.0")
+	good := f.bundle("1.1.0")
+	stranger := newFixture(t)
+	changed := bytes.Clone(good)
+	changed[bytes.Index(changed, []byte(`"root_hash"`))+20] ^= 1
+	later := &fixture{f.Repository, t, f.keys, f.now.Add(2 * lifetimes[metadata.TARGETS])}
+	for name, test := range map[string]struct {
+		fixture *fixture
+		text    []byte
+		want    error
+	}{
+		"nothing":            {f, nil, ErrBundle},
+		"no archive":         {f, bytes.Repeat([]byte("<html>"), 999), ErrBundle},
+		"cut in a file":      {f, good[:len(good)*2/3], ErrBundle},
+		"only metadata":      {f, good[:512], ErrBundle},
+		"a stranger's":       {f, stranger.bundle("1.0.0"), ErrWrongKey},
+		"a changed manifest": {f, changed, ErrMixed},
+		"an older state":     {f, old, ErrOlder},
+		"expired":            {later, good, ErrExpired},
+		"a link":             {f, archive(t, &tar.Header{Name: "amd64-usr/1.0.0/x.manifest.json", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}), ErrBundle},
+		"no metadata at all": {f, archive(t, &tar.Header{Name: "amd64-usr/1.0.0/x.manifest.json", Typeflag: tar.TypeReg}), os.ErrNotExist},
+	} {
+		if _, _, err := test.fixture.read(m, test.text); !errors.Is(err, test.want) {
+			t.Errorf("%s: error %v, want %v", name, err, test.want)
+		}
+	}
+	if _, _, err := f.read(m, good); err != nil {
+		t.Errorf("the good one: %v", err)
+	}
+}
+
+func archive(t *testing.T, headers ...*tar.Header) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, header := range headers {
+		if err := w.WriteHeader(header); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestVerify(t *testing.T) {
+	f := newFixture(t)
+	root, err := f.Root()
+	f.must(err)
+	f.add("1.1.0")
+	verify := func() ([]string, error) { return f.Verify(context.Background(), root, f.now) }
+	unused, err := verify()
+	if err != nil || len(unused) > 0 {
+		t.Fatalf("%v, unused %v", err, unused)
+	}
+	state, err := f.Describe()
+	f.must(err)
+	if len(state.Releases) != 2 || len(state.Channels) != 1 || state.Channels[0] != (ChannelState{board, "stable", "1.1.0"}) || len(state.Roles) != 4 {
+		t.Errorf("%+v", state)
+	}
+	if err := f.RemoveRelease(board, "1.1.0"); err == nil || !strings.Contains(err.Error(), "channel stable") {
+		t.Errorf("the channel's version was removed: %v", err)
+	}
+	f.must(f.RemoveRelease(board, "1.0.0"))
+	f.sign(metadata.TARGETS, "targets")
+	f.must(f.Publish(f.keys.private("online")))
+	if unused, err = verify(); err != nil || len(unused) != 4 {
+		t.Errorf("%v, unused %v", err, unused)
+	}
+	payload := filepath.Join(f.dir, board, "1.1.0", release.PayloadFile(release.Boot))
+	text, err := os.ReadFile(payload)
+	f.must(err)
+	text[20] ^= 1
+	f.must(os.WriteFile(payload, text, 0o644))
+	if _, err := verify(); !errors.Is(err, ErrMixed) {
+		t.Errorf("a changed payload: %v", err)
+	}
+	f.now = f.now.Add(lifetimes[metadata.TIMESTAMP] + time.Hour)
+	if _, err := verify(); !errors.Is(err, ErrExpired) {
+		t.Errorf("an expired repository: %v", err)
+	}
+}
+
+func FuzzOpenBundle(f *testing.F) {
+	fixture := &testing.T{}
+	f.Add(archive(fixture, &tar.Header{Name: "amd64-usr/1.0.0/x.manifest.json", Typeflag: tar.TypeReg}))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		b, err := OpenBundle(bytes.NewReader(text), int64(len(text)))
+		if err != nil {
+			return
+		}
+		for name, m := range b.members {
+			if m.offset < 0 || m.size < 0 || m.offset+m.size > int64(len(text)) {
+				t.Errorf("member %q lies at %d, %d bytes, of %d", name, m.offset, m.size, len(text))
+			}
+		}
+	})
+}

@@ -1,0 +1,253 @@
+package slotwriter
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"coreos/internal/boot/verity"
+	"coreos/internal/update/delta"
+	"coreos/internal/update/payload"
+	"coreos/internal/update/release"
+)
+
+// syncBlocks is after how many written blocks they are made sure of, so that an
+// interruption costs no more than them.
+const syncBlocks = 16384
+
+// repairs is how often blocks that were not read back right are fetched once more.
+const repairs = 2
+
+// content is one of a release's contents on its way to a partition.
+type content struct {
+	job  *Job
+	name string
+	want release.Content
+	to   Device
+	// sealed says that the first block is kept back until everything else is in
+	// place; first is that block.
+	sealed bool
+	first  []byte
+
+	tree    *verity.Tree
+	places  *delta.Plan
+	sources []io.ReaderAt
+	index   *payload.Index
+	patch   *patching // nil if there is none, or it is the longer way
+	written int
+}
+
+// prepare fetches the hash tree, before anything on the disk is changed.
+func (c *content) prepare(ctx context.Context) error {
+	room := c.want.Size()
+	if !c.sealed {
+		room += verity.BlockSize + c.want.Tree.Size
+	}
+	if room > c.to.Size() {
+		return fmt.Errorf("%w: it takes %d bytes of %d", ErrTooLarge, room, c.to.Size())
+	}
+	root, err := c.want.Root()
+	if err != nil {
+		return err
+	}
+	file, err := c.job.Files.Open(ctx, release.TreeFile(c.name))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	c.tree, err = root.ReadTree(file)
+	switch {
+	case errors.Is(err, verity.ErrMismatch), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: %s: %w", ErrWrongBytes, release.TreeFile(c.name), err)
+	case err != nil:
+		return err
+	}
+	c.job.fetched(int(c.want.Tree.Size))
+	c.job.progress.Total += c.want.Tree.Size
+	return nil
+}
+
+// plan finds out where the blocks come from. own is the running slot's partition, tree
+// its hash tree and before that of what is replaced, if they are known.
+func (c *content) plan(ctx context.Context, own Device, tree, before *verity.Tree) error {
+	destination, err := c.holds(ctx, c.to, before)
+	if err != nil {
+		return err
+	}
+	ownSource, err := c.holds(ctx, own, tree)
+	if err != nil {
+		return err
+	}
+	if tree != nil {
+		c.usePatch(own, tree)
+	}
+	c.sources = []io.ReaderAt{own, c.to}
+	c.places = delta.New(delta.Source{Leaves: c.tree, Blocks: c.want.Blocks}, destination, ownSource, destination)
+	return nil
+}
+
+// holds returns what a partition holds, by its hash tree if that is known.
+func (c *content) holds(ctx context.Context, partition Device, tree *verity.Tree) (delta.Source, error) {
+	if tree != nil {
+		return delta.Source{Leaves: tree, Blocks: tree.Blocks}, nil
+	}
+	return survey(ctx, partition, min(c.want.Blocks, uint64(partition.Size()/verity.BlockSize)))
+}
+
+// fill brings all blocks to their places and reads them back.
+func (c *content) fill(ctx context.Context) error {
+	c.job.report(Downloading)
+	// What is copied within the partition first, before it is overwritten.
+	for _, source := range []int{1, 0} {
+		if err := c.copyFrom(ctx, source); err != nil {
+			return err
+		}
+	}
+	if err := c.fetchPatch(ctx); err != nil {
+		return err
+	}
+	for range 1 + repairs {
+		if err := c.fetch(ctx); err != nil {
+			return err
+		}
+		if err := c.to.Sync(); err != nil {
+			return err
+		}
+		c.job.report(Verifying)
+		bad, err := c.verify(ctx)
+		if err != nil {
+			return err
+		}
+		if bad == 0 {
+			if c.sealed {
+				return nil
+			}
+			return c.writeTail()
+		}
+		c.job.report(Downloading)
+	}
+	return fmt.Errorf("%w: some blocks are still wrong after being written %d times", ErrDisk, 1+repairs)
+}
+
+// copyFrom copies the blocks that a source has. Whether they are right shows when they
+// are read back: the destination itself, as a source, changes while it is written.
+func (c *content) copyFrom(ctx context.Context, source int) error {
+	out := batch{content: c}
+	buffer := make([]byte, chunkBlocks*verity.BlockSize)
+	for block := uint64(0); block < c.want.Blocks; {
+		n := c.together(block, source)
+		if n == 0 {
+			block++
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		from := c.places.Place(block).Block
+		err := readBlocks(c.sources[source], from, buffer[:n*verity.BlockSize], func(i uint64, data []byte) error {
+			if data == nil {
+				c.places.Miss(block + i)
+				return nil
+			}
+			return out.put(block+i, data)
+		})
+		if err != nil {
+			return err
+		}
+		block += n
+	}
+	return out.flush()
+}
+
+// together returns how many blocks from one on a source has side by side, at most
+// chunkBlocks.
+func (c *content) together(block uint64, source int) uint64 {
+	first := c.places.Place(block)
+	var n uint64
+	for n < chunkBlocks && block+n < c.want.Blocks && first.Source == source && c.places.Place(block+n) == (delta.Place{Source: source, Block: first.Block + n}) {
+		n++
+	}
+	return n
+}
+
+// verify reads everything back and returns how many blocks are wrong, which then count
+// as missing.
+func (c *content) verify(ctx context.Context) (bad int, err error) {
+	err = eachBlock(ctx, c.to, c.want.Blocks, func(block uint64, data []byte) error {
+		if block == 0 && c.sealed {
+			data = c.first
+		}
+		if sha256.Sum256(data) != c.tree.Leaf(block) {
+			c.places.Miss(block)
+			bad++
+		}
+		return nil
+	})
+	return bad, err
+}
+
+// seal writes the block that was kept back.
+func (c *content) seal(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if _, err := c.to.WriteAt(c.first, 0); err != nil {
+		return err
+	}
+	if err := c.to.Sync(); err != nil {
+		return err
+	}
+	c.sealed = false
+	bad, err := c.verify(ctx)
+	if err == nil && bad > 0 {
+		err = fmt.Errorf("%w: %d blocks", ErrDisk, bad)
+	}
+	return err
+}
+
+// batch gathers blocks that lie side by side, to write them at once.
+type batch struct {
+	content *content
+	start   uint64
+	data    []byte
+}
+
+func (b *batch) end() uint64 { return b.start + uint64(len(b.data)/verity.BlockSize) }
+
+// put takes a block; data is copied.
+func (b *batch) put(block uint64, data []byte) error {
+	c := b.content
+	c.places.Done(block)
+	if block == 0 && c.sealed {
+		c.first = append([]byte(nil), data...)
+		return nil
+	}
+	if block != b.end() || len(b.data) == chunkBlocks*verity.BlockSize {
+		if err := b.flush(); err != nil {
+			return err
+		}
+		b.start = block
+	}
+	b.data = append(b.data, data...)
+	return nil
+}
+
+func (b *batch) flush() error {
+	if len(b.data) == 0 {
+		return nil
+	}
+	c := b.content
+	if _, err := c.to.WriteAt(b.data, int64(b.start*verity.BlockSize)); err != nil {
+		return err
+	}
+	if c.written += len(b.data) / verity.BlockSize; c.written >= syncBlocks {
+		c.written = 0
+		if err := c.to.Sync(); err != nil {
+			return err
+		}
+	}
+	b.start, b.data = b.end(), b.data[:0]
+	return nil
+}

@@ -1,0 +1,214 @@
+// Package slotwriter writes a release into the slot that does not run, so that the machine
+// has a whole system at every moment: the new one is not chosen before every block of
+// it was read back from the disk and found right.
+//
+// There is no journal. An installation that was interrupted begins again, finds by
+// hashing what is right on the disk already, and goes on from there.
+package slotwriter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"coreos/internal/boot/bootimage"
+	"coreos/internal/boot/cmdline"
+	"coreos/internal/boot/slot"
+	"coreos/internal/boot/verity"
+	"coreos/internal/update/release"
+)
+
+// Device is a partition.
+type Device interface {
+	io.ReaderAt
+	io.WriterAt
+	// Sync returns when everything written is on the medium, from where later reads
+	// come.
+	Sync() error
+	// Size is in bytes.
+	Size() int64
+}
+
+// Files are where a release's files come from.
+type Files interface {
+	// Open returns a whole file.
+	Open(ctx context.Context, name string) (io.ReadCloser, error)
+	// ReadRange fills b with what a file has from offset on. errors.ErrUnsupported
+	// says that there are only whole files.
+	ReadRange(ctx context.Context, name string, offset int64, b []byte) error
+}
+
+// Pair is the two partitions of a slot.
+type Pair struct {
+	Boot, Usr Device
+}
+
+// Updating is the reason that a slot is not bootable while it is written.
+const Updating = "updating"
+
+// Errors that say why a release was not installed.
+var (
+	// ErrTooLarge: the slot has no room for it.
+	ErrTooLarge = errors.New("the release does not fit into the slot")
+	// ErrWrongBytes: a file is not what the signed manifest says.
+	ErrWrongBytes = errors.New("not the bytes of the release")
+	// ErrDisk: what was written cannot be read back.
+	ErrDisk = errors.New("the disk does not keep what is written")
+)
+
+// State is what an installation is doing.
+type State int
+
+// The states, in their order.
+const (
+	Downloading State = iota
+	Verifying
+	Finalizing
+)
+
+// Progress is how far an installation is.
+type Progress struct {
+	State State
+	// Fetched and Total are bytes from the server; Total is known once the slots
+	// were compared.
+	Fetched, Total int64
+}
+
+// Job is an installation.
+type Job struct {
+	Manifest *release.Manifest
+	Files    Files
+	// Slot is to be written, through To; Store holds the state of the slots.
+	Slot  slot.Name
+	To    Pair
+	Store slot.Store
+	// Own is the slot that runs and UsrRoot the root of its /usr.
+	Own     Pair
+	UsrRoot verity.Root
+	// Report is told about progress, often.
+	Report func(Progress)
+
+	progress Progress
+}
+
+// Run installs the release and makes the slot boot next. After an error it can be run
+// again; until it succeeds, the slot does not boot.
+func (j *Job) Run(ctx context.Context) error {
+	usr := &content{job: j, name: release.Usr, want: j.Manifest.Usr, to: j.To.Usr}
+	boot := &content{job: j, name: release.Boot, want: j.Manifest.Boot, to: j.To.Boot, sealed: true}
+	for _, c := range []*content{usr, boot} {
+		if err := c.prepare(ctx); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	before := j.replaced()
+	if err := j.spoil(); err != nil {
+		return fmt.Errorf("slot %s: %w", j.Slot, err)
+	}
+	if err := j.compare(ctx, usr, boot, before); err != nil {
+		return err
+	}
+	for _, c := range []*content{usr, boot} {
+		if err := c.fill(ctx); err != nil {
+			return fmt.Errorf("%s of slot %s: %w", c.name, j.Slot, err)
+		}
+	}
+	j.report(Finalizing)
+	if err := boot.seal(ctx); err != nil {
+		return fmt.Errorf("%s of slot %s: %w", boot.name, j.Slot, err)
+	}
+	if err := slot.SetNext(j.Store, j.Slot); err != nil {
+		return fmt.Errorf("choose slot %s: %w", j.Slot, err)
+	}
+	return nil
+}
+
+// replaced returns the hash tree of the version that the slot holds, nil if it holds none
+// that is whole. What the tree says is not relied on: all blocks are read back later.
+func (j *Job) replaced() *verity.Tree {
+	info, err := bootimage.ReadInfo(io.NewSectionReader(j.To.Boot, 0, j.To.Boot.Size()))
+	if err != nil {
+		return nil
+	}
+	root, err := cmdline.Usr(info.Cmdline)
+	if err != nil || root.TreeOffset()+root.TreeSize() > j.To.Usr.Size() {
+		return nil
+	}
+	tree, err := root.ReadTreeBehind(j.To.Usr)
+	if err != nil {
+		return nil
+	}
+	return tree
+}
+
+// spoil makes sure that the slot does not boot while it is half-written, not even as
+// GRUB's last resort: its boot partition holds no archive any more.
+func (j *Job) spoil() error {
+	if err := slot.MarkBad(j.Store, j.Slot, Updating); err != nil {
+		return err
+	}
+	if _, err := j.To.Boot.WriteAt(make([]byte, verity.BlockSize), 0); err != nil {
+		return err
+	}
+	return j.To.Boot.Sync()
+}
+
+// compare plans both contents. before is the tree of the /usr that is replaced, if known.
+func (j *Job) compare(ctx context.Context, usr, boot *content, before *verity.Tree) error {
+	tree, err := j.UsrRoot.ReadTreeBehind(j.Own.Usr)
+	if err != nil {
+		// The machine runs from it, so this is a disk about to fail. All the
+		// more reason to get the update.
+		slog.Warn("the hash tree of the running slot cannot be used: everything is fetched", "error", err)
+		tree = nil
+	}
+	if err := usr.plan(ctx, j.Own.Usr, tree, before); err != nil {
+		return err
+	}
+	if err := boot.plan(ctx, j.Own.Boot, nil, nil); err != nil {
+		return err
+	}
+	for _, c := range []*content{usr, boot} {
+		size, err := c.missingSize(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		j.progress.Total += size
+	}
+	j.report(Downloading)
+	return nil
+}
+
+func (j *Job) report(state State) {
+	j.progress.State = state
+	if j.Report != nil {
+		j.Report(j.progress)
+	}
+}
+
+func (j *Job) fetched(n int) {
+	j.progress.Fetched += int64(n)
+	j.report(j.progress.State)
+}
+
+// writeTail writes what lies behind /usr's data: superblock and tree.
+func (c *content) writeTail() error {
+	tail := append(c.tree.Superblock(), c.tree.Bytes()...)
+	if _, err := c.to.WriteAt(tail, c.want.Size()); err != nil {
+		return err
+	}
+	if err := c.to.Sync(); err != nil {
+		return err
+	}
+	got := make([]byte, len(tail))
+	if _, err := c.to.ReadAt(got, c.want.Size()); err != nil {
+		return fmt.Errorf("%w: hash tree: %w", ErrDisk, err)
+	}
+	if !bytes.Equal(got, tail) {
+		return fmt.Errorf("%w: hash tree", ErrDisk)
+	}
+	return nil
+}
