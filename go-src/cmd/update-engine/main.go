@@ -9,6 +9,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"coreos/internal/update/status"
+
 	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
@@ -48,7 +50,7 @@ func run(ctx context.Context, stateDir string) error {
 		return fmt.Errorf("D-Bus: %w", err)
 	}
 	defer bus.Close()
-	d, err := engine.NewDaemon("/", stateDir, m, func(s engine.Status) { updatebus.Tell(bus, s) })
+	d, err := engine.NewDaemon("/", stateDir, m, func(s status.Status) { updatebus.Tell(bus, s) })
 	if err != nil {
 		return err
 	}

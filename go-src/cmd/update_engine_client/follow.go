@@ -15,11 +15,11 @@ import (
 	"golang.org/x/term"
 
 	"coreos/internal/update/bus"
-	"coreos/internal/update/engine"
+	"coreos/internal/update/status"
 )
 
 // printStatus prints upstream's lines, and then ours.
-func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
+func printStatus(w io.Writer, s status.Status, asJSON bool) error {
 	if asJSON {
 		encoder := json.NewEncoder(w)
 		encoder.SetIndent("", "  ")
@@ -44,7 +44,7 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 }
 
 func watch(ctx context.Context, client *bus.Client) error {
-	return client.Watch(ctx, func(s engine.Status) (bool, error) {
+	return client.Watch(ctx, func(s status.Status) (bool, error) {
 		if err := printStatus(os.Stdout, s, false); err != nil {
 			return true, err
 		}
@@ -58,7 +58,7 @@ func needsReboot(ctx context.Context, client *bus.Client) error {
 	if err != nil {
 		return err
 	}
-	if s.Operation != engine.NeedReboot {
+	if s.Operation != status.NeedReboot {
 		os.Exit(2)
 	}
 	return nil
@@ -84,7 +84,7 @@ func follow(ctx context.Context, client *bus.Client, do func() error) error {
 		cancel()
 	}()
 	show, finish := display(os.Stderr)
-	err := client.Watch(ctx, func(s engine.Status) (bool, error) {
+	err := client.Watch(ctx, func(s status.Status) (bool, error) {
 		show(s)
 		return false, nil
 	})
@@ -99,7 +99,7 @@ func follow(ctx context.Context, client *bus.Client, do func() error) error {
 	if err != nil {
 		return err
 	}
-	if s.Operation == engine.NeedReboot {
+	if s.Operation == status.NeedReboot {
 		fmt.Printf("version %s is installed; restart the machine to run it\n", s.NewVersion)
 		return nil
 	}
@@ -108,10 +108,10 @@ func follow(ctx context.Context, client *bus.Client, do func() error) error {
 }
 
 // display returns what shows a status and what ends that.
-func display(w *os.File) (show func(engine.Status), finish func()) {
-	var last engine.Operation
+func display(w *os.File) (show func(status.Status), finish func()) {
+	var last status.Operation
 	if !term.IsTerminal(int(w.Fd())) {
-		return func(s engine.Status) {
+		return func(s status.Status) {
 			if s.Operation != last {
 				fmt.Fprintf(w, "%s %s, %d of %d bytes\n", s.Operation, s.NewVersion, s.Fetched, s.Total)
 			}
@@ -119,7 +119,7 @@ func display(w *os.File) (show func(engine.Status), finish func()) {
 		}, func() {}
 	}
 	bar := pb.New64(0).Set(pb.Bytes, true).SetWriter(w).Start()
-	return func(s engine.Status) {
+	return func(s status.Status) {
 		bar.SetTotal(s.Total).SetCurrent(s.Fetched)
 		bar.Set("prefix", string(s.Operation)+" ")
 	}, func() { bar.Finish() }

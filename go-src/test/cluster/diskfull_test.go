@@ -14,7 +14,7 @@ import (
 	"coreos/internal/reboot/coordinator"
 	"coreos/internal/reboot/lock"
 	"coreos/internal/reboot/locksmith"
-	"coreos/internal/update/engine"
+	"coreos/internal/update/status"
 	"coreos/test/etcdtest"
 )
 
@@ -25,10 +25,10 @@ type waiting struct {
 	restarts atomic.Int32
 }
 
-func (w *waiting) Status() (engine.Status, error) {
-	s := engine.Status{Version: "1.0.0", Proven: true, Operation: engine.Idle}
+func (w *waiting) Status() (status.Status, error) {
+	s := status.Status{Version: "1.0.0", Proven: true, Operation: status.Idle}
 	if w.needed.Load() {
-		s.Operation, s.NewVersion = engine.NeedReboot, "2.0.0"
+		s.Operation, s.NewVersion = status.NeedReboot, "2.0.0"
 	}
 	return s, nil
 }

@@ -10,7 +10,7 @@ import (
 
 	"coreos/internal/reboot/coordinator"
 	"coreos/internal/reboot/semaphore"
-	"coreos/internal/update/engine"
+	"coreos/internal/update/status"
 )
 
 // known finds out what update-engine says, and whether the lock is needed.
@@ -37,7 +37,7 @@ func (d *Daemon) known(ctx context.Context, p *pass) *hold {
 
 // needed asks whether there is anything to restart for.
 func (d *Daemon) needed(_ context.Context, p *pass) *hold {
-	if p.update.Operation != engine.NeedReboot {
+	if p.update.Operation != status.NeedReboot {
 		d.freeSince = time.Time{}
 		return p.hold(coordinator.Running, glance, "no restart is needed")
 	}

@@ -9,7 +9,7 @@ import (
 	"coreos/internal/reboot/coordinator"
 	"coreos/internal/reboot/lock"
 	"coreos/internal/reboot/semaphore"
-	"coreos/internal/update/engine"
+	"coreos/internal/update/status"
 )
 
 // verdict is what to do about the lock that this machine holds from before.
@@ -23,8 +23,8 @@ const (
 )
 
 // judge says what became of the restart for which the machine holds the lock.
-func (d *Daemon) judge(h semaphore.Holder, u engine.Status) (verdict, string) {
-	pending := u.Operation == engine.NeedReboot
+func (d *Daemon) judge(h semaphore.Holder, u status.Status) (verdict, string) {
+	pending := u.Operation == status.NeedReboot
 	sameBoot := h.BootID == d.BootID
 	switch {
 	case h.Why == semaphore.ByHand:

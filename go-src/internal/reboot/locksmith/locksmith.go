@@ -12,7 +12,7 @@ import (
 	"coreos/internal/reboot/lock"
 	"coreos/internal/reboot/semaphore"
 	"coreos/internal/reboot/window"
-	"coreos/internal/update/engine"
+	"coreos/internal/update/status"
 )
 
 // Strategy is REBOOT_STRATEGY.
@@ -29,7 +29,7 @@ const (
 // Updates is update-engine.
 type Updates interface {
 	// Status is the latest status, or why it is not known.
-	Status() (engine.Status, error)
+	Status() (status.Status, error)
 	Changed() <-chan struct{}
 	// PrepareReboot makes the machine ready for a restart.
 	PrepareReboot(context.Context) (kexec bool, err error)
@@ -95,7 +95,7 @@ const (
 
 // pass is one look at everything that a restart depends on.
 type pass struct {
-	update engine.Status
+	update status.Status
 	status Status
 }
 
@@ -167,7 +167,7 @@ func (d *Daemon) look(ctx context.Context) *hold {
 func (p *pass) hold(state coordinator.State, again time.Duration, text string) *hold {
 	s := p.status
 	s.State, s.Text, s.Version = state, text, p.update.Version
-	if p.update.Operation == engine.NeedReboot {
+	if p.update.Operation == status.NeedReboot {
 		s.Next = p.update.NewVersion
 	}
 	return &hold{s, again}
@@ -176,7 +176,7 @@ func (p *pass) hold(state coordinator.State, again time.Duration, text string) *
 // trouble is a hold because somebody could not be asked.
 func (p *pass) trouble(text string, err error) *hold {
 	state := coordinator.Running
-	if p.update.Operation == engine.NeedReboot {
+	if p.update.Operation == status.NeedReboot {
 		state = coordinator.RebootPlanned
 	}
 	h := p.hold(state, retry, text+": "+err.Error())

@@ -15,7 +15,7 @@ import (
 	rebootlock "coreos/internal/reboot/lock"
 	"coreos/internal/reboot/semaphore"
 	rebootwindow "coreos/internal/reboot/window"
-	"coreos/internal/update/engine"
+	"coreos/internal/update/status"
 )
 
 // world is a machine, its group's lock and its update-engine.
@@ -24,7 +24,7 @@ type world struct {
 	*Daemon
 
 	mu         sync.Mutex
-	update     engine.Status
+	update     status.Status
 	updateErr  error
 	sem        *semaphore.Semaphore
 	lockErr    error
@@ -47,7 +47,7 @@ type world struct {
 
 func newWorld(t *testing.T, strategy Strategy) *world {
 	w := &world{t: t, sem: semaphore.New(), changed: make(chan struct{}, 1), semChanged: make(chan struct{}, 1), rebooted: make(chan struct{}, 1)}
-	w.update = engine.Status{Version: "1.0.0", Proven: true, Operation: engine.Idle}
+	w.update = status.Status{Version: "1.0.0", Proven: true, Operation: status.Idle}
 	w.Daemon = &Daemon{
 		ID: "m1", Name: "node1", BootID: "boot1", Strategy: strategy,
 		Updates: w, Lock: lockOf{w}, Host: w, Tell: w.tell, Now: w.now,
@@ -79,11 +79,11 @@ func (w *world) tell(s Status) {
 	w.said = append(w.said, s)
 }
 
-func (w *world) Status() (engine.Status, error) {
+func (w *world) Status() (status.Status, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.updateErr != nil {
-		return engine.Status{}, w.updateErr
+		return status.Status{}, w.updateErr
 	}
 	return w.update, nil
 }
@@ -168,7 +168,7 @@ func (w *world) start() {
 }
 
 func (w *world) need(version string) {
-	w.change(func() { w.update.Operation, w.update.NewVersion = engine.NeedReboot, version })
+	w.change(func() { w.update.Operation, w.update.NewVersion = status.NeedReboot, version })
 	synctest.Wait()
 }
 
@@ -446,7 +446,7 @@ func TestUpdateIsWithdrawn(t *testing.T) {
 		w.start()
 		w.need("2.0.0")
 		w.wantHolders("m1")
-		w.change(func() { w.update.Operation, w.update.NewVersion = engine.Idle, "" })
+		w.change(func() { w.update.Operation, w.update.NewVersion = status.Idle, "" })
 		w.after(loginTime)
 		w.want(0, coordinator.Running, "no restart is needed")
 		w.wantHolders("")
@@ -464,33 +464,33 @@ func TestAfterTheRestart(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		holder semaphore.Holder
-		update engine.Status
+		update status.Status
 		keeps  bool
 		failed string // version
 		text   string
 	}{
-		"succeeded":    {held, engine.Status{Version: "2.0.0", Proven: true}, false, "", "no restart"},
-		"not proven":   {held, engine.Status{Version: "2.0.0"}, true, "", "not proven"},
-		"rolled back":  {held, engine.Status{Version: "1.0.0", Proven: true, Refused: map[string]string{"2.0.0": "unhealthy:90-shop"}}, true, "2.0.0", "version 2.0.0 failed here: unhealthy:90-shop"},
-		"another one":  {held, engine.Status{Version: "1.0.0", Proven: true}, true, "2.0.0", "runs version 1.0.0 instead"},
-		"known failed": {with(func(h *semaphore.Holder) { h.FailedVersion, h.Failed = "2.0.0", "panic" }), engine.Status{Version: "1.0.0", Proven: true}, true, "2.0.0", "failed here: panic"},
+		"succeeded":    {held, status.Status{Version: "2.0.0", Proven: true}, false, "", "no restart"},
+		"not proven":   {held, status.Status{Version: "2.0.0"}, true, "", "not proven"},
+		"rolled back":  {held, status.Status{Version: "1.0.0", Proven: true, Refused: map[string]string{"2.0.0": "unhealthy:90-shop"}}, true, "2.0.0", "version 2.0.0 failed here: unhealthy:90-shop"},
+		"another one":  {held, status.Status{Version: "1.0.0", Proven: true}, true, "2.0.0", "runs version 1.0.0 instead"},
+		"known failed": {with(func(h *semaphore.Holder) { h.FailedVersion, h.Failed = "2.0.0", "panic" }), status.Status{Version: "1.0.0", Proven: true}, true, "2.0.0", "failed here: panic"},
 		"newer one succeeded": {
-			with(func(h *semaphore.Holder) { h.To, h.FailedVersion, h.Failed = "3.0.0", "2.0.0", "panic" }), engine.Status{Version: "3.0.0", Proven: true}, false, "", "no restart"},
+			with(func(h *semaphore.Holder) { h.To, h.FailedVersion, h.Failed = "3.0.0", "2.0.0", "panic" }), status.Status{Version: "3.0.0", Proven: true}, false, "", "no restart"},
 		"newer one failed": {
 			with(func(h *semaphore.Holder) { h.To, h.FailedVersion, h.Failed = "3.0.0", "2.0.0", "panic" }),
-			engine.Status{Version: "1.0.0", Proven: true, Refused: map[string]string{"3.0.0": "oops"}}, true, "3.0.0", "failed here: oops"},
-		"person's restart":         {semaphore.Holder{Why: semaphore.Reboot, BootID: "boot0"}, engine.Status{Version: "1.0.0", Proven: true}, false, "", "no restart"},
-		"person's restart to come": {semaphore.Holder{Why: semaphore.Reboot, BootID: "boot1"}, engine.Status{Version: "1.0.0", Proven: true}, true, "", "a person restarts"},
-		"by hand":                  {semaphore.Holder{Why: semaphore.ByHand}, engine.Status{Version: "1.0.0", Proven: true}, true, "", "locked by hand"},
-		"upstream's":               {semaphore.Holder{}, engine.Status{Version: "1.0.0", Proven: true}, false, "", "no restart"},
-		"withdrawn, daemon's end":  {with(func(h *semaphore.Holder) { h.BootID = "boot1" }), engine.Status{Version: "1.0.0", Proven: true}, false, "", "no restart"},
+			status.Status{Version: "1.0.0", Proven: true, Refused: map[string]string{"3.0.0": "oops"}}, true, "3.0.0", "failed here: oops"},
+		"person's restart":         {semaphore.Holder{Why: semaphore.Reboot, BootID: "boot0"}, status.Status{Version: "1.0.0", Proven: true}, false, "", "no restart"},
+		"person's restart to come": {semaphore.Holder{Why: semaphore.Reboot, BootID: "boot1"}, status.Status{Version: "1.0.0", Proven: true}, true, "", "a person restarts"},
+		"by hand":                  {semaphore.Holder{Why: semaphore.ByHand}, status.Status{Version: "1.0.0", Proven: true}, true, "", "locked by hand"},
+		"upstream's":               {semaphore.Holder{}, status.Status{Version: "1.0.0", Proven: true}, false, "", "no restart"},
+		"withdrawn, daemon's end":  {with(func(h *semaphore.Holder) { h.BootID = "boot1" }), status.Status{Version: "1.0.0", Proven: true}, false, "", "no restart"},
 	} {
 		t.Run(name, in(func(t *testing.T) {
 			w := newWorld(t, EtcdLock)
 			_ = w.sem.Lock("m1", test.holder)
 			w.sem.Details["m1"] = test.holder
 			w.update = test.update
-			w.update.Operation = engine.Idle
+			w.update.Operation = status.Idle
 			w.start()
 			w.after(time.Hour)
 			w.want(0, coordinator.Running, test.text)
@@ -633,7 +633,7 @@ func TestGroup(t *testing.T) {
 				w.stop()
 				time.Sleep(time.Minute)
 				w.Daemon.BootID = "boot2"
-				w.change(func() { w.update = engine.Status{Version: "2.0.0", Proven: true} })
+				w.change(func() { w.update = status.Status{Version: "2.0.0", Proven: true} })
 				w.start()
 			}()
 			defer func() {

@@ -11,10 +11,10 @@ import (
 	"fmt"
 	"log/slog"
 
+	"coreos/internal/update/status"
+
 	"github.com/godbus/dbus/v5"
 	"github.com/godbus/dbus/v5/introspect"
-
-	updateengine "coreos/internal/update/engine"
 )
 
 // Names on the bus.
@@ -53,7 +53,7 @@ const introspection = `
 
 // Engine is what the interface is for.
 type Engine interface {
-	Status() updateengine.Status
+	Status() status.Status
 	Wake()
 	Update(context.Context) error
 	Reset(context.Context) error
@@ -78,8 +78,8 @@ func failed(err error) *dbus.Error {
 // AttemptUpdate asks the server now and installs what it offers. It returns at once, as
 // upstream's does; what becomes of it is told by StatusUpdate.
 func (m manager) AttemptUpdate() *dbus.Error {
-	if m.engine.Status().Operation != updateengine.Idle && m.engine.Status().Operation != updateengine.NeedReboot {
-		return failed(updateengine.ErrBusy)
+	if m.engine.Status().Operation != status.Idle && m.engine.Status().Operation != status.NeedReboot {
+		return failed(status.ErrBusy)
 	}
 	go func() {
 		if err := m.engine.Update(m.ctx); err != nil && !errors.Is(err, context.Canceled) {
@@ -126,7 +126,7 @@ func (m manager) PrepareReboot() (bool, *dbus.Error) {
 }
 
 // fields are upstream's part of a status.
-func fields(s updateengine.Status) (checked int64, progress float64, operation, version string, size int64) {
+func fields(s status.Status) (checked int64, progress float64, operation, version string, size int64) {
 	if !s.LastChecked.IsZero() {
 		checked = s.LastChecked.Unix()
 	}
@@ -152,7 +152,7 @@ func Export(ctx context.Context, bus *dbus.Conn, engine Engine) error {
 }
 
 // Tell sends the signal StatusUpdate.
-func Tell(bus *dbus.Conn, s updateengine.Status) {
+func Tell(bus *dbus.Conn, s status.Status) {
 	checked, progress, operation, version, size := fields(s)
 	if err := bus.Emit(Path, Interface+".StatusUpdate", checked, progress, operation, version, size); err != nil {
 		slog.Warn("status not told on D-Bus", "error", err)
@@ -177,9 +177,9 @@ func (c *Client) Call(ctx context.Context, method string, args ...any) error {
 }
 
 // Status asks for the status.
-func (c *Client) Status(ctx context.Context) (updateengine.Status, error) {
+func (c *Client) Status(ctx context.Context) (status.Status, error) {
 	var text string
-	var s updateengine.Status
+	var s status.Status
 	if err := c.object.CallWithContext(ctx, Interface+".GetDetails", 0).Store(&text); err != nil {
 		return s, fmt.Errorf("update-engine: %w", err)
 	}
@@ -197,7 +197,7 @@ func (c *Client) PrepareReboot(ctx context.Context) (kexec bool, err error) {
 
 // Watch calls take with the status now and after each change, until it says that it has
 // seen enough.
-func (c *Client) Watch(ctx context.Context, take func(updateengine.Status) (enough bool, err error)) error {
+func (c *Client) Watch(ctx context.Context, take func(status.Status) (enough bool, err error)) error {
 	signals, end, err := c.subscribe(ctx)
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
-	"coreos/internal/update/engine"
+	"coreos/internal/update/status"
 )
 
 // subscribe returns the signals of update-engine, and those of its coming and going.
@@ -41,7 +41,7 @@ type Follower struct {
 	changed chan struct{}
 
 	mu     sync.Mutex
-	status engine.Status
+	status status.Status
 	err    error
 	asked  bool
 }
@@ -57,12 +57,12 @@ func (c *Client) Follow(ctx context.Context) *Follower {
 func (f *Follower) Changed() <-chan struct{} { return f.changed }
 
 // Status returns the latest status, or why it is not known.
-func (f *Follower) Status() (engine.Status, error) {
+func (f *Follower) Status() (status.Status, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.status
 	if f.asked && f.err == nil {
-		s.Operation = engine.NeedReboot
+		s.Operation = status.NeedReboot
 	}
 	return s, f.err
 }
@@ -72,7 +72,7 @@ func (f *Follower) PrepareReboot(ctx context.Context) (kexec bool, err error) {
 	return f.client.PrepareReboot(ctx)
 }
 
-func (f *Follower) learn(s engine.Status, err error) {
+func (f *Follower) learn(s status.Status, err error) {
 	f.mu.Lock()
 	f.status, f.err = s, err
 	f.mu.Unlock()
@@ -87,7 +87,7 @@ const again = 5 * time.Second
 
 func (f *Follower) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		f.learn(engine.Status{}, f.follow(ctx))
+		f.learn(status.Status{}, f.follow(ctx))
 		select {
 		case <-ctx.Done():
 		case <-time.After(again):
@@ -122,7 +122,7 @@ func (f *Follower) follow(ctx context.Context) error {
 // ask takes what locksmithctl send-need-reboot sends: update-engine's signal, in its
 // place. Anybody can send signals, but only root's count.
 func (f *Follower) ask(ctx context.Context, signal *dbus.Signal) {
-	if signal.Name != Interface+".StatusUpdate" || len(signal.Body) < 3 || signal.Body[2] != string(engine.NeedReboot) {
+	if signal.Name != Interface+".StatusUpdate" || len(signal.Body) < 3 || signal.Body[2] != string(status.NeedReboot) {
 		return
 	}
 	if owner, err := f.client.ownerOf(ctx, Name); err == nil && owner == signal.Sender {
@@ -150,7 +150,7 @@ const grace = 3 * time.Second
 // SendNeedReboot sends the signal by which update-engine says that the machine needs a
 // restart. It returns when receivers had the time to find out who sent it.
 func SendNeedReboot(ctx context.Context, bus *dbus.Conn) error {
-	if err := bus.Emit(Path, Interface+".StatusUpdate", int64(0), float64(0), string(engine.NeedReboot), "", int64(0)); err != nil {
+	if err := bus.Emit(Path, Interface+".StatusUpdate", int64(0), float64(0), string(status.NeedReboot), "", int64(0)); err != nil {
 		return fmt.Errorf("D-Bus: %w", err)
 	}
 	select {

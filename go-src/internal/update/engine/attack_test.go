@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"coreos/internal/update/status"
+
 	"golang.org/x/sys/unix"
 
 	"coreos/internal/boot/slot"
@@ -111,7 +113,7 @@ func TestAttacks(t *testing.T) {
 				t.Fatalf("error %v, want %v", err, test.want)
 			}
 			t.Log(err)
-			w.wantOperation(d, Idle, "")
+			w.wantOperation(d, status.Idle, "")
 			if got := d.Status().LastError; got != err.Error() {
 				t.Errorf("the status says %q", got)
 			}
@@ -146,7 +148,7 @@ func TestPatchAttacks(t *testing.T) {
 			d := w.machine()
 			_, err := d.Attempt(context.Background(), true)
 			w.must(err)
-			w.wantOperation(d, NeedReboot, "1.1.0")
+			w.wantOperation(d, status.NeedReboot, "1.1.0")
 			if !asked {
 				t.Error("nobody asked for the patch")
 			}

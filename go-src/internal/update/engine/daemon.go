@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 
+	"coreos/internal/update/status"
+
 	"golang.org/x/sys/unix"
 
 	updateconf "coreos/internal/update/config"
@@ -25,7 +27,7 @@ type Daemon struct {
 const RootFile = "/usr/share/coreos/update-root.json"
 
 // NewDaemon makes the daemon of a machine whose file system is at root.
-func NewDaemon(root, stateDir string, machine Machine, notify func(Status)) (*Daemon, error) {
+func NewDaemon(root, stateDir string, machine Machine, notify func(status.Status)) (*Daemon, error) {
 	config, misconfigured := updateconf.Read(root)
 	if config == nil {
 		return nil, misconfigured

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"coreos/internal/update/status"
+
 	"coreos/internal/boot/slot"
 	updateconf "coreos/internal/update/config"
 	"coreos/internal/update/omaha"
@@ -28,7 +30,6 @@ var (
 	ErrRolledBack = errors.New("it was rolled back on this machine; update_engine_client -update tries it again")
 	ErrTooOld     = errors.New("the running version is too old for it; install a version in between first")
 	ErrUnproven   = errors.New("the running slot is not proven healthy yet, so the other one is still needed")
-	ErrBusy       = errors.New("an update is under way")
 )
 
 // isPolicy tells errors by which an offer is refused from those that are trouble.
@@ -74,40 +75,40 @@ type Engine struct {
 	server  Server // nil: nobody is asked
 	machine Machine
 	dir     string
-	notify  func(Status)
+	notify  func(status.Status)
 
 	// working is held by whoever checks or installs.
 	working sync.Mutex
 	state   *State
 
 	mu     sync.Mutex
-	status Status
+	status status.Status
 
 	wake chan struct{}
 }
 
 // New makes an engine that keeps its state in a directory. notify is told of every
 // change of the status.
-func New(config *updateconf.Config, server Server, machine Machine, dir string, notify func(Status)) *Engine {
+func New(config *updateconf.Config, server Server, machine Machine, dir string, notify func(status.Status)) *Engine {
 	state, err := readState(dir)
 	if err != nil {
 		slog.Warn("what was known of earlier updates is lost", "error", err)
 	}
 	return &Engine{
 		config: config, server: server, machine: machine, dir: dir, notify: notify, state: state,
-		status: Status{Operation: Idle, Version: config.Version, Refused: maps.Clone(state.Failed)}, wake: make(chan struct{}, 1),
+		status: status.Status{Operation: status.Idle, Version: config.Version, Refused: maps.Clone(state.Failed)}, wake: make(chan struct{}, 1),
 	}
 }
 
 // Status returns the status.
-func (e *Engine) Status() Status {
+func (e *Engine) Status() status.Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.status
 }
 
 // change changes the status and tells about it.
-func (e *Engine) change(f func(*Status)) {
+func (e *Engine) change(f func(*status.Status)) {
 	e.mu.Lock()
 	f(&e.status)
 	status := e.status
@@ -161,7 +162,7 @@ func backoff(failures int) time.Duration {
 // server wants to be asked again.
 func (e *Engine) Attempt(ctx context.Context, explicit bool) (time.Duration, error) {
 	if !e.working.TryLock() {
-		return 0, ErrBusy
+		return 0, status.ErrBusy
 	}
 	defer e.working.Unlock()
 	if e.server == nil {
@@ -171,12 +172,12 @@ func (e *Engine) Attempt(ctx context.Context, explicit bool) (time.Duration, err
 		return 0, err
 	}
 	e.report(ctx)
-	e.change(func(s *Status) { s.Operation = Checking })
+	e.change(func(s *status.Status) { s.Operation = status.Checking })
 	answer, err := e.server.Check(ctx, explicit)
 	if err != nil {
 		return 0, e.end(ctx, nil, err)
 	}
-	e.change(func(s *Status) { s.LastChecked = time.Now() })
+	e.change(func(s *status.Status) { s.LastChecked = time.Now() })
 	if answer.Offer == nil || answer.Offer.Version == e.config.Version {
 		return answer.Interval, e.end(ctx, nil, nil)
 	}
@@ -189,7 +190,7 @@ func (e *Engine) Attempt(ctx context.Context, explicit bool) (time.Duration, err
 // Apply installs what a person offers, such as a bundle.
 func (e *Engine) Apply(ctx context.Context, offer *Offer) error {
 	if !e.working.TryLock() {
-		return ErrBusy
+		return status.ErrBusy
 	}
 	defer e.working.Unlock()
 	if err := e.judge(offer.Version, true); err != nil {
@@ -218,7 +219,7 @@ func (e *Engine) install(ctx context.Context, offer *Offer) error {
 	if e.state.Pending != nil && e.state.Pending.Version == offer.Version {
 		return e.end(ctx, nil, nil)
 	}
-	e.change(func(s *Status) { s.Operation, s.NewVersion, s.LastError = Available, offer.Version, "" })
+	e.change(func(s *status.Status) { s.Operation, s.NewVersion, s.LastError = status.Available, offer.Version, "" })
 	from, to, err := e.slots()
 	if err != nil {
 		return e.end(ctx, offer, err)
@@ -250,14 +251,14 @@ func (e *Engine) install(ctx context.Context, offer *Offer) error {
 // percent and change of the operation, not of every block.
 func (e *Engine) progress() func(slotwriter.Progress) {
 	var clock clock
-	var told Status
+	var told status.Status
 	return func(p slotwriter.Progress) {
-		now := Status{Operation: operationOf(p.State), Fetched: p.Fetched, Total: p.Total}
+		now := status.Status{Operation: operationOf(p.State), Fetched: p.Fetched, Total: p.Total}
 		if now.Operation == told.Operation && now.Progress()-told.Progress() < 0.01 {
 			return
 		}
 		told = now
-		e.change(func(s *Status) {
+		e.change(func(s *status.Status) {
 			s.Operation, s.Fetched, s.Total = now.Operation, now.Fetched, now.Total
 			s.Left = clock.left(time.Now(), now.Fetched, now.Total)
 		})
@@ -296,7 +297,7 @@ func (e *Engine) PrepareReboot() (kexec bool, err error) {
 // about an offer.
 func (e *Engine) end(ctx context.Context, offer *Offer, err error) error {
 	if err != nil && offer != nil {
-		e.change(func(s *Status) { s.Operation = Reporting })
+		e.change(func(s *status.Status) { s.Operation = status.Reporting })
 		e.report(ctx, omaha.EventRequest{
 			Type: omaha.EventUpdateComplete, Result: omaha.EventError, ErrorCode: codeOf(err),
 			NextVersion: offer.Version, Reason: err.Error(),
@@ -308,10 +309,10 @@ func (e *Engine) end(ctx context.Context, offer *Offer, err error) error {
 
 // rest changes the status to that of an engine without work; err is what ended the work.
 func (e *Engine) rest(err error) {
-	e.change(func(s *Status) {
-		s.Operation, s.NewVersion, s.LastError, s.Refused = Idle, "", "", maps.Clone(e.state.Failed)
+	e.change(func(s *status.Status) {
+		s.Operation, s.NewVersion, s.LastError, s.Refused = status.Idle, "", "", maps.Clone(e.state.Failed)
 		if e.state.Pending != nil {
-			s.Operation, s.NewVersion = NeedReboot, e.state.Pending.Version
+			s.Operation, s.NewVersion = status.NeedReboot, e.state.Pending.Version
 		} else {
 			s.Fetched, s.Total, s.Left = 0, 0, 0
 		}
@@ -347,7 +348,7 @@ func (e *Engine) flush(ctx context.Context) {
 // Reset forgets an installed update: the running slot stays the next.
 func (e *Engine) Reset(ctx context.Context) error {
 	if !e.working.TryLock() {
-		return ErrBusy
+		return status.ErrBusy
 	}
 	defer e.working.Unlock()
 	if e.state.Pending != nil {

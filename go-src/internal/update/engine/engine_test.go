@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"coreos/internal/update/status"
+
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"coreos/internal/boot/bootimage"
@@ -222,7 +224,7 @@ func (w *world) machine() *Daemon {
 		write("etc/coreos/update.conf", w.extra)
 	}
 	write("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
-	d, err := NewDaemon(root, filepath.Join(w.dir, "state"), w, func(Status) {})
+	d, err := NewDaemon(root, filepath.Join(w.dir, "state"), w, func(status.Status) {})
 	w.must(err)
 	return d
 }
@@ -258,7 +260,7 @@ func (w *world) wantEvents(want ...string) {
 	}
 }
 
-func (w *world) wantOperation(d *Daemon, want Operation, version string) {
+func (w *world) wantOperation(d *Daemon, want status.Operation, version string) {
 	w.t.Helper()
 	if s := d.Status(); s.Operation != want || s.NewVersion != version {
 		w.t.Errorf("status %+v, want %s %s", s, want, version)
@@ -272,17 +274,17 @@ func TestUpdate(t *testing.T) {
 	if err != nil || interval != 1234*time.Second {
 		t.Errorf("no update: %v, %v", interval, err)
 	}
-	w.wantOperation(d, Idle, "")
+	w.wantOperation(d, status.Idle, "")
 	w.publish("1.1.0", "1.0.0")
 	if interval, err = d.Attempt(context.Background(), false); err != nil || interval != 1234*time.Second {
 		t.Errorf("%v, %v", interval, err)
 	}
-	w.wantOperation(d, NeedReboot, "1.1.0")
+	w.wantOperation(d, status.NeedReboot, "1.1.0")
 	w.wantEvents("started success 1.1.0", "finished success 1.1.0", "complete success 1.1.0")
 	// Nothing more happens before the restart, but the daemon may be restarted.
 	d = w.machine()
 	w.settle(d)
-	w.wantOperation(d, NeedReboot, "1.1.0")
+	w.wantOperation(d, status.NeedReboot, "1.1.0")
 	if _, err := d.Attempt(context.Background(), false); err != nil {
 		t.Error(err)
 	}
@@ -293,7 +295,7 @@ func TestUpdate(t *testing.T) {
 		t.Fatalf("slot %s with %s runs", w.running, w.config.Version)
 	}
 	w.settle(d)
-	w.wantOperation(d, Idle, "")
+	w.wantOperation(d, status.Idle, "")
 	w.wantEvents("complete rebooted 1.1.0")
 
 	// And back into slot A.
@@ -317,7 +319,7 @@ func TestRollback(t *testing.T) {
 	d = w.boot(false)
 	w.settle(d)
 	w.wantEvents("complete error 1.1.0 unhealthy:50-shop")
-	w.wantOperation(d, Idle, "")
+	w.wantOperation(d, status.Idle, "")
 	if got := d.Status().Refused["1.1.0"]; got != "unhealthy:50-shop" {
 		t.Errorf("refused because of %q", got)
 	}
@@ -330,9 +332,9 @@ func TestRollback(t *testing.T) {
 	// A newer one, and this one on command.
 	_, err = d.Attempt(context.Background(), true)
 	w.must(err)
-	w.wantOperation(d, NeedReboot, "1.1.0")
+	w.wantOperation(d, status.NeedReboot, "1.1.0")
 	w.must(d.Reset(context.Background()))
-	w.wantOperation(d, Idle, "")
+	w.wantOperation(d, status.Idle, "")
 	reports, err := w.Slots()
 	if err != nil || !reports[0].Next {
 		t.Errorf("after the reset slot A should be next: %+v, %v", reports, err)
@@ -340,7 +342,7 @@ func TestRollback(t *testing.T) {
 	w.publish("1.1.1", "")
 	_, err = d.Attempt(context.Background(), false)
 	w.must(err)
-	w.wantOperation(d, NeedReboot, "1.1.1")
+	w.wantOperation(d, status.NeedReboot, "1.1.1")
 }
 
 func TestPolicy(t *testing.T) {
@@ -372,13 +374,13 @@ func TestPolicy(t *testing.T) {
 			_, err := d.Attempt(context.Background(), false)
 			if test.want == nil && test.version != "9.0.0" {
 				w.must(err)
-				w.wantOperation(d, NeedReboot, test.version)
+				w.wantOperation(d, status.NeedReboot, test.version)
 				return
 			}
 			if err == nil || test.want != nil && !errors.Is(err, test.want) {
 				t.Errorf("error %v, want %v", err, test.want)
 			}
-			w.wantOperation(d, Idle, "")
+			w.wantOperation(d, status.Idle, "")
 			if d.Status().LastError == "" {
 				t.Error("the status does not say why")
 			}
@@ -440,7 +442,7 @@ func TestBundle(t *testing.T) {
 	w.config.Server = ""
 	d := w.machine()
 	w.must(d.ApplyBundle(context.Background(), path))
-	w.wantOperation(d, NeedReboot, "1.1.0")
+	w.wantOperation(d, status.NeedReboot, "1.1.0")
 	d = w.boot(true)
 	w.settle(d)
 	if w.config.Version != "1.1.0" {
@@ -458,12 +460,12 @@ func TestBundle(t *testing.T) {
 func TestRun(t *testing.T) {
 	w := newWorld(t)
 	d := w.machine()
-	changes := make(chan Status, 1000)
-	d.notify = func(s Status) { changes <- s }
+	changes := make(chan status.Status, 1000)
+	d.notify = func(s status.Status) { changes <- s }
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- d.Run(ctx) }()
-	wait := func(operation Operation) {
+	wait := func(operation status.Operation) {
 		t.Helper()
 		timeout := time.After(time.Minute)
 		for {
@@ -477,11 +479,11 @@ func TestRun(t *testing.T) {
 			}
 		}
 	}
-	wait(Checking)
-	wait(Idle)
+	wait(status.Checking)
+	wait(status.Idle)
 	w.publish("1.1.0", "")
 	d.Wake()
-	wait(NeedReboot)
+	wait(status.NeedReboot)
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -555,10 +557,10 @@ func TestWrongConfiguration(t *testing.T) {
 	if got := d.Status().LastError; !strings.Contains(got, "INTERVAL") {
 		t.Errorf("the status says %q", got)
 	}
-	w.wantOperation(d, Idle, "")
+	w.wantOperation(d, status.Idle, "")
 	w.extra = ""
 	d = w.machine()
 	_, err := d.Attempt(context.Background(), false)
 	w.must(err)
-	w.wantOperation(d, NeedReboot, "1.1.0")
+	w.wantOperation(d, status.NeedReboot, "1.1.0")
 }

@@ -3,15 +3,17 @@ package engine
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"coreos/internal/update/status"
+
 	"coreos/internal/host/metrics"
 )
 
 // operations are all of them.
-var operations = []Operation{Idle, Checking, Available, Downloading, Verifying, Finalizing, NeedReboot, Reporting}
+var operations = []status.Operation{status.Idle, status.Checking, status.Available, status.Downloading, status.Verifying, status.Finalizing, status.NeedReboot, status.Reporting}
 
 // Metrics are the engine's metrics for Prometheus, taken from its status when they are
 // asked for.
-type Metrics struct{ Status func() Status }
+type Metrics struct{ Status func() status.Status }
 
 var (
 	operationMetric = prometheus.NewDesc("update_engine_operation", "1 for what the engine does.", []string{"operation"}, nil)
@@ -38,7 +40,7 @@ func (m Metrics) Collect(to chan<- prometheus.Metric) {
 	}
 	gauge(infoMetric, 1, s.Version, s.NewVersion)
 	gauge(provenMetric, metrics.Bool(s.Proven))
-	gauge(rebootMetric, metrics.Bool(s.Operation == NeedReboot))
+	gauge(rebootMetric, metrics.Bool(s.Operation == status.NeedReboot))
 	gauge(errorMetric, metrics.Bool(s.LastError != ""))
 	gauge(refusedMetric, float64(len(s.Refused)))
 	gauge(progressMetric, s.Progress())

@@ -5,12 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"coreos/internal/update/status"
+
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 func TestMetrics(t *testing.T) {
-	m := Metrics{func() Status {
-		return Status{Version: "1.0.0", Proven: true, Operation: NeedReboot, NewVersion: "2.0.0", LastChecked: time.Unix(1234, 0), Refused: map[string]string{"1.5.0": "panic"}}
+	m := Metrics{func() status.Status {
+		return status.Status{Version: "1.0.0", Proven: true, Operation: status.NeedReboot, NewVersion: "2.0.0", LastChecked: time.Unix(1234, 0), Refused: map[string]string{"1.5.0": "panic"}}
 	}}
 	want := `
 # HELP update_engine_info 1, with the version that runs, and the one that waits for a restart.

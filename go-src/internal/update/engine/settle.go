@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"coreos/internal/update/status"
+
 	"coreos/internal/boot/slot"
 	"coreos/internal/update/download"
 	"coreos/internal/update/omaha"
@@ -23,7 +25,7 @@ func (e *Engine) Settle() error {
 func (e *Engine) settle() error {
 	running, other, err := e.slots()
 	if err == nil && running.OK != e.Status().Proven {
-		e.change(func(s *Status) { s.Proven = running.OK })
+		e.change(func(s *status.Status) { s.Proven = running.OK })
 	}
 	pending := e.state.Pending
 	if pending == nil {

@@ -1,10 +1,16 @@
-package engine
+// Package status has what update-engine tells of itself: the daemon fills it, its D-Bus
+// clients read it. It needs nothing of the engine, so that a client links no code that
+// installs updates.
+package status
 
 import (
+	"errors"
 	"time"
-
-	"coreos/internal/update/slotwriter"
 )
+
+// ErrBusy is the daemon's answer to a command that cannot be served while an update is
+// being installed.
+var ErrBusy = errors.New("an update is under way")
 
 // Operation is what the engine is doing, in the words of upstream's D-Bus interface.
 type Operation string
@@ -47,26 +53,4 @@ func (s Status) Progress() float64 {
 		return 0
 	}
 	return min(1, float64(s.Fetched)/float64(s.Total))
-}
-
-// clock estimates how long a download will take, from its average speed.
-type clock struct {
-	started time.Time
-	from    int64
-}
-
-func (c *clock) left(now time.Time, fetched, total int64) time.Duration {
-	if c.started.IsZero() {
-		c.started, c.from = now, fetched
-	}
-	seconds, done := now.Sub(c.started).Seconds(), fetched-c.from
-	if seconds < 1 || done <= 0 || fetched >= total {
-		return 0
-	}
-	return time.Duration(float64(total-fetched) / (float64(done) / seconds) * float64(time.Second)).Round(time.Second)
-}
-
-// operationOf is an installation's state as an operation.
-func operationOf(state slotwriter.State) Operation {
-	return map[slotwriter.State]Operation{slotwriter.Downloading: Downloading, slotwriter.Verifying: Verifying, slotwriter.Finalizing: Finalizing}[state]
 }
