@@ -97,7 +97,7 @@ lint:
 	@cd $(TOP)/go-src && $(GO) vet ./... && $(GO) tool staticcheck ./...
 
 unit:
-	@cd $(TOP)/go-src && $(GO) test -race ./cmd/... ./internal/...
+	@cd $(TOP)/go-src && $(GO) test -race ./cmd/... ./internal/... ./test/architecture
 
 # Daemons on clusters of real etcd processes that fail, and fleets in simulated time: these without the race
 # detector, whose runtime now and then crashes in the many bubbles of synctest.

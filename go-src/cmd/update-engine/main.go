@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"coreos/internal/update/slotwriter"
 	"coreos/internal/update/status"
 
 	"github.com/godbus/dbus/v5"
@@ -50,7 +51,7 @@ func run(ctx context.Context, stateDir string) error {
 		return fmt.Errorf("D-Bus: %w", err)
 	}
 	defer bus.Close()
-	d, err := engine.NewDaemon("/", stateDir, m, func(s status.Status) { updatebus.Tell(bus, s) })
+	d, err := engine.NewDaemon("/", stateDir, slotwriter.Machine{Machine: m}, func(s status.Status) { updatebus.Tell(bus, s) })
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,3 @@
-// Package cluster tests what works on whole clusters, with real etcd processes.
 package cluster
 
 import (

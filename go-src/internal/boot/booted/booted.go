@@ -36,6 +36,21 @@ func Open() (*Machine, error) {
 	return nil, fmt.Errorf("the disk that the system was booted from, %s, is gone", name)
 }
 
+// OpenPartition opens the partition with a label on the disk that the system runs from;
+// flag is that of os.OpenFile.
+func (m *Machine) OpenPartition(label string, flag int) (*disk.Partition, error) {
+	path, err := m.disk.Path(label)
+	if err != nil {
+		return nil, err
+	}
+	return disk.OpenPartition(path, flag)
+}
+
+// Keep makes the running slot the next again.
+func (m *Machine) Keep() error {
+	return m.Change(func(s slot.Store) error { return slot.SetNext(s, m.Running) })
+}
+
 // Change runs f on the boot state.
 func (m *Machine) Change(f func(slot.Store) error) error {
 	path, err := m.disk.Path(disk.EFISystemLabel)
