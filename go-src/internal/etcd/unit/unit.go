@@ -10,6 +10,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	"golang.org/x/sys/unix"
+
+	"coreos/internal/host/systemd"
 )
 
 // Name is the unit.
@@ -20,9 +22,9 @@ type Unit struct{ conn *dbus.Conn }
 
 // Open connects to systemd by the system bus.
 func Open(ctx context.Context) (*Unit, error) {
-	conn, err := dbus.NewSystemConnectionContext(ctx)
+	conn, err := systemd.Connect(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("systemd, by D-Bus: %w", err)
+		return nil, err
 	}
 	return &Unit{conn}, nil
 }
@@ -69,7 +71,7 @@ func (u *Unit) property(ctx context.Context, name string) (string, error) {
 // for what it missed. Nor is it an error that the unit runs.
 func (u *Unit) Start(ctx context.Context) error {
 	_ = u.conn.ResetFailedUnitContext(ctx, Name) // it may have been started too often
-	if _, err := u.conn.StartUnitContext(ctx, Name, "replace", nil); err != nil {
+	if _, err := systemd.Enqueue(ctx, u.conn.StartUnitContext, Name); err != nil {
 		return fmt.Errorf("start %s: %w", Name, err)
 	}
 	return nil
@@ -77,19 +79,10 @@ func (u *Unit) Start(ctx context.Context) error {
 
 // Stop stops the unit and waits for its end.
 func (u *Unit) Stop(ctx context.Context) error {
-	done := make(chan string, 1)
-	if _, err := u.conn.StopUnitContext(ctx, Name, "replace", done); err != nil {
-		return fmt.Errorf("stop %s: %w", Name, err)
+	if err := systemd.Run(ctx, u.conn.StopUnitContext, Name); err != nil {
+		return fmt.Errorf("stop %s: %w; see journalctl -u %s", Name, err, Name)
 	}
-	select {
-	case result := <-done:
-		if result != "done" {
-			return fmt.Errorf("stop %s: the job's result is %q; see journalctl -u %s", Name, result, Name)
-		}
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stop %s: %w", Name, ctx.Err())
-	}
+	return nil
 }
 
 // ErrNotRunning says that the unit has no main process.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"coreos/internal/fleet/agent"
+	"coreos/internal/host/systemd"
 )
 
 // What is in the mark of a unit: nothing once it was asked to start, started when that has come
@@ -31,26 +32,25 @@ func (s *Systemd) Start(ctx context.Context, name string) error {
 	}
 	call, stop := context.WithTimeout(ctx, callTime)
 	defer stop()
-	result := make(chan string, 1)
-	if _, err := conn.StartUnitContext(call, name, "replace", result); err != nil {
+	job, err := systemd.Enqueue(call, conn.StartUnitContext, name)
+	if err != nil {
 		_ = os.Remove(s.mark(name))
 		return err
 	}
-	go func() {
-		select {
-		case how := <-result:
-			if how == "done" {
-				if err := s.remark(name, started); err != nil {
-					slog.Warn("that a unit has started could not be kept", "unit", name, "error", err)
-				}
-			} else {
-				slog.Warn("a unit did not start: see its journal", "unit", name, "result", how)
-			}
-			s.tell(ctx, name)
-		case <-ctx.Done():
-		}
-	}()
+	go s.markStarted(ctx, name, job)
 	return nil
+}
+
+// markStarted keeps that a unit has started, once it has.
+func (s *Systemd) markStarted(ctx context.Context, name string, job systemd.Job) {
+	if err := job.Wait(ctx); ctx.Err() != nil {
+		return
+	} else if err != nil {
+		slog.Warn("a unit did not start: see its journal", "unit", name, "error", err)
+	} else if err := s.remark(name, started); err != nil {
+		slog.Warn("the mark that a unit has started cannot be written", "unit", name, "error", err)
+	}
+	s.tell(ctx, name)
 }
 
 // remark changes what is in the mark of a unit, if it has one: it was started, and not stopped
@@ -74,20 +74,10 @@ func (s *Systemd) Stop(ctx context.Context, name string) error {
 	if err := s.remark(name, stopping); err != nil {
 		return err
 	}
-	result := make(chan string, 1)
-	if _, err := conn.StopUnitContext(ctx, name, "replace", result); err != nil {
-		if isNo(err, "NoSuchUnit") {
-			return s.unmark(name)
-		}
-		return err
-	}
-	select {
-	case how := <-result:
-		if how != "done" {
-			return fmt.Errorf("systemd's job to stop it ended as %q", how)
-		}
-	case <-ctx.Done():
-		return fmt.Errorf("it does not stop: %w", ctx.Err())
+	if err := systemd.Run(ctx, conn.StopUnitContext, name); systemd.IsNoSuchUnit(err) {
+		return s.unmark(name)
+	} else if err != nil {
+		return fmt.Errorf("stop: %w", err)
 	}
 	return s.unmark(name)
 }

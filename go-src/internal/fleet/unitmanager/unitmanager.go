@@ -17,11 +17,11 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
-	godbus "github.com/godbus/dbus/v5"
 	"github.com/google/renameio/v2"
 
 	"coreos/internal/fleet/agent"
 	"coreos/internal/fleet/unitfile"
+	"coreos/internal/host/systemd"
 )
 
 // Systemd implements agent.Systemd.
@@ -66,9 +66,9 @@ func (s *Systemd) connection(ctx context.Context) (*dbus.Conn, error) {
 	if s.conn != nil && s.conn.Connected() {
 		return s.conn, nil
 	}
-	conn, err := dbus.NewSystemConnectionContext(context.WithoutCancel(ctx))
+	conn, err := systemd.Connect(context.WithoutCancel(ctx))
 	if err != nil {
-		return nil, fmt.Errorf("systemd cannot be reached over D-Bus: %w", err)
+		return nil, err
 	}
 	if err := conn.Subscribe(); err != nil {
 		conn.Close()
@@ -180,22 +180,16 @@ func (s *Systemd) Remove(ctx context.Context, name string) error {
 	}
 	call, stop := context.WithTimeout(ctx, callTime)
 	defer stop()
-	if _, err := conn.DisableUnitFilesContext(call, []string{name}, true); err != nil && !isNo(err, "NoSuchUnit") {
+	if _, err := conn.DisableUnitFilesContext(call, []string{name}, true); err != nil && !systemd.IsNoSuchUnit(err) {
 		return fmt.Errorf("unlinking %s: %w", name, err)
 	}
-	if err := conn.ResetFailedUnitContext(call, name); err != nil && !isNo(err, "NoSuchUnit") {
+	if err := conn.ResetFailedUnitContext(call, name); err != nil && !systemd.IsNoSuchUnit(err) {
 		return fmt.Errorf("forgetting that %s failed: %w", name, err)
 	}
 	if err := os.Remove(filepath.Join(s.units, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return s.wantReload(ctx)
-}
-
-// isNo recognises an error of systemd's.
-func isNo(err error, name string) bool {
-	var e godbus.Error
-	return errors.As(err, &e) && strings.HasSuffix(e.Name, "."+name)
 }
 
 // wantReload has systemd read unit files again, once for all that want it at a time.
@@ -255,9 +249,9 @@ func (s *Systemd) reloadNow(ctx context.Context) error {
 func Environment(ctx context.Context, service string) (map[string]string, error) {
 	ctx, stop := context.WithTimeout(ctx, callTime)
 	defer stop()
-	conn, err := dbus.NewSystemConnectionContext(ctx)
+	conn, err := systemd.Connect(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("systemd cannot be reached over D-Bus: %w", err)
+		return nil, err
 	}
 	defer conn.Close()
 	property, err := conn.GetServicePropertyContext(ctx, service, "Environment")

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	systemd "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/coreos/go-systemd/v22/dbus"
 	"golang.org/x/sys/unix"
 
 	"coreos/internal/provision/cloudconfig"
@@ -201,7 +201,7 @@ func NewApplier(ctx context.Context, keyName string) (*Applier, func(), error) {
 	if filepath.Base(keyName) != keyName || keyName == "." || keyName == ".." {
 		return nil, nil, fmt.Errorf("%q cannot be the name of a file of keys", keyName)
 	}
-	conn, err := systemd.NewSystemdConnectionContext(ctx)
+	conn, err := dbus.NewSystemdConnectionContext(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("systemd: %w", err)
 	}

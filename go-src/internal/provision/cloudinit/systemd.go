@@ -8,12 +8,13 @@ import (
 	"strings"
 	"time"
 
-	systemd "github.com/coreos/go-systemd/v22/dbus"
-	"github.com/godbus/dbus/v5"
+	"github.com/coreos/go-systemd/v22/dbus"
+
+	"coreos/internal/host/systemd"
 )
 
 // Systemd is the machine's systemd, by D-Bus.
-type Systemd struct{ *systemd.Conn }
+type Systemd struct{ *dbus.Conn }
 
 // Reload is for Units.
 func (s Systemd) Reload(ctx context.Context) error {
@@ -38,46 +39,40 @@ const jobWait = time.Minute
 
 // Do is for Units.
 func (s Systemd) Do(ctx context.Context, verb, name string) error {
-	call, ok := map[string]func(context.Context, string, string, chan<- string) (int, error){
+	call, ok := map[string]systemd.Call{
 		"start": s.StartUnitContext, "stop": s.StopUnitContext, "restart": s.RestartUnitContext, "reload": s.ReloadUnitContext,
 		"try-restart": s.TryRestartUnitContext, "reload-or-restart": s.ReloadOrRestartUnitContext, "reload-or-try-restart": s.ReloadOrTryRestartUnitContext,
 	}[verb]
 	if !ok {
 		return errors.New("systemd knows no such verb")
 	}
-	done := make(chan string, 1)
-	if _, err := call(ctx, name, "replace", done); err != nil {
-		if strings.Contains(verb, "try-") && isNoSuchUnit(err) {
+	job, err := systemd.Enqueue(ctx, call, name)
+	if err != nil {
+		if strings.Contains(verb, "try-") && systemd.IsNoSuchUnit(err) {
 			return nil
 		}
 		return err
 	}
-	select {
-	case <-time.After(jobWait):
-		slog.Warn("the job is not waited for any longer", "unit", name, "verb", verb)
+	limited, stop := context.WithTimeout(ctx, jobWait)
+	defer stop()
+	err = job.Wait(limited)
+	switch {
+	case errors.Is(err, systemd.ResultError("skipped")):
 		return nil
-	case result := <-done:
-		if result != "done" && result != "skipped" {
-			return fmt.Errorf("the job ended with %q", result)
-		}
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		slog.Warn("a job takes long and is not waited for any longer", "unit", name, "verb", verb)
 		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
+	return err
 }
 
 // RunScript starts a unit of its own for a script, which may take as long as it likes.
 func (s Systemd) RunScript(ctx context.Context, name, path string) error {
-	properties := []systemd.Property{
-		systemd.PropDescription("Script from the machine's user-data"), systemd.PropExecStart([]string{path}, false), systemd.PropType("oneshot"),
+	properties := []dbus.Property{
+		dbus.PropDescription("Script from the machine's user-data"), dbus.PropExecStart([]string{path}, false), dbus.PropType("oneshot"),
 	}
 	if _, err := s.StartTransientUnitContext(ctx, name, "replace", properties, nil); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
 	return nil
-}
-
-func isNoSuchUnit(err error) bool {
-	var e dbus.Error
-	return errors.As(err, &e) && e.Name == "org.freedesktop.systemd1.NoSuchUnit"
 }
