@@ -71,7 +71,9 @@ sbom --packages "$images/packages.tsv" --name "CoreOS $COREOS_VERSION" --go "$SH
 # The bundle, and the release in a repository if one is named. Without the targets key
 # that is left to those who keep it.
 if [ -f "$SIGNING_KEY_DIR/update/targets.key" ]; then
-	releasectl pack --keys "$SIGNING_KEY_DIR/update" --channel "${COREOS_GROUP:-developer}" "${COREOS_REPOSITORY:-$work/repository}" \
+	notes=$top/docs/releases/$COREOS_VERSION.md
+	[ -f "$notes" ] || notes=
+	releasectl pack --keys "$SIGNING_KEY_DIR/update" --channel "${COREOS_GROUP:-developer}" --notes "$notes" "${COREOS_REPOSITORY:-$work/repository}" \
 		"$work"/coreos_production_{boot,usr}.img "$work/coreos_production_update.bundle"
 	mv "$work/coreos_production_update.bundle" "$images/"
 else

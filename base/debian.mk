@@ -83,7 +83,7 @@ $(debian-dir)/target.stamp: $(debian-base).stamp $(overlay-files) $(TOP)/post-fa
 	@mv $(O)/target.new $(O)/target
 	@touch $@
 
-$(debian-dir)/images.stamp: $(debian-dir)/target.stamp $(TOP)/post-image.sh $(wildcard $(TOP)/board/*/*) \
+$(debian-dir)/images.stamp: $(debian-dir)/target.stamp $(TOP)/post-image.sh $(wildcard $(TOP)/docs/releases/$(COREOS_VERSION).md) $(wildcard $(TOP)/board/*/*) \
 		$(addprefix $(debian-go)/,$(debian-host-commands) $(debian-initramfs-commands)) $(wildcard $(SIGNING_KEY_DIR)/boot.key)
 	@install -m 755 $(addprefix $(debian-go)/,$(debian-host-commands)) $(O)/host/bin/
 	@install -m 755 $(addprefix $(debian-go)/,$(debian-initramfs-commands)) $(O)/images/

@@ -5,17 +5,23 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"coreos/internal/update/release"
 	"coreos/internal/update/repository"
 )
 
 func boardFlag(command *cobra.Command) *string {
 	return command.Flags().String("board", "amd64-usr", "kind of machine that the release is for")
+}
+
+func notesFlag(command *cobra.Command) *string {
+	return command.Flags().String("notes", "", "`FILE` with the release notes, at most 8 KiB of text")
 }
 
 func addCommand() *cobra.Command {
@@ -26,9 +32,10 @@ func addCommand() *cobra.Command {
 	}
 	board := boardFlag(command)
 	minimum := command.Flags().String("minimum-version", "", "oldest version that can be updated to this one")
+	notes := notesFlag(command)
 	patches := command.Flags().Int("patches", repository.Patches, "make patches from so many older versions, the newest published ones")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		m, err := repository.Open(args[0]).AddRelease(command.Context(), *board, *minimum, repository.Images{Boot: args[1], Usr: args[2]}, *patches)
+		m, err := repository.Open(args[0]).AddRelease(command.Context(), *board, *minimum, repository.Images{Boot: args[1], Usr: args[2], Notes: *notes}, *patches)
 		if err != nil {
 			return err
 		}
@@ -81,24 +88,55 @@ func renewCommand() *cobra.Command {
 func showCommand() *cobra.Command {
 	var asJSON bool
 	command := &cobra.Command{
-		Use:   "show REPOSITORY",
-		Short: "Show roles, releases and channels",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			state, err := repository.Open(args[0]).Describe()
+		Use:   "show REPOSITORY [VERSION]",
+		Short: "Show roles, releases and channels, or one release with its notes",
+		Args:  cobra.RangeArgs(1, 2),
+	}
+	board := boardFlag(command)
+	command.RunE = func(command *cobra.Command, args []string) error {
+		r := repository.Open(args[0])
+		if len(args) == 2 {
+			m, err := r.Manifest(command.Context(), *board, args[1])
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				encoder := json.NewEncoder(os.Stdout)
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(state)
-			}
-			return writeState(os.Stdout, state)
-		},
+			return show(os.Stdout, m, asJSON, writeManifest)
+		}
+		state, err := r.Describe()
+		if err != nil {
+			return err
+		}
+		return show(os.Stdout, state, asJSON, writeState)
 	}
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return command
+}
+
+// show writes a value as JSON, or for people.
+func show[T any](w io.Writer, value T, asJSON bool, write func(io.Writer, T) error) error {
+	if !asJSON {
+		return write(w, value)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+func writeManifest(w io.Writer, m *release.Manifest) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "BOARD\t%s\nRELEASE\t%s\n", m.Board, m.Version)
+	if m.MinimumVersion != "" {
+		fmt.Fprintf(table, "UPDATES FROM\t%s\n", m.MinimumVersion)
+	}
+	fmt.Fprintf(table, "BOOT\t%d bytes\nUSR\t%d bytes\nPATCHES\t%d\n", m.Boot.Payload.Size, m.Usr.Payload.Size, len(m.Usr.Patches))
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if m.Notes == "" {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(m.Notes))
+	return err
 }
 
 func writeState(w io.Writer, state *repository.State) error {
@@ -179,11 +217,12 @@ func packCommand() *cobra.Command {
 	}
 	board := boardFlag(command)
 	keys := command.Flags().String("keys", "", "directory with the keys (releasectl keys)")
+	notes := notesFlag(command)
 	channel := command.Flags().String("channel", "stable", "channel that gets the version")
 	_ = command.MarkFlagRequired("keys")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		return writeFile(args[3], func(w io.Writer) error {
-			return repository.Open(args[0]).Pack(command.Context(), *keys, *board, *channel, repository.Images{Boot: args[1], Usr: args[2]}, w)
+			return repository.Open(args[0]).Pack(command.Context(), *keys, *board, *channel, repository.Images{Boot: args[1], Usr: args[2], Notes: *notes}, w)
 		})
 	}
 	return command

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cheggaaa/pb/v3"
@@ -33,6 +34,9 @@ func printStatus(w io.Writer, s status.Status, asJSON bool) error {
 		checked, s.Progress(), s.Operation, s.NewVersion, s.Total)
 	if s.Total > 0 {
 		fmt.Fprintf(w, "FETCHED=%d\nTIME_LEFT=%d\n", s.Fetched, int(s.Left/time.Second))
+	}
+	for line := range strings.Lines(strings.TrimSpace(s.NewNotes)) {
+		fmt.Fprintf(w, "RELEASE_NOTES=%s\n", strings.TrimRight(line, "\n"))
 	}
 	if s.LastError != "" {
 		fmt.Fprintf(w, "LAST_ERROR=%s\n", s.LastError)

@@ -219,7 +219,9 @@ func (e *Engine) install(ctx context.Context, offer *Offer) error {
 	if e.state.Pending != nil && e.state.Pending.Version == offer.Version {
 		return e.end(ctx, nil, nil)
 	}
-	e.change(func(s *status.Status) { s.Operation, s.NewVersion, s.LastError = status.Available, offer.Version, "" })
+	e.change(func(s *status.Status) {
+		s.Operation, s.NewVersion, s.NewNotes, s.LastError = status.Available, offer.Version, "", ""
+	})
 	from, to, err := e.slots()
 	if err != nil {
 		return e.end(ctx, offer, err)
@@ -234,6 +236,7 @@ func (e *Engine) install(ctx context.Context, offer *Offer) error {
 	if least := manifest.MinimumVersion; least != "" && release.Compare(e.config.Version, least) < 0 {
 		return e.end(ctx, offer, fmt.Errorf("version %s needs version %s: %w", manifest.Version, least, ErrTooOld))
 	}
+	e.change(func(s *status.Status) { s.NewNotes = manifest.Notes })
 	slog.Info("update begins", "version", offer.Version, "slot", to.Slot)
 	e.report(ctx, omaha.EventRequest{Type: omaha.EventDownloadStarted, Result: omaha.EventSuccess, NextVersion: offer.Version})
 	// The slot is about to be overwritten: what was installed there before is gone.
@@ -244,7 +247,7 @@ func (e *Engine) install(ctx context.Context, offer *Offer) error {
 	if err := e.machine.Install(ctx, manifest, files, e.progress()); err != nil {
 		return e.end(ctx, offer, err)
 	}
-	return e.installed(ctx, &Pending{Version: offer.Version, From: e.config.Version, Slot: to.Slot})
+	return e.installed(ctx, &Pending{Version: offer.Version, From: e.config.Version, Slot: to.Slot, Notes: manifest.Notes})
 }
 
 // progress returns what takes the progress of an installation. D-Bus is told of every
@@ -310,9 +313,9 @@ func (e *Engine) end(ctx context.Context, offer *Offer, err error) error {
 // rest changes the status to that of an engine without work; err is what ended the work.
 func (e *Engine) rest(err error) {
 	e.change(func(s *status.Status) {
-		s.Operation, s.NewVersion, s.LastError, s.Refused = status.Idle, "", "", maps.Clone(e.state.Failed)
+		s.Operation, s.NewVersion, s.NewNotes, s.LastError, s.Refused = status.Idle, "", "", "", maps.Clone(e.state.Failed)
 		if e.state.Pending != nil {
-			s.Operation, s.NewVersion = status.NeedReboot, e.state.Pending.Version
+			s.Operation, s.NewVersion, s.NewNotes = status.NeedReboot, e.state.Pending.Version, e.state.Pending.Notes
 		} else {
 			s.Fetched, s.Total, s.Left = 0, 0, 0
 		}

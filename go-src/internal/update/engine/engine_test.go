@@ -123,6 +123,9 @@ func data(version string) []byte {
 	return b
 }
 
+// notes are the release notes of a version.
+func notes(version string) string { return "new in " + version }
+
 // publish adds a version to the repository and its channel.
 func (w *world) publish(version, least string) {
 	w.t.Helper()
@@ -132,8 +135,9 @@ func (w *world) publish(version, least string) {
 	}
 	boot, usr := imagetest.Slot(w.t, version, data(version))
 	dir := w.t.TempDir()
-	images := repository.Images{Boot: filepath.Join(dir, "boot"), Usr: filepath.Join(dir, "usr")}
-	w.must(errors.Join(os.WriteFile(images.Boot, boot, 0o644), os.WriteFile(images.Usr, usr, 0o644)))
+	images := repository.Images{Boot: filepath.Join(dir, "boot"), Usr: filepath.Join(dir, "usr"), Notes: filepath.Join(dir, "notes.md")}
+	w.must(errors.Join(os.WriteFile(images.Boot, boot, 0o644), os.WriteFile(images.Usr, usr, 0o644),
+		os.WriteFile(images.Notes, []byte(notes(version)), 0o644)))
 	_, err := r.AddRelease(context.Background(), board, least, images, w.patches)
 	w.must(err)
 	w.must(r.SetChannel(board, "stable", version))
@@ -264,6 +268,10 @@ func (w *world) wantOperation(d *Daemon, want status.Operation, version string) 
 	w.t.Helper()
 	if s := d.Status(); s.Operation != want || s.NewVersion != version {
 		w.t.Errorf("status %+v, want %s %s", s, want, version)
+	} else if want == status.NeedReboot && s.NewNotes != notes(version) {
+		w.t.Errorf("release notes %q, want %q", s.NewNotes, notes(version))
+	} else if want == status.Idle && s.NewNotes != "" {
+		w.t.Errorf("release notes %q without a new version", s.NewNotes)
 	}
 }
 

@@ -29,6 +29,7 @@ type Pending struct {
 	Version string    `json:"version"`
 	From    string    `json:"from"` // the version that ran then
 	Slot    slot.Name `json:"slot"`
+	Notes   string    `json:"notes,omitempty"` // release notes of Version
 }
 
 // Bounds of what is remembered.

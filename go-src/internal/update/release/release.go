@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/mod/semver"
 
@@ -33,6 +35,10 @@ const (
 
 	maxPatches = 16
 )
+
+// MaxNotes is the size in bytes of the longest release notes. JSON may write a byte as six,
+// and the manifest with them has to stay below MaxManifest.
+const MaxNotes = 8 << 10
 
 // ManifestFile is the manifest's name in the directory of a release. Beside it lie, for
 // each content, its tree and its payload.
@@ -63,9 +69,12 @@ type Manifest struct {
 	Version string `json:"version"`
 	// MinimumVersion is the oldest version that can be updated to this one, empty
 	// if any can.
-	MinimumVersion string  `json:"minimum_version,omitempty"`
-	Boot           Content `json:"boot"`
-	Usr            Content `json:"usr"`
+	MinimumVersion string `json:"minimum_version,omitempty"`
+	// Notes tell the operator what is new in the version: plain text or Markdown, empty if
+	// there are none.
+	Notes string  `json:"notes,omitempty"`
+	Boot  Content `json:"boot"`
+	Usr   Content `json:"usr"`
 }
 
 // Content is what is written to a partition. Its root hash alone says what every
@@ -140,7 +149,26 @@ func (m *Manifest) Check() error {
 	case m.MinimumVersion != "" && !ValidVersion(m.MinimumVersion):
 		return fmt.Errorf("%w: minimum version %.40q", ErrManifest, m.MinimumVersion)
 	}
+	if err := checkNotes(m.Notes); err != nil {
+		return fmt.Errorf("%w: %w", ErrManifest, err)
+	}
 	return errors.Join(m.Boot.check(Boot, maxBoot), m.Usr.check(Usr, maxUsr))
+}
+
+// checkNotes refuses notes that are too long, and those with characters that would control
+// the terminal of whoever reads them.
+func checkNotes(notes string) error {
+	if len(notes) > MaxNotes {
+		return fmt.Errorf("release notes of %d bytes: want at most %d", len(notes), MaxNotes)
+	}
+	if !utf8.ValidString(notes) {
+		return errors.New("release notes: want text in UTF-8")
+	}
+	control := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+	if i := strings.IndexFunc(notes, control); i >= 0 {
+		return fmt.Errorf("release notes: control character at byte %d", i)
+	}
+	return nil
 }
 
 func (c Content) check(name string, most uint64) error {

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -13,7 +14,7 @@ import (
 func manifest() *Manifest {
 	hash := strings.Repeat("ab", 32)
 	return &Manifest{
-		Format: Format, Board: "amd64-usr", Version: "4892.0.0", MinimumVersion: "4891.0.0",
+		Format: Format, Board: "amd64-usr", Version: "4892.0.0", MinimumVersion: "4891.0.0", Notes: "# 4892.0.0\n\n- a new kernel\n",
 		Boot: Content{RootHash: hash, Blocks: 100, Tree: File{4096, hash}, Payload: File{payload.IndexSize(100) + 300000, hash}},
 		Usr:  Content{RootHash: hash, Blocks: 1000, Tree: File{4096 * (8 + 1), hash}, Payload: File{payload.IndexSize(1000) + 3000000, hash}},
 	}
@@ -46,6 +47,9 @@ func TestCheck(t *testing.T) {
 		"short version":       func(m *Manifest) { m.Version = "1" },
 		"long version":        func(m *Manifest) { m.Version = "1.0.0-" + strings.Repeat("a", 100) },
 		"minimum version":     func(m *Manifest) { m.MinimumVersion = "x" },
+		"long notes":          func(m *Manifest) { m.Notes = strings.Repeat("a", MaxNotes+1) },
+		"notes for terminals": func(m *Manifest) { m.Notes = "good \x1b[2J bad" },
+		"notes in Latin-1":    func(m *Manifest) { m.Notes = "gr\xfcn" },
 		"no blocks":           func(m *Manifest) { m.Usr.Blocks = 0 },
 		"absurd blocks":       func(m *Manifest) { m.Usr.Blocks = 1 << 60 },
 		"root hash":           func(m *Manifest) { m.Usr.RootHash = "ab" },
@@ -65,6 +69,35 @@ func TestCheck(t *testing.T) {
 		if err := m.Check(); !errors.Is(err, ErrManifest) {
 			t.Errorf("%s: error %v", name, err)
 		}
+	}
+}
+
+// The longest notes, of the characters that JSON writes longest, fit into a manifest.
+func TestReadManifestLongNotes(t *testing.T) {
+	m := manifest()
+	m.Notes = strings.Repeat("<", MaxNotes)
+	text, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadManifest(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Notes != m.Notes {
+		t.Errorf("got notes of %d bytes, want %d", len(got.Notes), len(m.Notes))
+	}
+}
+
+// A system reads the manifest of a newer version, which may say more than it knows.
+func TestReadManifestUnknownField(t *testing.T) {
+	text, err := json.Marshal(manifest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := strings.Replace(string(text), "{", `{"from_the_future": {"a": [1]}, `, 1)
+	if got, err := ReadManifest(strings.NewReader(newer)); err != nil || !reflect.DeepEqual(got, manifest()) {
+		t.Errorf("got %+v, error %v", got, err)
 	}
 }
 

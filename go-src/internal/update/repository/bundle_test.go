@@ -149,6 +149,12 @@ func TestVerify(t *testing.T) {
 	if len(state.Releases) != 2 || len(state.Channels) != 1 || state.Channels[0] != (ChannelState{board, "stable", "1.1.0"}) || len(state.Roles) != 4 {
 		t.Errorf("%+v", state)
 	}
+	if m, err := f.Manifest(context.Background(), board, "1.1.0"); err != nil || m.Version != "1.1.0" {
+		t.Errorf("manifest of 1.1.0: %+v, %v", m, err)
+	}
+	if _, err := f.Manifest(context.Background(), board, "1.9.0"); err == nil || !strings.Contains(err.Error(), "not in the repository") {
+		t.Errorf("manifest of a version that is not there: %v", err)
+	}
 	if err := f.RemoveRelease(board, "1.1.0"); err == nil || !strings.Contains(err.Error(), "channel stable") {
 		t.Errorf("the channel's version was removed: %v", err)
 	}

@@ -38,9 +38,28 @@ func ChannelTarget(board, channel string) string {
 	return path.Join("channels", board, channel+".json")
 }
 
-// Images are the files that a build leaves for a slot.
+// Images are the files that a build leaves for a slot, and what is new in them.
 type Images struct {
-	Boot, Usr string
+	Boot, Usr string // paths
+	// Notes is the path of the release notes, empty if there are none.
+	Notes string
+}
+
+// notes reads the release notes. Manifest.Check judges them.
+func (i Images) notes() (string, error) {
+	if i.Notes == "" {
+		return "", nil
+	}
+	file, err := os.Open(i.Notes)
+	if err != nil {
+		return "", fmt.Errorf("release notes: %w", err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, release.MaxNotes+1))
+	if err != nil {
+		return "", fmt.Errorf("release notes: %w", err)
+	}
+	return string(text), nil
 }
 
 // ErrName says that a board or channel cannot be called so.
@@ -70,6 +89,9 @@ func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion strin
 	m := &release.Manifest{Format: release.Format, Board: board, Version: info.Version, MinimumVersion: minimumVersion}
 	if !release.ValidVersion(m.Version) {
 		return nil, fmt.Errorf("boot image %s: its version %q is not one that can be compared, such as 4891.0.0", images.Boot, m.Version)
+	}
+	if m.Notes, err = images.notes(); err != nil {
+		return nil, err
 	}
 	root, err := cmdline.Usr(info.Cmdline)
 	if err != nil {

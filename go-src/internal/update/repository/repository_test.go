@@ -30,7 +30,7 @@ func images(t *testing.T, version string, blocks int) Images {
 	data := bytes.Repeat([]byte(version), blocks*verity.BlockSize/len(version)+1)[:blocks*verity.BlockSize]
 	boot, usr := imagetest.Slot(t, version, data)
 	dir := t.TempDir()
-	i := Images{filepath.Join(dir, "boot.img"), filepath.Join(dir, "usr.img")}
+	i := Images{Boot: filepath.Join(dir, "boot.img"), Usr: filepath.Join(dir, "usr.img")}
 	if err := errors.Join(os.WriteFile(i.Boot, boot, 0o644), os.WriteFile(i.Usr, usr, 0o644)); err != nil {
 		t.Fatal(err)
 	}
@@ -151,6 +151,8 @@ func (f *fixture) wantVersion(m machine, want string) {
 func TestReleaseIsWhatTheImagesAre(t *testing.T) {
 	f := newFixture(t)
 	i := images(t, "1.1.0", 20000)
+	i.Notes = filepath.Join(t.TempDir(), "1.1.0.md")
+	f.must(os.WriteFile(i.Notes, []byte("- a new kernel\n"), 0o644))
 	added, err := f.AddRelease(context.Background(), board, "1.0.0", i, Patches)
 	f.must(err)
 	f.sign(metadata.TARGETS, "targets")
@@ -159,7 +161,7 @@ func TestReleaseIsWhatTheImagesAre(t *testing.T) {
 	f.must(err)
 	m, err := client.Manifest(context.Background(), board, "1.1.0")
 	f.must(err)
-	if !reflect.DeepEqual(m, added) || m.MinimumVersion != "1.0.0" || m.Usr.Blocks != 20000 {
+	if !reflect.DeepEqual(m, added) || m.MinimumVersion != "1.0.0" || m.Notes != "- a new kernel\n" || m.Usr.Blocks != 20000 {
 		t.Errorf("manifest %+v", m)
 	}
 	dir := filepath.Join(f.dir, release.Directory(board, "1.1.0"))
@@ -263,12 +265,14 @@ func TestAddReleaseRefuses(t *testing.T) {
 		images Images
 		want   string
 	}{
-		"another /usr":        {Images{good.Boot, other.Usr}, "is of one with"},
-		"a cut /usr":          {Images{good.Boot, cut}, "is of one with"},
-		"changed data":        {Images{good.Boot, changed(0)}, "not what its hash tree says"},
-		"changed superblock":  {Images{good.Boot, changed(100 * verity.BlockSize)}, "superblock"},
-		"changed tree":        {Images{good.Boot, changed(101 * verity.BlockSize)}, "does not match"},
-		"no boot image":       {Images{good.Usr, good.Usr}, "boot image"},
+		"another /usr":        {Images{Boot: good.Boot, Usr: other.Usr}, "is of one with"},
+		"a cut /usr":          {Images{Boot: good.Boot, Usr: cut}, "is of one with"},
+		"changed data":        {Images{Boot: good.Boot, Usr: changed(0)}, "not what its hash tree says"},
+		"changed superblock":  {Images{Boot: good.Boot, Usr: changed(100 * verity.BlockSize)}, "superblock"},
+		"changed tree":        {Images{Boot: good.Boot, Usr: changed(101 * verity.BlockSize)}, "does not match"},
+		"no boot image":       {Images{Boot: good.Usr, Usr: good.Usr}, "boot image"},
+		"missing notes":       {Images{Boot: good.Boot, Usr: good.Usr, Notes: cut + ".md"}, "release notes"},
+		"notes too long":      {Images{Boot: good.Boot, Usr: good.Usr, Notes: good.Usr}, "release notes"},
 		"a version no one is": {images(t, "latest", 10), "can be compared"},
 		"the same again":      {images(t, "1.0.0", 299), "other content"},
 	} {

@@ -124,7 +124,7 @@ func (r *Repository) Describe() (*State, error) {
 		role(metadata.SNAPSHOT, snapshot.Signed.Version, snapshot.Signed.Expires),
 		role(metadata.TIMESTAMP, timestamp.Signed.Version, timestamp.Signed.Expires),
 	}}
-	client := &Client{diskFiles(r.dir), func(name string) (*metadata.TargetFiles, error) { return targets.Signed.Targets[name], nil }}
+	client := r.client(targets)
 	for _, name := range slices.Sorted(maps.Keys(targets.Signed.Targets)) {
 		if board, version, ok := releaseOf(name); ok {
 			state.Releases = append(state.Releases, ReleaseState{board, version})
@@ -138,6 +138,29 @@ func (r *Repository) Describe() (*State, error) {
 		state.Channels = append(state.Channels, ChannelState{board, channel, version})
 	}
 	return state, nil
+}
+
+// client reads targets of the repository itself.
+func (r *Repository) client(targets *metadata.Metadata[metadata.TargetsType]) *Client {
+	return &Client{diskFiles(r.dir), func(name string) (*metadata.TargetFiles, error) {
+		info, ok := targets.Signed.Targets[name]
+		if !ok {
+			return nil, fs.ErrNotExist
+		}
+		return info, nil
+	}}
+}
+
+// Manifest returns the manifest of a version that is published.
+func (r *Repository) Manifest(ctx context.Context, board, version string) (*release.Manifest, error) {
+	targets, err := current[metadata.TargetsType](r, metadata.TARGETS)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := targets.Signed.Targets[ManifestTarget(board, version)]; !ok {
+		return nil, fmt.Errorf("version %s for %s is not in the repository", version, board)
+	}
+	return r.client(targets).Manifest(ctx, board, version)
 }
 
 // Verify reads the whole repository as a machine would that was given the root metadata,

@@ -36,6 +36,8 @@ type Status struct {
 	LastChecked time.Time `json:"last_checked_time,omitzero"`
 	Operation   Operation `json:"current_op"`
 	NewVersion  string    `json:"new_version,omitempty"`
+	// NewNotes are the release notes of NewVersion, as soon as its manifest was read.
+	NewNotes string `json:"new_version_notes,omitempty"`
 	// Fetched of Total bytes came from the server.
 	Fetched int64 `json:"fetched"`
 	Total   int64 `json:"total"`
