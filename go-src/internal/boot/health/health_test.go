@@ -5,14 +5,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
-
-	"golang.org/x/sys/unix"
 )
 
 // script writes a shell script and returns its path.
@@ -27,35 +23,6 @@ func writeFile(t *testing.T, path, text string, mode os.FileMode) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestChecks(t *testing.T) {
-	usr, etc := t.TempDir(), t.TempDir()
-	for _, name := range []string{"10-units", "20-docker", "30-network", "40-disk", "50-time"} {
-		writeFile(t, filepath.Join(usr, name), "", 0o755)
-	}
-	writeFile(t, filepath.Join(usr, "README"), "", 0o644)
-	writeFile(t, filepath.Join(usr, ".hidden"), "", 0o755)
-	writeFile(t, filepath.Join(etc, "05-own"), "", 0o700)
-	writeFile(t, filepath.Join(etc, "20-docker"), "", 0o755)
-	writeFile(t, filepath.Join(etc, "50-time"), "", 0o644) // hides, and is no check
-	err := errors.Join(
-		os.Mkdir(filepath.Join(etc, "15-directory"), 0o755),
-		os.Symlink("/dev/null", filepath.Join(etc, "30-network")),
-		os.Symlink("10-units", filepath.Join(usr, "60-link")),
-		os.Symlink("gone", filepath.Join(usr, "70-dangling")), // will fail and be seen
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		filepath.Join(etc, "05-own"), filepath.Join(usr, "10-units"), filepath.Join(etc, "20-docker"),
-		filepath.Join(usr, "40-disk"), filepath.Join(usr, "60-link"), filepath.Join(usr, "70-dangling"),
-	}
-	got, err := Checks([]string{usr, filepath.Join(usr, "missing"), etc})
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }
 
@@ -119,60 +86,6 @@ func TestRunThatCannotStart(t *testing.T) {
 	}
 	if failed := Failed(results); len(failed) != 2 || failed[0].Name != "gone" || failed[1].Name != "foreign" {
 		t.Errorf("failed: %+v", failed)
-	}
-}
-
-// TestTimeLimit has a check that waits for a child: both must be ended.
-func TestTimeLimit(t *testing.T) {
-	pidFile := filepath.Join(t.TempDir(), "pid")
-	check := script(t, "echo waiting; sleep 1000 & echo $! >"+pidFile+".new; mv "+pidFile+".new "+pidFile+"; wait")
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	started := time.Now()
-	results := Run(ctx, []string{check}, 500*time.Millisecond)
-	if took := time.Since(started); took > 30*time.Second {
-		t.Errorf("took %v", took)
-	}
-	if err := results[0].Err; err == nil || err.Error() != "no answer within 500ms" {
-		t.Errorf("got error %v", err)
-	}
-	if results[0].Output != "waiting" {
-		t.Errorf("got output %q", results[0].Output)
-	}
-	text, err := os.ReadFile(pidFile)
-	if err != nil {
-		t.Skip("the check did not get as far as starting its child:", err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	child, err := unix.PidfdOpen(pid, 0)
-	if errors.Is(err, unix.ESRCH) {
-		return
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Close(child) }()
-	if ended, err := unix.Poll([]unix.PollFd{{Fd: int32(child), Events: unix.POLLIN}}, 10_000); ended != 1 {
-		_ = unix.Kill(pid, unix.SIGKILL)
-		t.Errorf("the check's child is still running (%v)", err)
-	}
-}
-
-// TestLeftRunning has a healthy check that leaves a process with its output open.
-func TestLeftRunning(t *testing.T) {
-	results := Run(context.Background(), []string{script(t, "sleep 1000 & echo $!")}, time.Minute)
-	pid, err := strconv.Atoi(results[0].Output)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
-		t.Error(err)
-	}
-	if results[0].Err != nil {
-		t.Errorf("a healthy check counts as failed: %v", results[0].Err)
 	}
 }
 

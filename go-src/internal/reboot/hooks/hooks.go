@@ -1,29 +1,27 @@
-// Package hooks runs the hooks by which an operator has a machine drained before a
-// restart: the programs in /etc/coreos/pre-reboot.d, and those that the system has in
-// /usr/lib/coreos/pre-reboot.d, in the order of their names, each with the argument
-// "reboot". Of two with one name that in /etc counts, also if it cannot be run, such as a
-// link to /dev/null. If there is no restart after all, they are run with "cancel".
+// Package hooks runs the hooks with which an operator drains a machine before it
+// restarts: the executables in /usr/lib/coreos/pre-reboot.d, which the system has, and in
+// /etc/coreos/pre-reboot.d, in the order of their names, each with the argument "reboot".
+// A file in /etc replaces the one of the same name in /usr, also if it cannot be run, such
+// as a link to /dev/null. If the machine does not restart after all, the hooks run with
+// the argument "cancel".
 package hooks
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"coreos/internal/host/rundir"
 )
 
-// Dirs are the directories of the hooks. The first that has a name counts.
-var Dirs = []string{"/etc/coreos/pre-reboot.d", "/usr/lib/coreos/pre-reboot.d"}
+// Dirs are the directories of the hooks. A file in a later one replaces the one of the same
+// name in an earlier one.
+var Dirs = []string{"/usr/lib/coreos/pre-reboot.d", "/etc/coreos/pre-reboot.d"}
 
 // Hooks are the hooks in directories.
 type Hooks struct {
@@ -35,16 +33,17 @@ type Hooks struct {
 	Launch []string
 }
 
-// Run runs the hooks with an argument, to the first that fails.
+// Run runs the hooks with an argument, one after the other, up to the first that fails. A
+// link to nothing is no hook.
 func (h Hooks) Run(ctx context.Context, argument string) error {
-	paths, err := h.paths()
+	paths, err := rundir.List(h.Dirs...)
 	if err != nil {
-		return err
+		return fmt.Errorf("hooks: %w", err)
 	}
 	for _, path := range paths {
-		info, err := os.Stat(path)
-		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-			continue // a README, an editor's copy, a hook that was switched off
+		if _, err := os.Stat(path); err != nil {
+			slog.Warn("a hook is left out", "error", err)
+			continue
 		}
 		if err := h.run(ctx, path, argument); err != nil {
 			return fmt.Errorf("hook %s: %w", path, err)
@@ -53,46 +52,16 @@ func (h Hooks) Run(ctx context.Context, argument string) error {
 	return nil
 }
 
-// paths are those of the files in the directories, one of a name.
-func (h Hooks) paths() ([]string, error) {
-	byName := map[string]string{}
-	for _, dir := range slices.Backward(h.Dirs) {
-		entries, err := os.ReadDir(dir)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
-		for _, entry := range entries {
-			byName[entry.Name()] = filepath.Join(dir, entry.Name())
-		}
-	}
-	var paths []string
-	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		paths = append(paths, byName[name])
-	}
-	return paths, nil
-}
-
 // maxTail bounds what is shown of a hook's output, in bytes.
 const maxTail = 400
 
 func (h Hooks) run(ctx context.Context, path, argument string) error {
-	ctx, cancel := context.WithTimeout(ctx, h.Limit)
-	defer cancel()
-	words := append(slices.Clone(h.Launch), path, argument)
-	command := exec.CommandContext(ctx, words[0], words[1:]...)
-	// A hook that is out of time ends with all that it started.
-	command.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
-	command.Cancel = func() error { return unix.Kill(-command.Process.Pid, unix.SIGKILL) }
-	command.WaitDelay = 5 * time.Second
 	var output tail
-	command.Stdout, command.Stderr = &output, &output
 	start := time.Now()
-	err := command.Run()
+	command := rundir.Command{Args: append(slices.Clone(h.Launch), path, argument), Limit: h.Limit, Output: &output}
+	err := command.Run(ctx)
 	slog.Info("hook", "path", path, "argument", argument, "took", time.Since(start).Round(time.Millisecond), "error", err, "output", output.String())
-	switch {
-	case ctx.Err() == context.DeadlineExceeded:
-		return fmt.Errorf("not done within %s", h.Limit)
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("%w: %s", err, output.String())
 	}
 	return nil

@@ -60,13 +60,16 @@ func TestOwnHooksWin(t *testing.T) {
 	for _, name := range []string{"10-a", "20-b", "30-c"} {
 		hook(t, system, name, "echo system "+name+" >>"+seen, 0o755)
 	}
+	if err := os.Symlink("gone", filepath.Join(own, "50-e")); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"20-b", "40-d"} {
 		hook(t, own, name, "echo own "+name+" >>"+seen, 0o755)
 	}
 	if err := os.Symlink("/dev/null", filepath.Join(own, "30-c")); err != nil {
 		t.Fatal(err)
 	}
-	h := Hooks{Dirs: []string{own, system}, Limit: time.Minute}
+	h := Hooks{Dirs: []string{system, own}, Limit: time.Minute}
 	if err := h.Run(context.Background(), "reboot"); err != nil {
 		t.Fatal(err)
 	}
