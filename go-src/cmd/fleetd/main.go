@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"coreos/internal/cli/singledash"
-	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/daemon"
+	"coreos/internal/fleet/schema"
 )
 
 func main() {
@@ -41,7 +41,7 @@ variables FLEET_*, which win.
 
 SIGHUP reads the settings again, SIGUSR1 writes what is known of the cluster to the standard
 output. When the daemon ends the units go on running: fleetctl drain moves them elsewhere.`,
-		Version: api.Version, Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Version: schema.Version, Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(command *cobra.Command, _ []string) error { return run(command.Context(), config) },
 	}
 	c.SetVersionTemplate("fleetd version {{.Version}}\n")
@@ -71,7 +71,7 @@ it is disabled.`,
 		},
 	}, &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-		Run: func(*cobra.Command, []string) { fmt.Println("fleetd version", api.Version) },
+		Run: func(*cobra.Command, []string) { fmt.Println("fleetd version", schema.Version) },
 	})
 	return c
 }

@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"coreos/internal/fleet/agent"
-	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/daemon"
 	"coreos/internal/fleet/leader"
 	fleetregistry "coreos/internal/fleet/registry"
+	"coreos/internal/fleet/schema"
 	fleetstore "coreos/internal/fleet/store"
 	"coreos/internal/host/metrics"
 	"coreos/test/etcdtest"
@@ -151,7 +151,7 @@ func (l *launched) take(batch fleetstore.Batch) {
 		name, id := event.Kind()
 		state, err := fleetstore.Decode[fleetstore.State](event.Value)
 		switch {
-		case event.Value != nil && err == nil && state.Current == api.Launched:
+		case event.Value != nil && err == nil && state.Current == schema.Launched:
 			l.on[name] = id
 		case l.on[name] == id:
 			delete(l.on, name)

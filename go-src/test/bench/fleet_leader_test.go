@@ -8,6 +8,7 @@ import (
 	"coreos/internal/fleet/leader"
 	fleetregistry "coreos/internal/fleet/registry"
 	fleetstore "coreos/internal/fleet/store"
+	"coreos/internal/fleet/unitfile"
 )
 
 // printLeader prints what leading cost, of the run of one cluster.
@@ -117,7 +118,7 @@ func converged(units, machines int) *fleetstore.Model {
 	for i := range units {
 		unit := benchUnit(i)
 		add("unit/"+unit.Name, fleetstore.Unit{Options: unit.Options})
-		add("job/"+unit.Name, fleetstore.Job{Target: unit.DesiredState, Hash: unit.File().Hash().String()})
+		add("job/"+unit.Name, fleetstore.Job{Target: unit.DesiredState, Hash: unitfile.Of(unit).Hash().String()})
 	}
 	model.Apply(batch)
 	batch = fleetstore.Batch{Revision: batch.Revision}

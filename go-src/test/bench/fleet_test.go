@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/fleet/api"
 	fleetregistry "coreos/internal/fleet/registry"
+	"coreos/internal/fleet/schema"
 	fleetstore "coreos/internal/fleet/store"
 	"coreos/test/etcdtest"
 )
@@ -111,7 +111,7 @@ func (f *fleet) printLeaderLost(t *testing.T, machines, units int) {
 	id := fmt.Sprintf("%032x", machines)
 	within(t, time.Minute, "another machine that can lead", func() bool {
 		all, err := registry.Machines(t.Context())
-		return err == nil && slices.ContainsFunc(all, func(m api.Machine) bool { return m.ID == id })
+		return err == nil && slices.ContainsFunc(all, func(m schema.Machine) bool { return m.ID == id })
 	})
 	took := f.lose(t, 1+machines/10, machines/10, units, f.leader.kill)
 	print("failover with the leader", took.Seconds(), 0, "s")
@@ -153,10 +153,10 @@ func submit(t *testing.T, registry *fleetregistry.Registry, units int) {
 
 // benchUnit is a unit of about 1 KiB. Of ten, one is for a zone and one conflicts with the
 // four others of its group.
-func benchUnit(i int) api.Unit {
-	unit := api.Unit{Name: fmt.Sprintf("app-%d@%d.service", i/50*10+i%10, i/10%5), DesiredState: api.Launched}
+func benchUnit(i int) schema.Unit {
+	unit := schema.Unit{Name: fmt.Sprintf("app-%d@%d.service", i/50*10+i%10, i/10%5), DesiredState: schema.Launched}
 	add := func(section, name, value string) {
-		unit.Options = append(unit.Options, api.UnitOption{Section: section, Name: name, Value: value})
+		unit.Options = append(unit.Options, schema.UnitOption{Section: section, Name: name, Value: value})
 	}
 	add("Unit", "Description", "Application "+unit.Name)
 	add("Unit", "After", "docker.service")

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"coreos/internal/fleet/unitfile"
 	"coreos/test/etcdtest"
 )
 
@@ -65,7 +66,7 @@ func unitFiles(t *testing.T, units int) string {
 	dir := t.TempDir()
 	for i := range units {
 		unit := benchUnit(i)
-		if err := os.WriteFile(filepath.Join(dir, unit.Name), []byte(unit.File().String()), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, unit.Name), []byte(unitfile.Of(unit).String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

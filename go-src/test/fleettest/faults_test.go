@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/host/pause"
 )
 
@@ -23,8 +23,8 @@ func TestHistoryWithoutLeader(t *testing.T) {
 			defer w.end()
 			w.heal()
 			for name := range units {
-				w.submit(name, api.Launched)
-				w.wanted[name] = api.Launched
+				w.submit(name, schema.Launched)
+				w.wanted[name] = schema.Launched
 			}
 			pause.For(t.Context(), time.Minute+time.Duration(away)*331*time.Millisecond)
 			running := w.running()
@@ -80,8 +80,8 @@ func TestHistoryOfDrains(t *testing.T) {
 				t.Errorf("%s: drained are %v, want %v", what, drained, want)
 			}
 		}
-		w.change(w.registry.SetDrain(t.Context(), "test", "a", &api.DrainRequest{UntilRestart: true}))
-		w.change(w.registry.SetDrain(t.Context(), "test", "b", &api.DrainRequest{}))
+		w.change(w.registry.SetDrain(t.Context(), "test", "a", &schema.DrainRequest{UntilRestart: true}))
+		w.change(w.registry.SetDrain(t.Context(), "test", "b", &schema.DrainRequest{}))
 		for _, id := range []string{"a", "b"} {
 			w.off(w.machines[id])
 			w.start(w.machines[id])
@@ -123,14 +123,14 @@ func leaderLostAt(t *testing.T, step int, after, dies bool) (was bool) {
 		leader := w.machines[w.leader()]
 		leader.client.CutAtWrite(step, after)
 		for _, name := range slices.Sorted(maps.Keys(units)) {
-			w.submit(name, api.Launched)
-			w.wanted[name] = api.Launched
+			w.submit(name, schema.Launched)
+			w.wanted[name] = schema.Launched
 			pause.For(t.Context(), 300*time.Millisecond) // or all are placed with one write
 		}
 		pause.For(t.Context(), 4*time.Second)
 		for i, id := range slices.Sorted(maps.Keys(w.machines)) {
 			if i%2 == 0 && id != leader.id {
-				w.change(w.registry.SetDrain(t.Context(), "test", id, &api.DrainRequest{}))
+				w.change(w.registry.SetDrain(t.Context(), "test", id, &schema.DrainRequest{}))
 			}
 		}
 		pause.For(t.Context(), 4*time.Second)

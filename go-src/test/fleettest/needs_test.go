@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/host/pause"
 )
 
@@ -16,11 +16,11 @@ type needy struct{ *world }
 
 func (n *needy) wants(name, machine, state, need string) {
 	n.t.Helper()
-	options := []api.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}, {Section: "X-Fleet", Name: "MachineID", Value: machine}}
+	options := []schema.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}, {Section: "X-Fleet", Name: "MachineID", Value: machine}}
 	for _, option := range strings.Fields(need) {
-		options = append(options, api.UnitOption{Section: "Unit", Name: option, Value: "back.service docker.service"})
+		options = append(options, schema.UnitOption{Section: "Unit", Name: option, Value: "back.service docker.service"})
 	}
-	if err := n.registry.Create(n.t.Context(), "test", api.Unit{Name: name, Options: options, DesiredState: state}); err != nil {
+	if err := n.registry.Create(n.t.Context(), "test", schema.Unit{Name: name, Options: options, DesiredState: state}); err != nil {
 		n.t.Fatal(err)
 	}
 }
@@ -58,7 +58,7 @@ func TestHistoryOfNeeds(t *testing.T) {
 			if is := n.summary(); is != "it is on a, and waits for back.service" {
 				n.t.Error(is)
 			}
-			n.wants("back.service", "b", api.Launched, "")
+			n.wants("back.service", "b", schema.Launched, "")
 			n.runsAfter(20*time.Second, "both are started", "back.service b", "front.service a")
 			if is := n.summary(); strings.Contains(is, "waits") {
 				n.t.Error(is)
@@ -79,14 +79,14 @@ func TestHistoryOfNeeds(t *testing.T) {
 			n.runsAfter(2*ttl, "what it requires is lost", "front.service a")
 			n.start(n.machines["b"])
 			n.runsAfter(20*time.Second, "and back", "back.service b", "front.service a")
-			n.change(n.registry.SetDesired(n.t.Context(), "test", "back.service", api.Loaded))
+			n.change(n.registry.SetDesired(n.t.Context(), "test", "back.service", schema.Loaded))
 			n.runsAfter(20*time.Second, "what it requires was stopped")
-			n.change(n.registry.SetDesired(n.t.Context(), "test", "back.service", api.Launched))
+			n.change(n.registry.SetDesired(n.t.Context(), "test", "back.service", schema.Launched))
 			n.runsAfter(20*time.Second, "and started", "back.service b", "front.service a")
 		}},
 		{"BindsTo", func(n *needy) {
 			n.runsAfter(5*time.Minute, "nobody has started what it is bound to")
-			n.wants("back.service", "b", api.Launched, "")
+			n.wants("back.service", "b", schema.Launched, "")
 			n.runsAfter(20*time.Second, "both are started", "back.service b", "front.service a")
 			n.off(n.machines["b"])
 			n.reboot(n.machines["b"])
@@ -96,29 +96,29 @@ func TestHistoryOfNeeds(t *testing.T) {
 		}},
 		{"Requires After", func(n *needy) {
 			for _, machine := range []string{"a", "b", "a", "c"} {
-				n.wants("back.service", machine, api.Launched, "")
+				n.wants("back.service", machine, schema.Launched, "")
 				n.runsAfter(20*time.Second, "what it requires went to "+machine, "back.service "+machine, "front.service a")
 			}
 			n.change(n.registry.Destroy(n.t.Context(), "test", "back.service"))
 			n.runsAfter(20*time.Second, "what it requires was destroyed")
-			n.wants("back.service", "b", api.Launched, "")
+			n.wants("back.service", "b", schema.Launched, "")
 			n.runsAfter(5*time.Minute, "and is there again", "back.service b", "front.service a")
 		}},
 		{"After", func(n *needy) {
 			n.runsAfter(20*time.Second, "nobody wants what comes first", "front.service a")
 			n.change(n.registry.Destroy(n.t.Context(), "test", "front.service"))
 			n.runsAfter(20*time.Second, "all are destroyed")
-			n.wants("back.service", "nowhere", api.Launched, "")
-			n.wants("front.service", "a", api.Launched, "After")
+			n.wants("back.service", "nowhere", schema.Launched, "")
+			n.wants("front.service", "a", schema.Launched, "After")
 			n.runsAfter(time.Minute, "what comes first is nowhere")
 			n.runsAfter(time.Minute, "that took too long", "front.service a")
 			n.change(n.registry.Destroy(n.t.Context(), "test", "front.service"))
 			n.runsAfter(20*time.Second, "all are destroyed")
-			n.wants("front.service", "a", api.Launched, "After")
+			n.wants("front.service", "a", schema.Launched, "After")
 			n.runsAfter(20*time.Second, "what comes first is still nowhere")
-			n.wants("back.service", "b", api.Launched, "")
+			n.wants("back.service", "b", schema.Launched, "")
 			n.runsAfter(20*time.Second, "both are started", "back.service b", "front.service a")
-			n.change(n.registry.SetDesired(n.t.Context(), "test", "back.service", api.Loaded))
+			n.change(n.registry.SetDesired(n.t.Context(), "test", "back.service", schema.Loaded))
 			n.runsAfter(20*time.Second, "what came first was stopped", "front.service a")
 		}},
 	} {
@@ -130,8 +130,8 @@ func TestHistoryOfNeeds(t *testing.T) {
 				for _, m := range n.machines {
 					m.systemd.Own = []string{"docker.service"}
 				}
-				n.wants("front.service", "a", api.Launched, test.need)
-				n.wants("back.service", "b", api.Inactive, "")
+				n.wants("front.service", "a", schema.Launched, test.need)
+				n.wants("back.service", "b", schema.Inactive, "")
 				test.do(n)
 			})
 		})
@@ -148,9 +148,9 @@ func TestHistoryOfOrder(t *testing.T) {
 			n.heal()
 			var order []string
 			n.machines["a"].systemd.Starting = func(unit string) { order = append(order, unit) }
-			n.wants("back.service", "a", api.Inactive, "")
-			n.wants("front.service", "a", api.Launched, "After")
-			n.change(n.registry.SetDesired(t.Context(), "test", "back.service", api.Launched))
+			n.wants("back.service", "a", schema.Inactive, "")
+			n.wants("front.service", "a", schema.Launched, "After")
+			n.change(n.registry.SetDesired(t.Context(), "test", "back.service", schema.Launched))
 			pause.For(t.Context(), time.Minute)
 			if !slices.Equal(order, []string{"back.service", "front.service"}) && !slices.Equal(order, []string{"front.service", "back.service"}) {
 				t.Fatalf("started: %v", order)

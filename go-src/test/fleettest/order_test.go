@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/host/pause"
 )
 
@@ -21,8 +21,8 @@ func TestHistoryOfArrivals(t *testing.T) {
 			defer w.end()
 			w.heal()
 			for i := range 5 {
-				options := []api.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}, {Section: "X-Fleet", Name: "MachineID", Value: "b"}}
-				w.change(w.registry.Create(t.Context(), "test", api.Unit{Name: fmt.Sprintf("u%d.service", i), Options: options, DesiredState: api.Inactive}))
+				options := []schema.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}, {Section: "X-Fleet", Name: "MachineID", Value: "b"}}
+				w.change(w.registry.Create(t.Context(), "test", schema.Unit{Name: fmt.Sprintf("u%d.service", i), Options: options, DesiredState: schema.Inactive}))
 			}
 			b := w.machines["b"]
 			known := func() int {
@@ -45,7 +45,7 @@ func TestHistoryOfArrivals(t *testing.T) {
 			w.off(b) // so that it gets all of them at once
 			b.client.Disturb(time.Second, 0)
 			for i := range 5 {
-				w.change(w.registry.SetDesired(t.Context(), "test", fmt.Sprintf("u%d.service", i), api.Launched))
+				w.change(w.registry.SetDesired(t.Context(), "test", fmt.Sprintf("u%d.service", i), schema.Launched))
 			}
 			pause.For(t.Context(), time.Second)
 			w.start(b)

@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"coreos/internal/fleet/agent"
-	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/daemon"
 	"coreos/internal/fleet/leader"
 	fleetregistry "coreos/internal/fleet/registry"
+	"coreos/internal/fleet/schema"
 	fleetstore "coreos/internal/fleet/store"
 	"coreos/test/etcdtest"
 )
@@ -62,7 +62,7 @@ func TestThreeMachines(t *testing.T) {
 	start := time.Now()
 	for i := range 12 {
 		name := fmt.Sprintf("u%d.service", i)
-		if err := registry.Create(ctx, "test", api.Unit{Name: name, DesiredState: api.Launched, Options: []api.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/sleep"}}}); err != nil {
+		if err := registry.Create(ctx, "test", schema.Unit{Name: name, DesiredState: schema.Launched, Options: []schema.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/sleep"}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,7 +73,7 @@ func TestThreeMachines(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, u := range all {
-			if u.CurrentState == api.Launched {
+			if u.CurrentState == schema.Launched {
 				n++
 			}
 		}
@@ -91,7 +91,7 @@ func TestThreeMachines(t *testing.T) {
 	start = time.Now()
 	until(t, "all on two machines", func() bool { return systemds["a"].Running()+systemds["c"].Running() == 12 })
 	t.Logf("failover after %s", time.Since(start))
-	if err := registry.SetDrain(ctx, "test", "a", &api.DrainRequest{Reason: "x"}); err != nil {
+	if err := registry.SetDrain(ctx, "test", "a", &schema.DrainRequest{Reason: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "a drained", func() bool { return systemds["a"].Running() == 0 && systemds["c"].Running() == 12 })

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/registry"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
 )
 
@@ -47,17 +47,17 @@ func registriesBehind(t *testing.T, seed uint64) {
 		}
 		return nil
 	}
-	unit := api.Unit{Name: "x.service", DesiredState: api.Launched, Options: []api.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}}}
+	unit := schema.Unit{Name: "x.service", DesiredState: schema.Launched, Options: []schema.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}}}
 	for i, step := range []func() error{
 		func() error { return a.Create(ctx, "test", unit) },
-		func() error { return b.SetDesired(ctx, "test", unit.Name, api.Loaded) },
+		func() error { return b.SetDesired(ctx, "test", unit.Name, schema.Loaded) },
 		func() error { return states("x.service loaded ") },
-		func() error { return a.SetDesired(ctx, "test", unit.Name, api.Launched) },
-		func() error { return b.SetDesired(ctx, "test", unit.Name, api.Loaded) }, // its copy may say that it is
+		func() error { return a.SetDesired(ctx, "test", unit.Name, schema.Launched) },
+		func() error { return b.SetDesired(ctx, "test", unit.Name, schema.Loaded) }, // its copy may say that it is
 		func() error { return states("x.service loaded ") },
 		func() error { return b.Destroy(ctx, "test", unit.Name) },
 		func() error {
-			if err := a.SetDesired(ctx, "test", unit.Name, api.Launched); !errors.Is(err, api.ErrNotFound) {
+			if err := a.SetDesired(ctx, "test", unit.Name, schema.Launched); !errors.Is(err, schema.ErrNotFound) {
 				return fmt.Errorf("of a unit that was destroyed: %v", err)
 			}
 			return nil

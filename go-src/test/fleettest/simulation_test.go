@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/host/pause"
 )
 
@@ -57,7 +57,7 @@ func (w *world) step() {
 		w.note("%s: quick", m.id)
 		m.client.Disturb(0, 0)
 	case 8:
-		drain := []*api.DrainRequest{{}, {UntilRestart: true}, nil, nil, nil, nil}[w.random.IntN(6)]
+		drain := []*schema.DrainRequest{{}, {UntilRestart: true}, nil, nil, nil, nil}[w.random.IntN(6)]
 		w.note("drain %s: %+v", m.id, drain)
 		w.change(w.registry.SetDrain(ctx, "test", m.id, drain))
 	case 15:
@@ -82,7 +82,7 @@ func (w *world) step() {
 		_, err := w.registry.Rebalance(ctx, "test")
 		w.change(err)
 	default:
-		state := []string{api.Launched, api.Launched, api.Launched, api.Loaded, api.Inactive}[w.random.IntN(5)]
+		state := []string{schema.Launched, schema.Launched, schema.Launched, schema.Loaded, schema.Inactive}[w.random.IntN(5)]
 		if w.wanted[name] == "" || w.random.IntN(4) == 0 {
 			w.submit(name, state)
 		} else {

@@ -19,11 +19,11 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"coreos/internal/fleet/agent"
-	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/daemon"
 	"coreos/internal/fleet/guard"
 	"coreos/internal/fleet/leader"
 	"coreos/internal/fleet/registry"
+	"coreos/internal/fleet/schema"
 	fleetstore "coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitfile"
 	"coreos/internal/host/pause"
@@ -232,7 +232,7 @@ var requirements = func() map[string]unitfile.Requirements {
 		if err != nil {
 			panic(err)
 		}
-		if all[name], err = (api.Unit{Options: options(name)}).File().Requirements(n); err != nil {
+		if all[name], err = unitfile.Of(schema.Unit{Options: options(name)}).Requirements(n); err != nil {
 			panic(err)
 		}
 	}
@@ -241,18 +241,18 @@ var requirements = func() map[string]unitfile.Requirements {
 
 // has reports whether a unit is to be on machines.
 func (w *world) has(name string) bool {
-	return w.wanted[name] != "" && w.wanted[name] != api.Inactive
+	return w.wanted[name] != "" && w.wanted[name] != schema.Inactive
 }
 
 // options are what there is in the file of one of these units.
-func options(name string) (all []api.UnitOption) {
+func options(name string) (all []schema.UnitOption) {
 	for line := range strings.SplitSeq(units[name], "\n") {
 		if key, value, ok := strings.Cut(line, "="); ok {
 			section := "X-Fleet"
 			if key == "Requires" {
 				section = "Unit"
 			}
-			all = append(all, api.UnitOption{Section: section, Name: key, Value: value})
+			all = append(all, schema.UnitOption{Section: section, Name: key, Value: value})
 		}
 	}
 	return all
@@ -261,13 +261,13 @@ func options(name string) (all []api.UnitOption) {
 func (w *world) submit(name, state string) {
 	version := w.random.IntN(3)
 	w.note("submit %s, version %d, %s", name, version, state)
-	options := append(options(name), api.UnitOption{Section: "Service", Name: "ExecStart", Value: fmt.Sprint("/bin/sleep ", version)})
-	w.change(w.registry.Create(context.Background(), "test", api.Unit{Name: name, Options: options, DesiredState: state}))
+	options := append(options(name), schema.UnitOption{Section: "Service", Name: "ExecStart", Value: fmt.Sprint("/bin/sleep ", version)})
+	w.change(w.registry.Create(context.Background(), "test", schema.Unit{Name: name, Options: options, DesiredState: state}))
 }
 
 // change takes errors that a healthy etcd may return.
 func (w *world) change(err error) {
-	if err != nil && !errors.Is(err, api.ErrNotFound) && !errors.Is(err, api.ErrConflict) {
+	if err != nil && !errors.Is(err, schema.ErrNotFound) && !errors.Is(err, schema.ErrConflict) {
 		w.fail("the API: %v", err)
 	}
 }
@@ -320,7 +320,7 @@ func (w *world) check() {
 		switch {
 		case u.DesiredState != w.wanted[u.Name]:
 			w.fail("%s is wanted %s, the API says %s", u.Name, w.wanted[u.Name], u.DesiredState)
-		case u.DesiredState == api.Inactive:
+		case u.DesiredState == schema.Inactive:
 		case u.Name == "global.service" && w.has("first.service"):
 		case u.Name == "globalhalf.service":
 			want = []string{"a", "b"}
@@ -338,7 +338,7 @@ func (w *world) check() {
 		if count[u.Name] != len(want) {
 			w.fail("%s has %d states, want %v", u.Name, count[u.Name], want)
 		}
-		if u.DesiredState != api.Launched || u.Name == "front.service" && w.wanted["back.service"] != api.Launched {
+		if u.DesiredState != schema.Launched || u.Name == "front.service" && w.wanted["back.service"] != schema.Launched {
 			want = nil
 		}
 		if !slices.Equal(runs, want) && len(runs)+len(want) > 0 {

@@ -7,7 +7,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitfile"
 )
@@ -58,7 +58,7 @@ func (a *Agent) next(ctx context.Context, name string, u *unit) (action func(con
 		}, false
 	case want.Hash != u.hash:
 		return func(ctx context.Context) result { return a.install(ctx, name, want, is) }, u.hash != ""
-	case want.Target == api.Loaded && (u.launched || u.unsure) && !want.isStandIn(), a.bereft(u):
+	case want.Target == schema.Loaded && (u.launched || u.unsure) && !want.isStandIn(), a.bereft(u):
 		return func(ctx context.Context) result { return a.change(ctx, name, is, false) }, true
 	case u.starts():
 		if u.waiting = a.waits(ctx, name, u); u.waiting != "" || a.arriving() {
@@ -82,7 +82,7 @@ func (a *Agent) arriving() bool {
 
 // starts reports whether a unit is to be started.
 func (u *unit) starts() bool {
-	return u.want.Target == api.Launched && (!u.launched || u.unsure || u.fell)
+	return u.want.Target == schema.Launched && (!u.launched || u.unsure || u.fell)
 }
 
 // arrived starts the units that waited for others to arrive. It leaves the rest alone: what
@@ -181,7 +181,7 @@ func (a *Agent) file(ctx context.Context, name string, want want) (*unitfile.Fil
 	if err != nil {
 		return nil, fmt.Errorf("the file of %s: %w", name, err)
 	}
-	file := (api.Unit{Options: record.Options}).File()
+	file := unitfile.Of(schema.Unit{Options: record.Options})
 	if is := file.Hash().String(); is != want.Hash {
 		return nil, fmt.Errorf("the file of %s has the hash %s, %s is wanted", name, is, want.Hash)
 	}

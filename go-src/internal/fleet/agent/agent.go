@@ -14,7 +14,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	fleetstore "coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitfile"
 )
@@ -126,7 +126,7 @@ type want struct {
 
 func (w want) isStandIn() bool { return w.Hash == standInHash }
 
-func (w want) runs() bool { return w.Target == api.Loaded || w.Target == api.Launched }
+func (w want) runs() bool { return w.Target == schema.Loaded || w.Target == schema.Launched }
 
 // New returns an agent.
 func New(store *fleetstore.Store, id string, systemd Systemd, m *Metrics) *Agent {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitfile"
 )
@@ -41,15 +41,15 @@ func TestPeer(t *testing.T) {
 		state                 store.State
 		settled, good, active bool
 	}{
-		{"not wanted", store.Job{Target: api.Loaded}, store.State{Current: api.Loaded, Active: "inactive"}, false, false, false},
-		{"not wanted, and still there", store.Job{Target: api.Loaded}, store.State{Current: api.Launched, Active: "active"}, false, false, false},
-		{"not yet started", store.Job{Target: api.Launched}, store.State{Current: api.Loaded, Active: "inactive"}, false, false, false},
-		{"on its way", store.Job{Target: api.Launched}, store.State{Current: api.Launched, Active: "activating"}, false, false, false},
-		{"active", store.Job{Target: api.Launched}, store.State{Current: api.Launched, Active: "active"}, true, true, true},
-		{"failed", store.Job{Target: api.Launched}, store.State{Current: api.Launched, Active: "failed"}, true, false, false},
-		{"ended well", store.Job{Target: api.Launched}, store.State{Current: api.Launched, Active: "inactive"}, true, true, false},
-		{"with another file", store.Job{Target: api.Launched, Hash: "new"}, store.State{Current: api.Launched, Active: "active"}, false, false, false},
-		{"finished", store.Job{Target: api.Launched, Finished: "success"}, store.State{Current: api.Loaded, Active: "inactive"}, true, true, false},
+		{"not wanted", store.Job{Target: schema.Loaded}, store.State{Current: schema.Loaded, Active: "inactive"}, false, false, false},
+		{"not wanted, and still there", store.Job{Target: schema.Loaded}, store.State{Current: schema.Launched, Active: "active"}, false, false, false},
+		{"not yet started", store.Job{Target: schema.Launched}, store.State{Current: schema.Loaded, Active: "inactive"}, false, false, false},
+		{"on its way", store.Job{Target: schema.Launched}, store.State{Current: schema.Launched, Active: "activating"}, false, false, false},
+		{"active", store.Job{Target: schema.Launched}, store.State{Current: schema.Launched, Active: "active"}, true, true, true},
+		{"failed", store.Job{Target: schema.Launched}, store.State{Current: schema.Launched, Active: "failed"}, true, false, false},
+		{"ended well", store.Job{Target: schema.Launched}, store.State{Current: schema.Launched, Active: "inactive"}, true, true, false},
+		{"with another file", store.Job{Target: schema.Launched, Hash: "new"}, store.State{Current: schema.Launched, Active: "active"}, false, false, false},
+		{"finished", store.Job{Target: schema.Launched, Finished: "success"}, store.State{Current: schema.Loaded, Active: "inactive"}, true, true, false},
 	} {
 		p := &peer{job: &test.job, states: map[string]store.State{"m": test.state}}
 		if p.is(settled) != test.settled || p.is(good) != test.good || p.is(active) != test.active {
@@ -60,8 +60,8 @@ func TestPeer(t *testing.T) {
 
 // TestWaits has a unit need one that is elsewhere, or is not known to be.
 func TestWaits(t *testing.T) {
-	launched := store.State{Current: api.Launched, Active: "active"}
-	failed := store.State{Current: api.Launched, Active: "failed"}
+	launched := store.State{Current: schema.Launched, Active: "active"}
+	failed := store.State{Current: schema.Launched, Active: "failed"}
 	requires, binds, after := unitfile.Needs{Requires: []string{"b.service"}}, unitfile.Needs{BindsTo: []string{"b.service"}}, unitfile.Needs{After: []string{"b.service"}}
 	for _, test := range []struct {
 		what          string
@@ -73,16 +73,16 @@ func TestWaits(t *testing.T) {
 		{"it was not read", requires, &peer{}, false, true, false},
 		{"nothing is followed", after, nil, false, true, false},
 		{"the cluster has none", requires, &peer{read: true}, false, false, false},
-		{"it is global", requires, &peer{read: true, job: &store.Job{Global: true, Target: api.Launched}}, false, false, false},
-		{"nothing stands in", requires, elsewhere(api.Launched, launched), false, true, false},
-		{"it is active", requires, elsewhere(api.Launched, launched), true, false, false},
-		{"it has failed", requires, elsewhere(api.Launched, failed), true, true, false},
-		{"it was stopped", requires, elsewhere(api.Loaded, launched), true, true, true},
-		{"bound, it is active", binds, elsewhere(api.Launched, launched), true, false, false},
-		{"bound, it has failed", binds, elsewhere(api.Launched, failed), true, true, true},
-		{"after, it has failed", after, elsewhere(api.Launched, failed), false, false, false},
-		{"after, it is not started", after, elsewhere(api.Launched, store.State{}), false, true, false},
-		{"after, nobody wants it", after, elsewhere(api.Inactive, store.State{}), false, false, false},
+		{"it is global", requires, &peer{read: true, job: &store.Job{Global: true, Target: schema.Launched}}, false, false, false},
+		{"nothing stands in", requires, elsewhere(schema.Launched, launched), false, true, false},
+		{"it is active", requires, elsewhere(schema.Launched, launched), true, false, false},
+		{"it has failed", requires, elsewhere(schema.Launched, failed), true, true, false},
+		{"it was stopped", requires, elsewhere(schema.Loaded, launched), true, true, true},
+		{"bound, it is active", binds, elsewhere(schema.Launched, launched), true, false, false},
+		{"bound, it has failed", binds, elsewhere(schema.Launched, failed), true, true, true},
+		{"after, it has failed", after, elsewhere(schema.Launched, failed), false, false, false},
+		{"after, it is not started", after, elsewhere(schema.Launched, store.State{}), false, true, false},
+		{"after, nobody wants it", after, elsewhere(schema.Inactive, store.State{}), false, false, false},
 	} {
 		a := New(nil, "m", nil, NewMetrics())
 		a.session = &session{ctx: t.Context(), peers: map[string]*peer{}}
@@ -90,7 +90,7 @@ func TestWaits(t *testing.T) {
 			a.session.peers["b.service"] = test.peer
 		}
 		if test.standIn {
-			a.units["b.service"] = &unit{installed: installed{hash: standInHash}, want: want{Assignment: store.Assignment{Hash: standInHash, Target: api.Loaded}}}
+			a.units["b.service"] = &unit{installed: installed{hash: standInHash}, want: want{Assignment: store.Assignment{Hash: standInHash, Target: schema.Loaded}}}
 		}
 		u := &unit{installed: installed{hash: "x", launched: true, needs: test.needs}}
 		ctx, stop := context.WithCancel(t.Context())

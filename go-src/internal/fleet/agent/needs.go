@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitfile"
 )
@@ -177,11 +177,11 @@ func (p *peer) inCluster() bool { return p != nil && p.job != nil && !p.job.Glob
 
 // is reports whether it was started, and is in a state that is asked for.
 func (p *peer) is(in func(store.State) bool) bool {
-	if p.job.Target != api.Launched {
+	if p.job.Target != schema.Launched {
 		return false
 	}
 	for _, state := range p.states {
-		if state.Hash == p.job.Hash && state.Current == api.Launched && in(state) {
+		if state.Hash == p.job.Hash && state.Current == schema.Launched && in(state) {
 			return true
 		}
 	}
@@ -239,7 +239,7 @@ func (a *Agent) waits(ctx context.Context, name string, u *unit) string {
 			return other
 		case a.here(other):
 			// systemd looks after the rest once it was asked to start the other one.
-			if (o.busy || !o.launched) && (u.fell && cannot || o.want.Target == api.Launched && a.patient(ctx, name, u)) {
+			if (o.busy || !o.launched) && (u.fell && cannot || o.want.Target == schema.Launched && a.patient(ctx, name, u)) {
 				return other
 			}
 		case p == nil || !p.read:
@@ -249,7 +249,7 @@ func (a *Agent) waits(ctx context.Context, name string, u *unit) string {
 			return other
 		case slices.Contains(u.needs.BindsTo, other) && !p.is(active), cannot && !p.is(good):
 			return other
-		case p.job.Target == api.Launched && !p.is(settled) && a.patient(ctx, name, u):
+		case p.job.Target == schema.Launched && !p.is(settled) && a.patient(ctx, name, u):
 			return other
 		}
 	}
@@ -275,7 +275,7 @@ func (a *Agent) bereft(u *unit) bool {
 		if a.here(other) || !p.inCluster() {
 			continue
 		}
-		if slices.Contains(u.needs.Requires, other) && p.job.Target != api.Launched ||
+		if slices.Contains(u.needs.Requires, other) && p.job.Target != schema.Launched ||
 			slices.Contains(u.needs.BindsTo, other) && p.statesRead && !p.is(active) {
 			return true
 		}

@@ -8,7 +8,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
 	"coreos/internal/host/pause"
 )
@@ -24,9 +24,9 @@ const (
 // observe takes over what systemd says of a unit.
 func (a *Agent) observe(ctx context.Context, name string, u *unit, state State) {
 	u.halted = u.launched && !state.Launched && !u.busy
-	current := api.Loaded
+	current := schema.Loaded
 	if u.launched {
-		current = api.Launched
+		current = schema.Launched
 	}
 	u.current = store.State{Hash: u.hash, Load: state.Load, Active: state.Active, Sub: state.Sub, Current: current, Waiting: u.waiting}
 	if u.runOnce && u.launched && state.Ended && !u.busy && !u.want.global {

@@ -6,7 +6,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitfile"
 )
@@ -225,7 +225,7 @@ func (a *Agent) want(ctx context.Context, name string) {
 		w, there = s.globals[name], true
 	}
 	if !there && a.standsIn(name) {
-		w, there = want{Assignment: store.Assignment{Hash: standInHash, Target: api.Loaded}}, true
+		w, there = want{Assignment: store.Assignment{Hash: standInHash, Target: schema.Loaded}}, true
 	}
 	u := a.units[name]
 	if u == nil {

@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// description is what generators of clients read of the API
+// description is the description of the API that generators of clients read
 // (https://developers.google.com/discovery/v1/reference/apis).
 //
 //go:embed discovery.json

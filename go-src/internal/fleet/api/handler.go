@@ -2,23 +2,19 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"coreos/internal/fleet/schema"
 )
 
-// Version is that of the fleet with which this API, its daemon and its command are
-// compatible.
-const Version = "1.0.0"
-
-// prefixes are the paths below which the API is; the second is from before version 1.
-var prefixes = []string{"/fleet/v1", "/v1-alpha"}
+// prefixes are the paths below which the API is served. The second one is from before
+// version 1.
+var prefixes = []string{schema.Prefix, "/v1-alpha"}
 
 // Bounds of a request.
 const (
@@ -26,17 +22,18 @@ const (
 	requestTime = 30 * time.Second
 )
 
-// Config is how a Handler knows its callers. A nil function or logger stands for what the
-// comment says.
+// Config configures a Handler.
 type Config struct {
-	// By names who sent a request, for the logs; their address.
+	// By returns the name of the caller, for the logs. The default is the caller's address.
 	By func(*http.Request) string
-	// Allow refuses a request, with 403 and the error's text; write is of one that
-	// changes something. Nobody is refused.
+	// Allow returns an error to refuse a request with status 403; write says that the
+	// request changes something. The default refuses nobody.
 	Allow func(r *http.Request, write bool) error
-	// Log gets a line for each request that would change something; slog.Default.
+	// Log gets a line for each request that changes something, also if it fails. The
+	// default is slog.Default.
 	Log *slog.Logger
-	// PageSize is how many items a page of a list has, at most; 0 is the usual PageSize.
+	// PageSize is the largest number of items on a page of a list. 0 is the constant
+	// PageSize.
 	PageSize int
 }
 
@@ -68,17 +65,17 @@ func Handler(cluster Cluster, c Config) http.Handler {
 		mux.Handle(prefix, s.resource(nil))
 	}
 	mux.Handle("/{$}", s.resource(nil))
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { sendError(w, &Error{Code: http.StatusNotFound}) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { sendError(w, &schema.Error{Code: http.StatusNotFound}) })
 	return protect(mux)
 }
 
-// method answers a request. What it returns is sent, or the error.
+// method answers a request with a reply or an error.
 type method func(r *http.Request, by string) (reply, error)
 
 type reply struct {
 	code int
 	body any
-	// did is for the log, of a request that changed something.
+	// did says for the log what the request changed.
 	did string
 }
 
@@ -96,8 +93,8 @@ func (s *server) resources() map[string]map[string]method {
 	}
 }
 
-// protect keeps web pages that a browser shows from changing a cluster that the browser
-// can reach, and says which fleet answers.
+// protect refuses requests of foreign web pages, which a browser inside the network would
+// pass on, and names the server's version in each answer.
 func protect(h http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -105,12 +102,12 @@ func protect(h http.Handler) http.Handler {
 	}))
 	h = cross.Handler(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Server", "fleetd/"+Version)
+		w.Header().Set("Server", "fleetd/"+schema.Version)
 		h.ServeHTTP(w, r)
 	})
 }
 
-// resource serves one path, by the request's method.
+// resource serves one path with a function for each HTTP method.
 func (s *server) resource(methods map[string]method) http.Handler {
 	allowed := slices.Sorted(maps.Keys(methods))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -124,8 +121,8 @@ func (s *server) resource(methods map[string]method) http.Handler {
 		reply, err := s.answer(w, r, answer, by, write)
 		if write {
 			s.audit(r, by, reply, err)
-		} else if err != nil && code(err) >= http.StatusInternalServerError && r.Context().Err() == nil {
-			s.Log.Error("request failed", "by", by, "from", r.RemoteAddr, "path", r.URL.Path, "code", code(err), "error", err)
+		} else if err != nil && schema.Status(err) >= http.StatusInternalServerError && r.Context().Err() == nil {
+			s.Log.Error("request failed", "by", by, "from", r.RemoteAddr, "path", r.URL.Path, "code", schema.Status(err), "error", err)
 		}
 		if err != nil {
 			sendError(w, err)
@@ -145,88 +142,12 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, answer method, b
 	return answer(r.WithContext(ctx), by)
 }
 
-// audit logs who would change what, and whether it was done.
+// audit logs who asked for which change, and whether the cluster was changed.
 func (s *server) audit(r *http.Request, by string, reply reply, err error) {
 	attributes := []any{"by", by, "from", r.RemoteAddr, "method", r.Method, "path", r.URL.Path}
 	if err != nil {
-		s.Log.Warn("cluster not changed", append(attributes, "code", code(err), "error", err)...)
+		s.Log.Warn("cluster not changed", append(attributes, "code", schema.Status(err), "error", err)...)
 		return
 	}
 	s.Log.Info("cluster changed", append(attributes, "code", reply.code, "did", reply.did)...)
-}
-
-// Error is an answer that is not what was asked for.
-type Error struct {
-	Code    int
-	Message string
-	cause   error
-}
-
-func (e *Error) Error() string {
-	if e.Message == "" {
-		return fmt.Sprintf("%d %s", e.Code, http.StatusText(e.Code))
-	}
-	return e.Message
-}
-
-// Unwrap gives the errors of Cluster to those who ask a server for it.
-func (e *Error) Unwrap() error { return e.cause }
-
-// codes are what the errors of a Cluster become.
-var codes = []struct {
-	err  error
-	code int
-}{
-	{ErrNotFound, http.StatusNotFound},
-	{ErrConflict, http.StatusConflict},
-	{ErrInvalid, http.StatusBadRequest},
-	{ErrUnavailable, http.StatusServiceUnavailable},
-	{context.DeadlineExceeded, http.StatusServiceUnavailable},
-	{context.Canceled, http.StatusServiceUnavailable},
-}
-
-func code(err error) int {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Code
-	}
-	for _, known := range codes {
-		if errors.Is(err, known.err) {
-			return known.code
-		}
-	}
-	return http.StatusInternalServerError
-}
-
-func refuse(code int, format string, args ...any) error {
-	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Message: err.Error(), cause: err}
-}
-
-// errorBody is how an error is sent.
-type errorBody struct {
-	Error struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-	} `json:"error"`
-}
-
-func sendError(w http.ResponseWriter, err error) {
-	var body errorBody
-	body.Error.Code, body.Error.Message = code(err), err.Error()
-	send(w, body.Error.Code, body)
-}
-
-func send(w http.ResponseWriter, code int, body any) {
-	if body == nil {
-		w.WriteHeader(code)
-		return
-	}
-	text, err := json.Marshal(body)
-	if err != nil { // all bodies are ours
-		panic(err)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	_, _ = w.Write(text) // who asked may be gone
 }

@@ -12,6 +12,7 @@ import (
 
 	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/api/apitest"
+	"coreos/internal/fleet/schema"
 )
 
 const (
@@ -22,8 +23,8 @@ const (
 
 func newCluster() *apitest.Cluster {
 	c := new(apitest.Cluster)
-	c.Join(api.Machine{ID: m1, PrimaryIP: "10.0.0.1", Metadata: map[string]string{"region": "eu"}})
-	c.Join(api.Machine{ID: m2, PrimaryIP: "10.0.0.2"})
+	c.Join(schema.Machine{ID: m1, PrimaryIP: "10.0.0.1", Metadata: map[string]string{"region": "eu"}})
+	c.Join(schema.Machine{ID: m2, PrimaryIP: "10.0.0.2"})
 	return c
 }
 
@@ -160,7 +161,7 @@ func TestMetadata(t *testing.T) {
 
 func TestErrorsOfTheCluster(t *testing.T) {
 	for err, code := range map[error]int{
-		api.ErrUnavailable: 503, api.ErrConflict: 409, api.ErrInvalid: 400, errors.New("broken"): 500,
+		schema.ErrUnavailable: 503, schema.ErrConflict: 409, schema.ErrInvalid: 400, errors.New("broken"): 500,
 	} {
 		c := newCluster()
 		c.Fails = fmt.Errorf("for a test: %w", err)

@@ -1,12 +1,13 @@
 package api
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
 	"unicode"
+
+	"coreos/internal/fleet/schema"
 )
 
 // Bounds of what can be written about a machine.
@@ -21,21 +22,21 @@ func (s *server) listMachines(r *http.Request, _ string) (reply, error) {
 		return reply{}, err
 	}
 	items, next, err := page(s.PageSize, r.URL, all)
-	return reply{code: http.StatusOK, body: MachinePage{items, next}}, err
+	return reply{code: http.StatusOK, body: schema.MachinePage{Machines: items, NextPageToken: next}}, err
 }
 
 func (s *server) patchMachines(r *http.Request, by string) (reply, error) {
-	var operations []operation
+	var operations []schema.Operation
 	if err := decode(r, &operations); err != nil {
 		return reply{}, err
 	}
 	if len(operations) > maxChanges {
 		return reply{}, refuse(http.StatusBadRequest, "%d operations: at most %d can be made at once", len(operations), maxChanges)
 	}
-	changes := make([]MetadataChange, len(operations))
+	changes := make([]schema.MetadataChange, len(operations))
 	for i, o := range operations {
 		var err error
-		if changes[i], err = o.change(); err != nil {
+		if changes[i], err = change(o); err != nil {
 			return reply{}, refuse(http.StatusBadRequest, "operation %d: %w", i+1, err)
 		}
 	}
@@ -46,8 +47,8 @@ func (s *server) patchMachines(r *http.Request, by string) (reply, error) {
 	return done, s.cluster.SetMetadata(r.Context(), by, changes)
 }
 
-// describe names some of the changes, for the log.
-func describe(changes []MetadataChange) string {
+// describe lists the first changes, for the log.
+func describe(changes []schema.MetadataChange) string {
 	var texts []string
 	for _, c := range changes[:min(len(changes), 10)] {
 		texts = append(texts, fmt.Sprintf("%s %s=%s", c.MachineID, c.Key, c.Value))
@@ -58,40 +59,15 @@ func describe(changes []MetadataChange) string {
 	return strings.Join(texts, ", ")
 }
 
-// operation is one of a JSON patch (RFC 6902), as far as metadata need it.
-type operation struct {
-	Op    string        `json:"op"`
-	Path  string        `json:"path"`
-	Value metadataValue `json:"value"`
-}
-
-// metadataValue is "value", as RFC 6902 has it, or {"value":"value"}, as upstream does.
-type metadataValue string
-
-func (v *metadataValue) UnmarshalJSON(text []byte) error {
-	var plain *string
-	if json.Unmarshal(text, &plain) == nil {
-		if plain != nil {
-			*v = metadataValue(*plain)
-		}
-		return nil
-	}
-	var object struct {
-		Value string `json:"value"`
-	}
-	err := json.Unmarshal(text, &object)
-	*v = metadataValue(object.Value)
-	return err
-}
-
 var metadataPath = regexp.MustCompile(`^/([^/]+)/metadata/([A-Za-z0-9_.-]+)$`)
 
-func (o operation) change() (MetadataChange, error) {
+// change reads the change that an operation asks for.
+func change(o schema.Operation) (schema.MetadataChange, error) {
 	parts := metadataPath.FindStringSubmatch(o.Path)
 	if parts == nil || len(o.Path) > maxText {
-		return MetadataChange{}, fmt.Errorf("path %.80q is not /MACHINE/metadata/KEY, with a key of A-Z a-z 0-9 _ . -", o.Path)
+		return schema.MetadataChange{}, fmt.Errorf("path %.80q is not /MACHINE/metadata/KEY, with a key of A-Z a-z 0-9 _ . -", o.Path)
 	}
-	c := MetadataChange{MachineID: parts[1], Key: parts[2]}
+	c := schema.MetadataChange{MachineID: parts[1], Key: parts[2]}
 	switch o.Op {
 	case "remove":
 	case "add", "replace":
@@ -105,7 +81,7 @@ func (o operation) change() (MetadataChange, error) {
 	return c, checkText(c.Value)
 }
 
-// checkText refuses what would spoil lists and logs.
+// checkText refuses text that would break the lines of lists and logs.
 func checkText(text string) error {
 	if len(text) > maxText {
 		return fmt.Errorf("text is longer than %d bytes", maxText)
@@ -120,7 +96,7 @@ func (s *server) drain(r *http.Request, by string) (reply, error) {
 	if err := checkType(r); err != nil {
 		return reply{}, err
 	}
-	var request DrainRequest
+	var request schema.DrainRequest
 	if err := decode(r, &request); err != nil {
 		return reply{}, err
 	}
@@ -136,12 +112,7 @@ func (s *server) undrain(r *http.Request, by string) (reply, error) {
 	return done, s.cluster.SetDrain(r.Context(), by, r.PathValue("id"), nil)
 }
 
-// Rebalanced says how many units a rebalance moves.
-type Rebalanced struct {
-	Moved int `json:"moved"`
-}
-
 func (s *server) rebalance(r *http.Request, by string) (reply, error) {
 	moved, err := s.cluster.Rebalance(r.Context(), by)
-	return reply{code: http.StatusOK, body: Rebalanced{moved}, did: fmt.Sprintf("moved %d units", moved)}, err
+	return reply{code: http.StatusOK, body: schema.Rebalanced{Moved: moved}, did: fmt.Sprintf("moved %d units", moved)}, err
 }

@@ -10,29 +10,11 @@ import (
 	"net/url"
 )
 
-// PageSize is how many items a page has, at most, if nothing else is said.
+// PageSize is the default for the largest number of items on a page.
 const PageSize = 100
 
-// MachinePage is a part of the list of machines. NextPageToken is for the request of the
-// next part, "" in the last one.
-type MachinePage struct {
-	Machines      []Machine `json:"machines,omitempty"`
-	NextPageToken string    `json:"nextPageToken,omitempty"`
-}
-
-// UnitPage is a part of the list of units.
-type UnitPage struct {
-	Units         []Unit `json:"units,omitempty"`
-	NextPageToken string `json:"nextPageToken,omitempty"`
-}
-
-// UnitStatePage is a part of the list of states.
-type UnitStatePage struct {
-	States        []UnitState `json:"states,omitempty"`
-	NextPageToken string      `json:"nextPageToken,omitempty"`
-}
-
-// encodePage writes upstream's token: the size and the number of a page, little endian.
+// encodePage writes a page token as upstream does: the size and the number of the page, each
+// as 16 bits, little endian.
 func encodePage(size, number int) string {
 	token := binary.LittleEndian.AppendUint16(nil, uint16(size))
 	return base64.URLEncoding.EncodeToString(binary.LittleEndian.AppendUint16(token, uint16(number)))
@@ -52,7 +34,7 @@ func decodePage(size int, token string) (number int, err error) {
 	return number, nil
 }
 
-// page cuts the page that was asked for out of a list, with the token of the next one.
+// page returns the page of a list that the URL asks for, and the token of the next page.
 func page[T any](size int, u *url.URL, all []T) (items []T, next string, err error) {
 	number := 1
 	switch tokens := u.Query()["nextPageToken"]; len(tokens) {

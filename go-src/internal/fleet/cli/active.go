@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"slices"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 )
 
 // waitActive waits until systemd says of all units that they are active. It is an error if
 // one fails or ends before.
-func (a *app) waitActive(ctx context.Context, started []api.Unit, attempts int) error {
-	byName := map[string]api.Unit{}
+func (a *app) waitActive(ctx context.Context, started []schema.Unit, attempts int) error {
+	byName := map[string]schema.Unit{}
 	for _, u := range started {
 		byName[u.Name] = u
 	}
@@ -40,7 +40,7 @@ func (a *app) waitActive(ctx context.Context, started []api.Unit, attempts int) 
 	return err
 }
 
-func unitNames(units []api.Unit) []string {
+func unitNames(units []schema.Unit) []string {
 	names := make([]string, len(units))
 	for i, u := range units {
 		names[i] = u.Name
@@ -51,7 +51,7 @@ func unitNames(units []api.Unit) []string {
 // active looks at a unit that was started: one that failed may be started again by
 // systemd, and one that is inactive may not have been started yet, so both are believed
 // only after a while.
-func (w *waiter) active(u api.Unit, s api.UnitState) (done bool, err error) {
+func (w *waiter) active(u schema.Unit, s schema.UnitState) (done bool, err error) {
 	where := fmt.Sprintf("on %s: %s (%s)", place(w.machine(s.MachineID), false), s.SystemdActiveState, s.SystemdSubState)
 	switch {
 	case s.SystemdLoadState != "loaded":
@@ -73,7 +73,7 @@ func (w *waiter) active(u api.Unit, s api.UnitState) (done bool, err error) {
 }
 
 // finished asks whether a unit without a state has run once.
-func (w *waiter) finished(ctx context.Context, u api.Unit) bool {
+func (w *waiter) finished(ctx context.Context, u schema.Unit) bool {
 	if !ends(u) {
 		return false
 	}
@@ -82,13 +82,13 @@ func (w *waiter) finished(ctx context.Context, u api.Unit) bool {
 }
 
 // ends reports whether a unit runs something once, so that it is no failure if it ends.
-func ends(u api.Unit) bool {
-	return requirements(u).RunOnce || slices.Contains(u.Options, api.UnitOption{Section: "Service", Name: "Type", Value: "oneshot"})
+func ends(u schema.Unit) bool {
+	return requirements(u).RunOnce || slices.Contains(u.Options, schema.UnitOption{Section: "Service", Name: "Type", Value: "oneshot"})
 }
 
 // fetchStates asks for the states of units by their names.
-func (a *app) fetchStates(ctx context.Context, names []string) (map[string]api.UnitState, error) {
-	found := map[string]api.UnitState{}
+func (a *app) fetchStates(ctx context.Context, names []string) (map[string]schema.UnitState, error) {
+	found := map[string]schema.UnitState{}
 	if len(names) > few {
 		all, err := a.client.States(ctx)
 		for _, s := range all {

@@ -8,11 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 )
 
 func (a *app) loadCommand() *cobra.Command {
-	return a.raiseCommand(api.Loaded, "load", &cobra.Command{
+	return a.raiseCommand(schema.Loaded, "load", &cobra.Command{
 		Use:   "load UNIT...",
 		Short: "Have units loaded by systemd on machines, without starting them",
 		Long: "Submits the units, if the cluster does not know them (see submit), and waits until each has a\n" +
@@ -21,7 +21,7 @@ func (a *app) loadCommand() *cobra.Command {
 }
 
 func (a *app) startCommand() *cobra.Command {
-	return a.raiseCommand(api.Launched, "start", &cobra.Command{
+	return a.raiseCommand(schema.Launched, "start", &cobra.Command{
 		Use:   "start UNIT...",
 		Short: "Start units on machines of the cluster",
 		Long: "Submits the units, if the cluster does not know them (see submit), and waits until each is\n" +
@@ -50,7 +50,7 @@ func (a *app) raiseCommand(state, verb string, command *cobra.Command) *cobra.Co
 
 // raise has units wanted in a state in which they are on machines.
 func (a *app) raise(ctx context.Context, args []string, state, verb string, b blocking) error {
-	var changed []api.Unit
+	var changed []schema.Unit
 	for _, arg := range args {
 		u, err := a.unit(ctx, unitName(arg))
 		if err != nil {
@@ -59,25 +59,25 @@ func (a *app) raise(ctx context.Context, args []string, state, verb string, b bl
 		if u.DesiredState == state && u.Finished == "" {
 			continue
 		}
-		if u.Finished != "" && state == api.Launched { // or it would stay finished
-			if err := a.client.Set(ctx, api.Unit{Name: u.Name, DesiredState: api.Inactive}); err != nil {
+		if u.Finished != "" && state == schema.Launched { // or it would stay finished
+			if err := a.client.Set(ctx, schema.Unit{Name: u.Name, DesiredState: schema.Inactive}); err != nil {
 				return fmt.Errorf("%s %s: %w", verb, u.Name, err)
 			}
 		}
-		if err := a.client.Set(ctx, api.Unit{Name: u.Name, DesiredState: state}); err != nil {
+		if err := a.client.Set(ctx, schema.Unit{Name: u.Name, DesiredState: state}); err != nil {
 			return fmt.Errorf("%s %s: %w", verb, u.Name, err)
 		}
 		changed = append(changed, u)
 	}
 	waiting := a.triggered(changed, verb, b)
-	if err := a.wait(ctx, unitNames(waiting), state, b.attempts); err != nil || state != api.Launched {
+	if err := a.wait(ctx, unitNames(waiting), state, b.attempts); err != nil || state != schema.Launched {
 		return err
 	}
 	return a.waitActive(ctx, waiting, b.attempts)
 }
 
 // triggered says which of the units are not waited for, and returns the others.
-func (a *app) triggered(units []api.Unit, verb string, b blocking) (waiting []api.Unit) {
+func (a *app) triggered(units []schema.Unit, verb string, b blocking) (waiting []schema.Unit) {
 	for _, u := range units {
 		switch {
 		case global(u):
@@ -95,36 +95,36 @@ func (a *app) triggered(units []api.Unit, verb string, b blocking) (waiting []ap
 }
 
 func (a *app) stopCommand() *cobra.Command {
-	return a.lowerCommand(api.Loaded, "stop", "stopped", &cobra.Command{
+	return a.lowerCommand(schema.Loaded, "stop", "stopped", &cobra.Command{
 		Use:   "stop UNIT...",
 		Short: "Stop units, which stay loaded on their machines",
 		Long:  "Stops units and waits until they have ended. Names can be patterns, such as 'web@*'.",
-	}, func(u api.Unit) (bool, error) {
-		if u.CurrentState == api.Inactive {
+	}, func(u schema.Unit) (bool, error) {
+		if u.CurrentState == schema.Inactive {
 			return false, fmt.Errorf("unable to stop unit %s in state inactive: it is on no machine; unload it to have it stay so", u.Name)
 		}
-		return u.CurrentState != api.Loaded || u.DesiredState != api.Loaded, nil
+		return u.CurrentState != schema.Loaded || u.DesiredState != schema.Loaded, nil
 	})
 }
 
 func (a *app) unloadCommand() *cobra.Command {
-	return a.lowerCommand(api.Inactive, "unload", "unloaded", &cobra.Command{
+	return a.lowerCommand(schema.Inactive, "unload", "unloaded", &cobra.Command{
 		Use:   "unload UNIT...",
 		Short: "Stop units and take them from their machines",
 		Long:  "Has units run nowhere; the cluster keeps their files. Names can be patterns, such as 'web@*'.",
-	}, func(u api.Unit) (bool, error) {
-		return u.CurrentState != api.Inactive || u.DesiredState != api.Inactive, nil
+	}, func(u schema.Unit) (bool, error) {
+		return u.CurrentState != schema.Inactive || u.DesiredState != schema.Inactive, nil
 	})
 }
 
 // lowerCommand is stop and unload; needed says of a unit that is not global whether it
 // has to be changed.
-func (a *app) lowerCommand(state, verb, past string, command *cobra.Command, needed func(api.Unit) (bool, error)) *cobra.Command {
+func (a *app) lowerCommand(state, verb, past string, command *cobra.Command, needed func(schema.Unit) (bool, error)) *cobra.Command {
 	var b blocking
 	b.addFlags(command, true)
 	command.ValidArgsFunction = a.completeUnits
-	command.RunE = a.onFound(func(ctx context.Context, found []api.Unit) error {
-		var changed []api.Unit
+	command.RunE = a.onFound(func(ctx context.Context, found []schema.Unit) error {
+		var changed []schema.Unit
 		for _, u := range found {
 			if !global(u) {
 				if need, err := needed(u); err != nil || !need {
@@ -134,7 +134,7 @@ func (a *app) lowerCommand(state, verb, past string, command *cobra.Command, nee
 					continue
 				}
 			}
-			if err := a.client.Set(ctx, api.Unit{Name: u.Name, DesiredState: state}); err != nil {
+			if err := a.client.Set(ctx, schema.Unit{Name: u.Name, DesiredState: state}); err != nil {
 				return fmt.Errorf("%s %s: %w", verb, u.Name, err)
 			}
 			changed = append(changed, u)
@@ -159,7 +159,7 @@ func (a *app) destroyCommand() *cobra.Command {
 		Long: "Stops units, removes their files and all that the cluster knows of them. Names can be patterns,\n" +
 			"such as 'web@*'.",
 		ValidArgsFunction: a.completeUnits,
-		RunE: a.onFound(func(ctx context.Context, found []api.Unit) error {
+		RunE: a.onFound(func(ctx context.Context, found []schema.Unit) error {
 			var failed error
 			for _, u := range found {
 				failed = errors.Join(failed, a.destroy(ctx, u.Name, b))
@@ -173,7 +173,7 @@ func (a *app) destroyCommand() *cobra.Command {
 
 func (a *app) destroy(ctx context.Context, name string, b blocking) error {
 	err := a.client.Destroy(ctx, name)
-	if errors.Is(err, api.ErrNotFound) {
+	if errors.Is(err, schema.ErrNotFound) {
 		return nil // somebody else was quicker
 	}
 	if err != nil {
@@ -182,7 +182,7 @@ func (a *app) destroy(ctx context.Context, name string, b blocking) error {
 	if !b.noBlock {
 		err = poll(ctx, b.attempts, func(ctx context.Context) (bool, error) {
 			_, err := a.client.Unit(ctx, name)
-			return errors.Is(err, api.ErrNotFound), nil
+			return errors.Is(err, schema.ErrNotFound), nil
 		})
 		if err != nil {
 			return fmt.Errorf("error destroying unit %s: %w while it is still there", name, err)
@@ -201,7 +201,7 @@ func (a *app) restartCommand() *cobra.Command {
 			"to the next one. One that was stopped is started. Global units are restarted by systemctl on\n" +
 			"each of their machines, by SSH. Names can be patterns, such as 'web@*'.",
 		ValidArgsFunction: a.completeUnits,
-		RunE: a.onFound(func(ctx context.Context, found []api.Unit) error {
+		RunE: a.onFound(func(ctx context.Context, found []schema.Unit) error {
 			if len(found) == 0 {
 				return exitStatus(1)
 			}
@@ -218,38 +218,38 @@ func (a *app) restartCommand() *cobra.Command {
 	return command
 }
 
-func (a *app) restart(ctx context.Context, u api.Unit, b blocking) error {
+func (a *app) restart(ctx context.Context, u schema.Unit, b blocking) error {
 	if global(u) {
 		return a.onMachinesOf(ctx, u, "systemctl", "restart", u.Name)
 	}
 	set := func(state string) error {
-		return a.client.Set(ctx, api.Unit{Name: u.Name, DesiredState: state})
+		return a.client.Set(ctx, schema.Unit{Name: u.Name, DesiredState: state})
 	}
 	switch u.CurrentState {
-	case api.Launched:
-		if err := set(api.Loaded); err != nil {
+	case schema.Launched:
+		if err := set(schema.Loaded); err != nil {
 			return fmt.Errorf("stop %s: %w", u.Name, err)
 		}
 		if err := a.waitStopped(ctx, u.Name, b); err != nil {
 			return err
 		}
-	case api.Loaded:
+	case schema.Loaded:
 	default:
 		a.warn("Unable to restart unit %s in state %s", u.Name, u.CurrentState)
 		return nil
 	}
-	if err := set(api.Launched); err != nil {
+	if err := set(schema.Launched); err != nil {
 		return fmt.Errorf("start %s: %w; it is stopped now", u.Name, err)
 	}
-	if err := a.wait(ctx, []string{u.Name}, api.Launched, b.attempts); err != nil {
+	if err := a.wait(ctx, []string{u.Name}, schema.Launched, b.attempts); err != nil {
 		return err
 	}
-	return a.waitActive(ctx, []api.Unit{u}, b.attempts)
+	return a.waitActive(ctx, []schema.Unit{u}, b.attempts)
 }
 
 // waitStopped waits without a word for a unit that will be started again.
 func (a *app) waitStopped(ctx context.Context, name string, b blocking) error {
 	silent := *a
 	silent.Out = io.Discard
-	return silent.wait(ctx, []string{name}, api.Loaded, b.attempts)
+	return silent.wait(ctx, []string{name}, schema.Loaded, b.attempts)
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"coreos/internal/cli/envflags"
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/client"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/sshclient"
 )
 
@@ -24,9 +25,9 @@ type Streams = sshclient.Streams
 type app struct {
 	Streams
 	flags  globalFlags
-	client *api.Client
+	client *client.Client
 	// machines are those of the cluster, when they have been asked for.
-	machines map[string]api.Machine
+	machines map[string]schema.Machine
 	sshPort  int
 }
 
@@ -123,7 +124,7 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 	f.BoolVar(&g.debug, "debug", false, "print requests to stderr")
 	f.BoolVarP(&g.version, "version", "v", false, "print the version and exit")
 	f.StringVar(&g.driver, "driver", driverAPI, "how to reach the cluster: API is the only way")
-	f.StringVar(&g.endpoint, "endpoint", api.Endpoint, "`URL` of the fleet API: unix:///PATH, http://HOST:PORT or https://HOST:PORT")
+	f.StringVar(&g.endpoint, "endpoint", client.Endpoint, "`URL` of the fleet API: unix:///PATH, http://HOST:PORT or https://HOST:PORT")
 	f.Float64Var(&g.requestTimeout, "request-timeout", 10, "how many `SECONDS` a request may take")
 	f.StringVar(&g.keyFile, "key-file", "", "`FILE` with the key of our certificate, for an https endpoint")
 	f.StringVar(&g.certFile, "cert-file", "", "`FILE` with our certificate, for an https endpoint")
@@ -181,7 +182,7 @@ func (a *app) onUnits(run func(ctx context.Context, args []string) error) func(*
 }
 
 // onFound has a command run on the units of the cluster that are named.
-func (a *app) onFound(run func(ctx context.Context, found []api.Unit) error) func(*cobra.Command, []string) error {
+func (a *app) onFound(run func(ctx context.Context, found []schema.Unit) error) func(*cobra.Command, []string) error {
 	return a.onUnits(func(ctx context.Context, args []string) error {
 		found, err := a.findUnits(ctx, args)
 		if err != nil {
@@ -200,7 +201,7 @@ func (a *app) versionCommand() *cobra.Command {
 	}
 }
 
-func (a *app) printVersion() { a.say("fleetctl version %s", api.Version) }
+func (a *app) printVersion() { a.say("fleetctl version %s", schema.Version) }
 
 // say prints a line.
 func (a *app) say(format string, args ...any) { fmt.Fprintf(a.Out, format+"\n", args...) }

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/api/apitest"
 	"coreos/internal/fleet/cli"
+	"coreos/internal/fleet/schema"
 )
 
 // expect runs commands, each of which meets what the ones before it left.
@@ -87,7 +87,7 @@ func TestBeyondUpstream(t *testing.T) {
 	if by := cluster.By(); len(by) == 0 || by[0] != "operator" {
 		t.Errorf("changed by %q", by)
 	}
-	var machines []api.Machine
+	var machines []schema.Machine
 	if err := json.Unmarshal([]byte(ours(t, "list-machines", "--output=json").stdout), &machines); err != nil || len(machines) != 3 || machines[0].CPUs != 4 {
 		t.Errorf("machines as JSON: %+v, %v", machines, err)
 	}
@@ -133,7 +133,7 @@ func TestStartThatCannotBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster := newCluster()
-	cluster.Systemd = func(u api.Unit) (string, string) { return states[u.Name][0], states[u.Name][1] }
+	cluster.Systemd = func(u schema.Unit) (string, string) { return states[u.Name][0], states[u.Name][1] }
 	t.Setenv("FLEETCTL_ENDPOINT", serve(t, cluster))
 	launched := func(name string) string {
 		return "Unit " + name + " inactive\nUnit " + name + " launched on 11111111.../10.0.0.1\n"
@@ -163,9 +163,9 @@ type slowCluster struct {
 
 func (c *slowCluster) Destroy(context.Context, string, string) error { return nil }
 
-func (c *slowCluster) Unit(ctx context.Context, name string) (api.Unit, error) {
+func (c *slowCluster) Unit(ctx context.Context, name string) (schema.Unit, error) {
 	if c.asked++; c.asked > 3 {
-		return api.Unit{}, api.ErrNotFound
+		return schema.Unit{}, schema.ErrNotFound
 	}
 	return c.Cluster.Unit(ctx, name)
 }
@@ -173,7 +173,7 @@ func (c *slowCluster) Unit(ctx context.Context, name string) (api.Unit, error) {
 func TestDestroyWaits(t *testing.T) {
 	for arg, want := range map[string]int{"--no-block": 0, "--no-block=false": 4} {
 		c := &slowCluster{Cluster: newCluster()}
-		u := api.Unit{Name: "web.service", Options: []api.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}}}
+		u := schema.Unit{Name: "web.service", Options: []schema.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}}}
 		if err := c.Create(t.Context(), "test", u); err != nil {
 			t.Fatal(err)
 		}
@@ -205,7 +205,7 @@ func TestRunOnce(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	directory(t)
 	cluster := newCluster()
-	cluster.Systemd = func(api.Unit) (string, string) { return "activating", "start" }
+	cluster.Systemd = func(schema.Unit) (string, string) { return "activating", "start" }
 	t.Setenv("FLEETCTL_ENDPOINT", serve(t, cluster))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 )
 
 func (a *app) whyCommand() *cobra.Command {
@@ -38,7 +38,7 @@ func (a *app) whyCommand() *cobra.Command {
 	return command
 }
 
-func (a *app) printReasons(ctx context.Context, why api.Reasons) error {
+func (a *app) printReasons(ctx context.Context, why schema.Reasons) error {
 	a.say("%s: %s", why.Name, why.Summary)
 	if len(why.Machines) == 0 {
 		return nil
@@ -53,7 +53,7 @@ func (a *app) printReasons(ctx context.Context, why api.Reasons) error {
 }
 
 func (a *app) drainCommand() *cobra.Command {
-	request, b := api.DrainRequest{}, blocking{}
+	request, b := schema.DrainRequest{}, blocking{}
 	command := &cobra.Command{
 		Use:   "drain MACHINE",
 		Short: "Have a machine give its units to others and get no new ones",
@@ -82,11 +82,11 @@ func (a *app) drainCommand() *cobra.Command {
 }
 
 // bound reports whether a unit can run on one machine only.
-func bound(u api.Unit) bool { return requirements(u).MachineID != "" }
+func bound(u schema.Unit) bool { return requirements(u).MachineID != "" }
 
 // waitEmpty waits until only units are left on a machine that can run nowhere else.
 // Global ones are among them.
-func (a *app) waitEmpty(ctx context.Context, m api.Machine, attempts int) error {
+func (a *app) waitEmpty(ctx context.Context, m schema.Machine, attempts int) error {
 	w := a.waiter(nil)
 	empty := 0
 	err := poll(ctx, attempts, func(ctx context.Context) (bool, error) {

@@ -11,7 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/client"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/sshclient"
 	"coreos/internal/host/tlsroots"
 )
@@ -28,7 +29,7 @@ func (a *app) connect(ctx context.Context) error {
 	if more != "" {
 		a.warn("WARNING: of several endpoints only the first is used, %s", endpoint)
 	}
-	config := api.ClientConfig{Timeout: seconds(a.flags.requestTimeout)}
+	config := client.Config{Timeout: seconds(a.flags.requestTimeout)}
 	if a.flags.debug {
 		config.Log = slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -43,7 +44,7 @@ func (a *app) connect(ctx context.Context) error {
 		}
 		config.Dial = tunnel.DialContext
 	}
-	a.client, err = api.NewClient(endpoint, config)
+	a.client, err = client.New(endpoint, config)
 	return err
 }
 
@@ -105,7 +106,7 @@ func (a *app) loadMachines(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	a.machines = make(map[string]api.Machine, len(all))
+	a.machines = make(map[string]schema.Machine, len(all))
 	for _, m := range all {
 		a.machines[m.ID] = m
 	}
@@ -113,20 +114,20 @@ func (a *app) loadMachines(ctx context.Context) {
 
 // machine returns one of those that were loaded; one that has only an ID, if it is not
 // among them.
-func (a *app) machine(id string) api.Machine {
+func (a *app) machine(id string) schema.Machine {
 	if m, ok := a.machines[id]; ok {
 		return m
 	}
-	return api.Machine{ID: id}
+	return schema.Machine{ID: id}
 }
 
 // findMachine returns the one whose ID begins so.
-func (a *app) findMachine(ctx context.Context, prefix string) (api.Machine, error) {
+func (a *app) findMachine(ctx context.Context, prefix string) (schema.Machine, error) {
 	all, err := a.client.Machines(ctx)
 	if err != nil {
-		return api.Machine{}, err
+		return schema.Machine{}, err
 	}
-	var found []api.Machine
+	var found []schema.Machine
 	for _, m := range all {
 		if m.ID == prefix {
 			return m, nil
@@ -137,9 +138,9 @@ func (a *app) findMachine(ctx context.Context, prefix string) (api.Machine, erro
 	}
 	switch {
 	case len(found) == 0:
-		return api.Machine{}, fmt.Errorf("machine %s does not exist", prefix)
+		return schema.Machine{}, fmt.Errorf("machine %s does not exist", prefix)
 	case len(found) > 1:
-		return api.Machine{}, fmt.Errorf("%d machines have an ID that begins with %q", len(found), prefix)
+		return schema.Machine{}, fmt.Errorf("%d machines have an ID that begins with %q", len(found), prefix)
 	}
 	return found[0], nil
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 )
 
 // types are those of the units that fleet runs.
@@ -29,17 +29,17 @@ func withType(arg string) string {
 func unitName(arg string) string { return withType(path.Base(arg)) }
 
 // oneUnit returns the unit that the only argument names.
-func (a *app) oneUnit(ctx context.Context, args []string) (api.Unit, error) {
+func (a *app) oneUnit(ctx context.Context, args []string) (schema.Unit, error) {
 	if len(args) != 1 {
-		return api.Unit{}, fmt.Errorf("one unit file must be provided, not %d", len(args))
+		return schema.Unit{}, fmt.Errorf("one unit file must be provided, not %d", len(args))
 	}
 	return a.unit(ctx, unitName(args[0]))
 }
 
-func (a *app) unit(ctx context.Context, name string) (api.Unit, error) {
+func (a *app) unit(ctx context.Context, name string) (schema.Unit, error) {
 	u, err := a.client.Unit(ctx, name)
-	if errors.Is(err, api.ErrNotFound) {
-		return u, fmt.Errorf("unit %s %w", name, api.ErrNotFound)
+	if errors.Is(err, schema.ErrNotFound) {
+		return u, fmt.Errorf("unit %s %w", name, schema.ErrNotFound)
 	}
 	if err != nil {
 		return u, fmt.Errorf("error retrieving unit %s: %w", name, err)
@@ -49,12 +49,12 @@ func (a *app) unit(ctx context.Context, name string) (api.Unit, error) {
 
 // findUnits returns those of the arguments' units that the cluster knows. Arguments can
 // be patterns.
-func (a *app) findUnits(ctx context.Context, args []string) ([]api.Unit, error) {
+func (a *app) findUnits(ctx context.Context, args []string) ([]schema.Unit, error) {
 	all, err := a.client.Units(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var found []api.Unit
+	var found []schema.Unit
 	seen := map[string]bool{}
 	for _, arg := range args {
 		pattern := strings.ReplaceAll(unitName(arg), `\`, `\\`) // which is part of names

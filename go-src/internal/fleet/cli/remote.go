@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/sshclient"
 	"coreos/internal/host/hostid"
 )
@@ -82,9 +82,9 @@ func (a *app) journalCommand() *cobra.Command {
 }
 
 // onMachinesOf runs a command on the machine of a unit, or on all of those of a global one.
-func (a *app) onMachinesOf(ctx context.Context, u api.Unit, words ...string) error {
+func (a *app) onMachinesOf(ctx context.Context, u schema.Unit, words ...string) error {
 	if !global(u) {
-		if u.CurrentState == api.Inactive || u.MachineID == "" {
+		if u.CurrentState == schema.Inactive || u.MachineID == "" {
 			return fmt.Errorf("unit %s does not appear to be loaded on a machine", u.Name)
 		}
 		return a.run(ctx, u.MachineID, words)
@@ -158,7 +158,7 @@ func (a *app) sshCommand() *cobra.Command {
 			"    fleetctl --tunnel 192.0.2.10 ssh web@1.service -- docker ps",
 		ValidArgsFunction: a.completeUnits,
 		RunE: a.on(func(ctx context.Context, args []string) (err error) {
-			var m api.Machine
+			var m schema.Machine
 			switch {
 			case machine != "" && unit != "":
 				return usageError{errors.New("--machine and --unit cannot be used together")}
@@ -190,21 +190,21 @@ func (a *app) sshCommand() *cobra.Command {
 }
 
 // machineOf returns the machine that a unit was given to.
-func (a *app) machineOf(ctx context.Context, arg string) (api.Machine, error) {
+func (a *app) machineOf(ctx context.Context, arg string) (schema.Machine, error) {
 	u, err := a.unit(ctx, unitName(arg))
 	switch {
 	case err != nil:
-		return api.Machine{}, err
+		return schema.Machine{}, err
 	case global(u):
-		return api.Machine{}, fmt.Errorf("unit %s is global: it has no one machine", u.Name)
+		return schema.Machine{}, fmt.Errorf("unit %s is global: it has no one machine", u.Name)
 	case u.MachineID == "":
-		return api.Machine{}, fmt.Errorf("unit %s is on no machine", u.Name)
+		return schema.Machine{}, fmt.Errorf("unit %s is on no machine", u.Name)
 	}
 	return a.findMachine(ctx, u.MachineID)
 }
 
 // lookUp finds a machine by what may be its ID, or a unit.
-func (a *app) lookUp(ctx context.Context, arg string) (api.Machine, error) {
+func (a *app) lookUp(ctx context.Context, arg string) (schema.Machine, error) {
 	byID, noMachine := a.findMachine(ctx, arg)
 	byUnit, noUnit := a.machineOf(ctx, arg)
 	switch {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/unitfile"
 )
 
@@ -64,12 +64,12 @@ func (r *roll) run(ctx context.Context, path string) error {
 
 // rolled are the units that a file is of. The template itself is the last: a unit that is
 // made from it meanwhile is made from the one that is known to work.
-func (r *roll) rolled(ctx context.Context, name string) ([]api.Unit, error) {
+func (r *roll) rolled(ctx context.Context, name string) ([]schema.Unit, error) {
 	all, err := r.client.Units(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var units, template []api.Unit
+	var units, template []schema.Unit
 	for _, u := range all {
 		n, err := unitfile.ParseName(u.Name)
 		switch {
@@ -87,17 +87,17 @@ func (r *roll) rolled(ctx context.Context, name string) ([]api.Unit, error) {
 }
 
 // one gives a unit the file, or leaves it with the one that it has.
-func (r *roll) one(ctx context.Context, u api.Unit, file *unitfile.File) error {
-	if u.File().Hash() == file.Hash() {
+func (r *roll) one(ctx context.Context, u schema.Unit, file *unitfile.File) error {
+	if unitfile.Of(u).Hash() == file.Hash() {
 		r.say("Unit %s has the file already", u.Name)
 		return nil
 	}
-	next := api.Unit{Name: u.Name, DesiredState: u.DesiredState}
-	next.SetFile(file)
+	next := schema.Unit{Name: u.Name, DesiredState: u.DesiredState}
+	next.Options = file.SchemaOptions()
 	if err := r.client.Set(ctx, next); err != nil {
 		return fmt.Errorf("%s: %w", u.Name, err)
 	}
-	if u.DesiredState != api.Launched {
+	if u.DesiredState != schema.Launched {
 		r.say("Unit %s has the new file, and is %s", u.Name, u.DesiredState)
 		return nil
 	}
@@ -109,7 +109,7 @@ func (r *roll) one(ctx context.Context, u api.Unit, file *unitfile.File) error {
 		return fmt.Errorf("%s has the new file, and is not known to be healthy: %w", u.Name, err)
 	}
 	r.warn("Unit %s gets its old file back: %v", u.Name, err)
-	old := api.Unit{Name: u.Name, Options: u.Options, DesiredState: u.DesiredState}
+	old := schema.Unit{Name: u.Name, Options: u.Options, DesiredState: u.DesiredState}
 	if err := r.client.Set(ctx, old); err != nil {
 		return fmt.Errorf("%s could not get its old file back: %w", u.Name, err)
 	}
@@ -120,7 +120,7 @@ func (r *roll) one(ctx context.Context, u api.Unit, file *unitfile.File) error {
 }
 
 // healthy waits until a unit is active, has been so for long enough, and passes the check.
-func (r *roll) healthy(ctx context.Context, u api.Unit, check string) error {
+func (r *roll) healthy(ctx context.Context, u schema.Unit, check string) error {
 	ctx, stop := context.WithTimeoutCause(ctx, r.limit, errLate)
 	defer stop()
 	var since time.Time
@@ -143,7 +143,7 @@ func (r *roll) healthy(ctx context.Context, u api.Unit, check string) error {
 			last = err
 			return false, nil
 		}
-		r.say("Unit %s is healthy on %s with %s", u.Name, place(m, false), u.File().Hash().Short())
+		r.say("Unit %s is healthy on %s with %s", u.Name, place(m, false), unitfile.Of(u).Hash().Short())
 		return true, nil
 	})
 	if errors.Is(err, errLate) {
@@ -154,20 +154,20 @@ func (r *roll) healthy(ctx context.Context, u api.Unit, check string) error {
 
 // state is that of a unit which is active with its file, or has ended as it was to; of a
 // global one, that of one machine if it is so on all.
-func (r *roll) state(ctx context.Context, u api.Unit) (api.UnitState, error) {
+func (r *roll) state(ctx context.Context, u schema.Unit) (schema.UnitState, error) {
 	r.loadMachines(ctx)
 	states, err := r.client.StatesOf(ctx, u.Name)
 	if err != nil {
-		return api.UnitState{}, err
+		return schema.UnitState{}, err
 	}
 	if len(states) == 0 {
-		return api.UnitState{}, errors.New("no machine reports a state of it")
+		return schema.UnitState{}, errors.New("no machine reports a state of it")
 	}
 	for _, s := range states {
 		at := place(r.machine(s.MachineID), false)
 		ended := ends(u) && s.SystemdActiveState == "inactive"
 		switch {
-		case s.Hash != u.File().Hash().String():
+		case s.Hash != unitfile.Of(u).Hash().String():
 			return s, fmt.Errorf("on %s it has the other file still", at)
 		case s.SystemdActiveState != "active" && !ended:
 			return s, fmt.Errorf("on %s it is %s (%s)", at, s.SystemdActiveState, s.SystemdSubState)
@@ -177,7 +177,7 @@ func (r *roll) state(ctx context.Context, u api.Unit) (api.UnitState, error) {
 }
 
 // passes runs the operator's check.
-func (r *roll) passes(ctx context.Context, check, name string, m api.Machine) error {
+func (r *roll) passes(ctx context.Context, check, name string, m schema.Machine) error {
 	if check == "" {
 		return nil
 	}

@@ -6,7 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
+	"coreos/internal/fleet/unitfile"
 )
 
 // TestRoll gives the instances of a template new files, of which some are bad on one machine.
@@ -14,8 +15,8 @@ func TestRoll(t *testing.T) {
 	directory(t)
 	cluster := newCluster()
 	// The second instance does not run with a file that says so, the third never stays.
-	cluster.Systemd = func(u api.Unit) (string, string) {
-		if u.Name == "app@2.service" && strings.Contains(u.File().String(), "bad") {
+	cluster.Systemd = func(u schema.Unit) (string, string) {
+		if u.Name == "app@2.service" && strings.Contains(unitfile.Of(u).String(), "bad") {
 			return "failed", "failed"
 		}
 		return "active", "running"
@@ -26,8 +27,8 @@ func TestRoll(t *testing.T) {
 		if err := os.WriteFile("app@.service", []byte("[Service]\nExecStart=/bin/"+text+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		u := api.Unit{Options: []api.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/" + text}}}
-		return u.File().Hash().Short()
+		u := schema.Unit{Options: []schema.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/" + text}}}
+		return unitfile.Of(u).Hash().Short()
 	}
 	on := func(name, hash string) string {
 		return "Unit " + name + ".service is healthy on 11111111.../10.0.0.1 with " + hash + "\n"

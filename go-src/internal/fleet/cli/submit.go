@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/unitfile"
 )
 
@@ -28,7 +28,7 @@ func (a *app) submitCommand() *cobra.Command {
 			return a.submit(ctx, args, s)
 		}),
 	}
-	s.addFlags(command, api.Inactive)
+	s.addFlags(command, schema.Inactive)
 	return command
 }
 
@@ -42,7 +42,7 @@ type submission struct {
 
 // addFlags adds those of a command that leaves units in a state.
 func (s *submission) addFlags(command *cobra.Command, state string) {
-	states := []string{api.Inactive, api.Loaded, api.Launched}
+	states := []string{schema.Inactive, schema.Loaded, schema.Launched}
 	s.replaceable = states[:slices.Index(states, state)+1]
 	f := command.Flags()
 	f.BoolVar(&s.replace, "replace", false, "replace units that the cluster has with what is in the files here")
@@ -65,21 +65,21 @@ func (a *app) submit(ctx context.Context, args []string, s submission) error {
 		if file == nil {
 			continue
 		}
-		u := api.Unit{Name: unitName(arg)}
-		u.SetFile(file)
+		u := schema.Unit{Name: unitName(arg)}
+		u.Options = file.SchemaOptions()
 		if err := a.client.Set(ctx, u); err != nil {
 			return fmt.Errorf("error creating units: failed creating unit %s: %w", u.Name, err)
 		}
 		created = append(created, u.Name)
 	}
-	return a.wait(ctx, created, api.Inactive, s.attempts)
+	return a.wait(ctx, created, schema.Inactive, s.attempts)
 }
 
 // needed returns the file with which a unit has to be created or replaced, nil if it can
 // stay as it is.
 func (a *app) needed(ctx context.Context, arg string, s submission) (*unitfile.File, error) {
 	old, err := a.unit(ctx, unitName(arg))
-	if errors.Is(err, api.ErrNotFound) {
+	if errors.Is(err, schema.ErrNotFound) {
 		return a.source(ctx, arg, false)
 	}
 	if err != nil {
@@ -93,7 +93,7 @@ func (a *app) needed(ctx context.Context, arg string, s submission) (*unitfile.F
 	if err != nil {
 		return nil, err
 	}
-	if file.Hash() == old.File().Hash() {
+	if file.Hash() == unitfile.Of(old).Hash() {
 		a.say("Found same Unit(%s) in Registry, nothing to do", old.Name)
 		return nil, nil
 	}
@@ -127,8 +127,8 @@ func (a *app) source(ctx context.Context, arg string, replace bool) (*unitfile.F
 	switch {
 	case err == nil:
 		a.warnOfOther(arg, template)
-		return template.File(), nil
-	case !errors.Is(err, api.ErrNotFound):
+		return unitfile.Of(template), nil
+	case !errors.Is(err, schema.ErrNotFound):
 		return nil, err
 	case errors.Is(localErr, os.ErrNotExist):
 		return nil, fmt.Errorf("unable to find template Unit(%s) in Registry or on filesystem", name.Template)
@@ -137,7 +137,7 @@ func (a *app) source(ctx context.Context, arg string, replace bool) (*unitfile.F
 }
 
 // warnOfOther tells the operator that the unit of the cluster is not the one here.
-func (a *app) warnOfOther(arg string, u api.Unit) {
+func (a *app) warnOfOther(arg string, u schema.Unit) {
 	file, err := readFile(arg)
 	if errors.Is(err, os.ErrNotExist) {
 		name, err := unitfile.ParseName(unitName(arg))
@@ -152,7 +152,7 @@ func (a *app) warnOfOther(arg string, u api.Unit) {
 		a.warn("WARNING: %v", err)
 		return
 	}
-	if file.Hash() != u.File().Hash() {
+	if file.Hash() != unitfile.Of(u).Hash() {
 		a.warn("WARNING: Unit %s in registry differs from local unit file %s. Add --replace to override.", u.Name, arg)
 	}
 }

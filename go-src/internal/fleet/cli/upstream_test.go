@@ -20,6 +20,7 @@ import (
 	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/api/apitest"
 	"coreos/internal/fleet/cli"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/sshclient/sshtest"
 )
 
@@ -32,9 +33,9 @@ const (
 // newCluster has three machines, the third of which tells little.
 func newCluster() *apitest.Cluster {
 	c := new(apitest.Cluster)
-	c.Join(api.Machine{ID: m1, PrimaryIP: "10.0.0.1", Metadata: map[string]string{"region": "eu", "disk": "ssd"}, Version: "1.0.0", CPUs: 4})
-	c.Join(api.Machine{ID: m2, PrimaryIP: "10.0.0.2", Metadata: map[string]string{"region": "us"}})
-	c.Join(api.Machine{ID: m3})
+	c.Join(schema.Machine{ID: m1, PrimaryIP: "10.0.0.1", Metadata: map[string]string{"region": "eu", "disk": "ssd"}, Version: "1.0.0", CPUs: 4})
+	c.Join(schema.Machine{ID: m2, PrimaryIP: "10.0.0.2", Metadata: map[string]string{"region": "us"}})
+	c.Join(schema.Machine{ID: m3})
 	return c
 }
 
@@ -90,7 +91,7 @@ func upstream(t *testing.T) string {
 		t.Skip("upstream's fleetctl is not built in short tests")
 	}
 	binary := filepath.Join(t.TempDir(), "fleetctl")
-	build := exec.Command("go", "build", "-o", binary, "-ldflags=-X github.com/coreos/fleet/version.Version="+api.Version, "github.com/coreos/fleet/fleetctl")
+	build := exec.Command("go", "build", "-o", binary, "-ldflags=-X github.com/coreos/fleet/version.Version="+schema.Version, "github.com/coreos/fleet/fleetctl")
 	build.Dir = "../../../test/upstreamfleet"
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("upstream's fleetctl cannot be built: %v\n%s", err, text)
@@ -215,7 +216,7 @@ func compareHere(t *testing.T, binary string) {
 	directory(t)
 	var us, them apitest.Cluster
 	for _, c := range []*apitest.Cluster{&us, &them} {
-		c.Join(api.Machine{ID: strings.TrimSpace(string(id)), PrimaryIP: "192.0.2.1"})
+		c.Join(schema.Machine{ID: strings.TrimSpace(string(id)), PrimaryIP: "192.0.2.1"})
 	}
 	compare(t, binary, serve(t, &us), serve(t, &them), []string{
 		"start web.service web@1.service", "status web.service", "status web web@1.service", "status web@2.service", "status web none",

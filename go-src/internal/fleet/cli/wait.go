@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/host/pause"
 )
 
@@ -126,14 +126,14 @@ func units(names []string) string {
 
 // reached reports whether a unit is in a state. Global ones have none of their own, and
 // one that runs once can have finished before anybody looked.
-func reached(u api.Unit, state string) bool {
+func reached(u schema.Unit, state string) bool {
 	if global(u) {
 		return u.DesiredState == state
 	}
-	return u.CurrentState == state || state == api.Launched && u.Finished != ""
+	return u.CurrentState == state || state == schema.Launched && u.Finished != ""
 }
 
-func (w *waiter) announce(ctx context.Context, u api.Unit) {
+func (w *waiter) announce(ctx context.Context, u schema.Unit) {
 	text := ""
 	if u.Finished != "" {
 		w.say("Unit %s finished: %s", u.Name, u.Finished)
@@ -204,8 +204,8 @@ func (w *waiter) explain(ctx context.Context) {
 }
 
 // fetch asks for units by their names.
-func (a *app) fetch(ctx context.Context, names []string) (map[string]api.Unit, error) {
-	found := map[string]api.Unit{}
+func (a *app) fetch(ctx context.Context, names []string) (map[string]schema.Unit, error) {
+	found := map[string]schema.Unit{}
 	if len(names) > few {
 		all, err := a.client.Units(ctx)
 		for _, u := range all {
@@ -215,7 +215,7 @@ func (a *app) fetch(ctx context.Context, names []string) (map[string]api.Unit, e
 	}
 	for _, name := range names {
 		u, err := a.client.Unit(ctx, name)
-		if err != nil && !errors.Is(err, api.ErrNotFound) {
+		if err != nil && !errors.Is(err, schema.ErrNotFound) {
 			return nil, err
 		}
 		if err == nil {

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
 	"coreos/internal/host/hostid"
 )
@@ -17,7 +17,7 @@ const reserved = 10
 // Describe says what this machine is like.
 func Describe(s Settings) store.Machine {
 	m := store.Machine{
-		PublicIP: s.PublicIP, Metadata: s.Metadata, Version: api.Version, CPUs: float64(runtime.NumCPU()), MaxUnits: s.MaxUnits,
+		PublicIP: s.PublicIP, Metadata: s.Metadata, Version: schema.Version, CPUs: float64(runtime.NumCPU()), MaxUnits: s.MaxUnits,
 	}
 	if m.PublicIP == "" {
 		m.PublicIP = address()

@@ -18,6 +18,7 @@ import (
 
 	"coreos/internal/etcd/certs"
 	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 )
 
 // cluster knows who changed it.
@@ -27,16 +28,16 @@ type cluster struct {
 	asked atomic.Int32
 }
 
-func (c *cluster) Machines(context.Context) ([]api.Machine, error) {
+func (c *cluster) Machines(context.Context) ([]schema.Machine, error) {
 	c.asked.Add(1)
 	return nil, nil
 }
 
-func (c *cluster) Unit(context.Context, string) (api.Unit, error) {
-	return api.Unit{}, api.ErrNotFound
+func (c *cluster) Unit(context.Context, string) (schema.Unit, error) {
+	return schema.Unit{}, schema.ErrNotFound
 }
 
-func (c *cluster) Create(_ context.Context, by string, _ api.Unit) error {
+func (c *cluster) Create(_ context.Context, by string, _ schema.Unit) error {
 	c.by.Store(by)
 	return nil
 }

@@ -3,9 +3,10 @@ package leader
 import (
 	"log/slog"
 
-	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/scheduler"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
+	"coreos/internal/fleet/unitfile"
 )
 
 // Board shows the scheduler what is in etcd.
@@ -62,7 +63,7 @@ func (b *Board) unit(name string) {
 		at = place
 	}
 	b.remove(name)
-	requirements, err := api.Unit{Name: name, Options: file.Value.Options}.Requirements()
+	requirements, err := unitfile.RequirementsOf(schema.Unit{Name: name, Options: file.Value.Options})
 	if err != nil {
 		slog.Warn("a unit cannot be placed: submit it again", "unit", name, "error", err)
 		return
@@ -84,7 +85,7 @@ func (b *Board) remove(name string) {
 
 // wanted reports whether a unit has to be on machines.
 func wanted(job store.Job) bool {
-	return (job.Target == api.Loaded || job.Target == api.Launched)
+	return (job.Target == schema.Loaded || job.Target == schema.Launched)
 }
 
 func (b *Board) alive(id string) bool {

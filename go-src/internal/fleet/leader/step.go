@@ -8,7 +8,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
 )
 
@@ -76,9 +76,9 @@ func (t *turn) clear(s *step, id string) bool {
 		s.then = append(s.then, clientv3.OpDelete(key), clientv3.OpDelete(t.Store.State(s.name, id)))
 		return false
 	}
-	if is.Value.Target != api.Inactive {
+	if is.Value.Target != schema.Inactive {
 		s.is = append(s.is, unchanged)
-		s.then = append(s.then, clientv3.OpPut(key, store.Encode(store.Assignment{Hash: is.Value.Hash, Target: api.Inactive})))
+		s.then = append(s.then, clientv3.OpPut(key, store.Encode(store.Assignment{Hash: is.Value.Hash, Target: schema.Inactive})))
 	}
 	return true
 }
@@ -87,7 +87,7 @@ func (t *turn) clear(s *step, id string) bool {
 func (t *turn) assign(s *step, id string, job store.Job) {
 	want := store.Assignment{Hash: job.Hash, Target: job.Target}
 	if job.Finished != "" {
-		want.Target = api.Loaded
+		want.Target = schema.Loaded
 	}
 	if is, there := t.model.Assignments[s.name][id]; there && is.Value == want {
 		return

@@ -8,26 +8,26 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/leader"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitfile"
 )
 
 // Create implements api.Cluster.
-func (r *Registry) Create(ctx context.Context, by string, unit api.Unit) error {
-	requirements, err := unit.Requirements()
+func (r *Registry) Create(ctx context.Context, by string, unit schema.Unit) error {
+	requirements, err := unitfile.RequirementsOf(unit)
 	if err != nil {
-		return fmt.Errorf("%w: %w", api.ErrInvalid, err)
+		return fmt.Errorf("%w: %w", schema.ErrInvalid, err)
 	}
 	if unit.DesiredState == "" {
-		unit.DesiredState = api.Inactive
+		unit.DesiredState = schema.Inactive
 	}
 	record := store.Unit{Options: unit.Options, Submitted: time.Now().UTC().Truncate(time.Second), By: by}
 	return r.changeUnit(ctx, "submitting "+unit.Name, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
 		was := m.model.Jobs[unit.Name]
 		job := was.Value
-		job.Target, job.Hash, job.Global, job.Finished = unit.DesiredState, unit.File().Hash().String(), requirements.Global, ""
+		job.Target, job.Hash, job.Global, job.Finished = unit.DesiredState, unitfile.Of(unit).Hash().String(), requirements.Global, ""
 		is, then := r.job(unit.Name, was.Revision, job, requirements)
 		return is, append(then, clientv3.OpPut(r.store.Unit(unit.Name), store.Encode(record))), nil
 	})
@@ -42,7 +42,7 @@ func (r *Registry) SetDesired(ctx context.Context, by, name, state string) error
 		}
 		job := was.Value
 		job.Target = state
-		if state == api.Launched && was.Value.Target != state {
+		if state == schema.Launched && was.Value.Target != state {
 			job.Finished = ""
 		}
 		if job == was.Value {
@@ -50,7 +50,7 @@ func (r *Registry) SetDesired(ctx context.Context, by, name, state string) error
 		}
 		var requirements unitfile.Requirements
 		if job.Global { // what was taken is right
-			requirements, _ = m.unit(name).Requirements()
+			requirements, _ = unitfile.RequirementsOf(m.unit(name))
 		}
 		is, then := r.job(name, was.Revision, job, requirements)
 		return is, then, nil
@@ -60,7 +60,7 @@ func (r *Registry) SetDesired(ctx context.Context, by, name, state string) error
 // job writes a unit's job, and for a global one what the machines read of it.
 func (r *Registry) job(name string, revision int64, job store.Job, requirements unitfile.Requirements) ([]clientv3.Cmp, []clientv3.Op) {
 	then := []clientv3.Op{clientv3.OpPut(r.store.Job(name), store.Encode(job))}
-	if job.Global && job.Target != api.Inactive {
+	if job.Global && job.Target != schema.Inactive {
 		global := store.Global{
 			Assignment: store.Assignment{Hash: job.Hash, Target: job.Target},
 			Metadata:   requirements.Metadata, Conflicts: requirements.Conflicts,
@@ -88,20 +88,20 @@ func (r *Registry) Destroy(ctx context.Context, by, name string) error {
 		for id, assignment := range m.model.Assignments[name] {
 			key := r.store.Assignment(id, name)
 			is = append(is, clientv3.Compare(clientv3.ModRevision(key), "=", assignment.Revision))
-			then = append(then, clientv3.OpPut(key, store.Encode(store.Assignment{Hash: assignment.Value.Hash, Target: api.Inactive})))
+			then = append(then, clientv3.OpPut(key, store.Encode(store.Assignment{Hash: assignment.Value.Hash, Target: schema.Inactive})))
 		}
 		return is, then, nil
 	})
 }
 
 // SetMetadata implements api.Cluster.
-func (r *Registry) SetMetadata(ctx context.Context, by string, changes []api.MetadataChange) error {
+func (r *Registry) SetMetadata(ctx context.Context, by string, changes []schema.MetadataChange) error {
 	return r.change(ctx, "changing metadata", func(m *mirror) (is []clientv3.Cmp, then []clientv3.Op, err error) {
 		given := map[string]map[string]string{}
 		for _, change := range changes {
 			id := change.MachineID
 			if _, there := m.model.Machines[id]; !there {
-				return nil, nil, fmt.Errorf("machine %s: %w", id, api.ErrNotFound)
+				return nil, nil, fmt.Errorf("machine %s: %w", id, schema.ErrNotFound)
 			}
 			if given[id] == nil {
 				given[id] = map[string]string{}
@@ -126,7 +126,7 @@ func (r *Registry) SetMetadata(ctx context.Context, by string, changes []api.Met
 }
 
 // SetDrain implements api.Cluster.
-func (r *Registry) SetDrain(ctx context.Context, by, id string, drain *api.DrainRequest) error {
+func (r *Registry) SetDrain(ctx context.Context, by, id string, drain *schema.DrainRequest) error {
 	return r.change(ctx, "draining "+id, func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
 		is, drained := m.model.Drains[id]
 		machine, there := m.model.Machines[id]
@@ -143,7 +143,7 @@ func (r *Registry) SetDrain(ctx context.Context, by, id string, drain *api.Drain
 		case drain == nil && drained: // of a machine that is away, too
 			return unchanged, []clientv3.Op{clientv3.OpDelete(r.store.Drain(id))}, nil
 		}
-		return nil, nil, fmt.Errorf("machine %s: %w", id, api.ErrNotFound)
+		return nil, nil, fmt.Errorf("machine %s: %w", id, schema.ErrNotFound)
 	})
 }
 

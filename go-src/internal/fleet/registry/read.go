@@ -6,14 +6,14 @@ import (
 	"maps"
 	"slices"
 
-	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/leader"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/unitfile"
 )
 
 // Machines implements api.Cluster.
-func (r *Registry) Machines(ctx context.Context) ([]api.Machine, error) {
-	var all []api.Machine
+func (r *Registry) Machines(ctx context.Context) ([]schema.Machine, error) {
+	var all []schema.Machine
 	err := r.view(ctx, func(m *mirror) {
 		units := map[string]int{}
 		for _, job := range m.model.Jobs {
@@ -21,7 +21,7 @@ func (r *Registry) Machines(ctx context.Context) ([]api.Machine, error) {
 		}
 		for _, id := range slices.Sorted(maps.Keys(m.model.Machines)) {
 			is := m.model.Machines[id].Value
-			machine := api.Machine{
+			machine := schema.Machine{
 				ID: id, PrimaryIP: is.PublicIP, Metadata: m.model.MachineMetadata(id), Version: is.Version,
 				CPUs: is.CPUs, Memory: is.Memory, Units: units[id],
 			}
@@ -35,15 +35,15 @@ func (r *Registry) Machines(ctx context.Context) ([]api.Machine, error) {
 }
 
 // Units implements api.Cluster.
-func (r *Registry) Units(ctx context.Context) ([]api.Unit, error) {
-	var all []api.Unit
+func (r *Registry) Units(ctx context.Context) ([]schema.Unit, error) {
+	var all []schema.Unit
 	err := r.view(ctx, func(m *mirror) { all = m.units() })
 	return all, err
 }
 
-func (m *mirror) units() []api.Unit {
+func (m *mirror) units() []schema.Unit {
 	if m.listed.units == nil {
-		m.listed.units = make([]api.Unit, 0, len(m.model.Jobs))
+		m.listed.units = make([]schema.Unit, 0, len(m.model.Jobs))
 		for _, name := range slices.Sorted(maps.Keys(m.model.Jobs)) {
 			m.listed.units = append(m.listed.units, m.unit(name))
 		}
@@ -52,7 +52,7 @@ func (m *mirror) units() []api.Unit {
 }
 
 // Unit implements api.Cluster.
-func (r *Registry) Unit(ctx context.Context, name string) (unit api.Unit, err error) {
+func (r *Registry) Unit(ctx context.Context, name string) (unit schema.Unit, err error) {
 	there := false
 	err = r.view(ctx, func(m *mirror) {
 		if _, there = m.model.Jobs[name]; there {
@@ -65,15 +65,15 @@ func (r *Registry) Unit(ctx context.Context, name string) (unit api.Unit, err er
 	return unit, err
 }
 
-func notFound(name string) error { return fmt.Errorf("unit %s: %w", name, api.ErrNotFound) }
+func notFound(name string) error { return fmt.Errorf("unit %s: %w", name, schema.ErrNotFound) }
 
-func (m *mirror) unit(name string) api.Unit {
+func (m *mirror) unit(name string) schema.Unit {
 	job := m.model.Jobs[name].Value
-	unit := api.Unit{Name: name, Options: m.model.Units[name].Value.Options, DesiredState: job.Target, MachineID: job.Machine, Finished: job.Finished}
+	unit := schema.Unit{Name: name, Options: m.model.Units[name].Value.Options, DesiredState: job.Target, MachineID: job.Machine, Finished: job.Finished}
 	if job.Global {
 		return unit // it is in as many states as there are machines
 	}
-	unit.CurrentState = api.Inactive
+	unit.CurrentState = schema.Inactive
 	if state, there := m.states[name][job.Machine]; there {
 		unit.CurrentState = state.Current
 	}
@@ -81,21 +81,21 @@ func (m *mirror) unit(name string) api.Unit {
 }
 
 // States implements api.Cluster.
-func (r *Registry) States(ctx context.Context) ([]api.UnitState, error) {
-	var all []api.UnitState
+func (r *Registry) States(ctx context.Context) ([]schema.UnitState, error) {
+	var all []schema.UnitState
 	err := r.view(ctx, func(m *mirror) { all = m.unitStates() })
 	return all, err
 }
 
-func (m *mirror) unitStates() []api.UnitState {
+func (m *mirror) unitStates() []schema.UnitState {
 	if m.listed.states != nil {
 		return m.listed.states
 	}
-	all := make([]api.UnitState, 0, len(m.states))
+	all := make([]schema.UnitState, 0, len(m.states))
 	for _, name := range slices.Sorted(maps.Keys(m.states)) {
 		for _, id := range slices.Sorted(maps.Keys(m.states[name])) {
 			s := m.states[name][id]
-			all = append(all, api.UnitState{
+			all = append(all, schema.UnitState{
 				Name: name, Hash: s.Hash, MachineID: id, SystemdLoadState: s.Load, SystemdActiveState: s.Active, SystemdSubState: s.Sub,
 			})
 		}
@@ -105,7 +105,7 @@ func (m *mirror) unitStates() []api.UnitState {
 }
 
 // Why implements api.Cluster.
-func (r *Registry) Why(ctx context.Context, name string) (reasons api.Reasons, err error) {
+func (r *Registry) Why(ctx context.Context, name string) (reasons schema.Reasons, err error) {
 	there := false
 	err = r.view(ctx, func(m *mirror) {
 		if _, there = m.model.Jobs[name]; there {
@@ -118,17 +118,17 @@ func (r *Registry) Why(ctx context.Context, name string) (reasons api.Reasons, e
 	return reasons, err
 }
 
-func (m *mirror) why(name string) api.Reasons {
+func (m *mirror) why(name string) schema.Reasons {
 	job := m.model.Jobs[name].Value
 	switch {
-	case job.Target == api.Inactive:
-		return api.Reasons{Name: name, Summary: "nobody wants it on a machine: load or start it"}
+	case job.Target == schema.Inactive:
+		return schema.Reasons{Name: name, Summary: "nobody wants it on a machine: load or start it"}
 	case job.Global:
 		return m.whyGlobal(name)
 	}
 	reasons, known := leader.NewBoard(m.model).Why(name)
 	if !known {
-		return api.Reasons{Name: name, Summary: "its unit file cannot be used: submit it again"}
+		return schema.Reasons{Name: name, Summary: "its unit file cannot be used: submit it again"}
 	}
 	if job.Finished != "" {
 		reasons.Summary = "it has run once and finished; start it to have it run again"
@@ -145,17 +145,17 @@ func (m *mirror) why(name string) api.Reasons {
 }
 
 // whyGlobal says which machines do not have a global unit, and where it waits.
-func (m *mirror) whyGlobal(name string) api.Reasons {
-	reasons := api.Reasons{Name: name}
+func (m *mirror) whyGlobal(name string) schema.Reasons {
+	reasons := schema.Reasons{Name: name}
 	globals := map[string]unitfile.Requirements{}
 	for other, job := range m.model.Jobs {
-		if job.Value.Global && job.Value.Target != api.Inactive {
-			globals[other], _ = m.unit(other).Requirements() // those of a unit that was taken are right
+		if job.Value.Global && job.Value.Target != schema.Inactive {
+			globals[other], _ = unitfile.RequirementsOf(m.unit(other)) // those of a unit that was taken are right
 		}
 	}
 	can := 0
 	for _, id := range slices.Sorted(maps.Keys(m.model.Machines)) {
-		reason := api.MachineReason{MachineID: id}
+		reason := schema.MachineReason{MachineID: id}
 		switch rival, fits := unitfile.Rivals(globals, m.model.MachineMetadata(id))[name]; {
 		case !fits:
 			reason.Reason = "its metadata do not fit"

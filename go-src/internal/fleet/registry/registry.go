@@ -15,7 +15,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	fleetstore "coreos/internal/fleet/store"
 )
 
@@ -27,8 +27,6 @@ type Registry struct {
 	copy   *mirror
 	unused *time.Timer
 }
-
-var _ api.Cluster = (*Registry)(nil)
 
 // idle is how long the copy is kept without being asked for.
 const idle = 5 * time.Minute
@@ -67,8 +65,8 @@ type mirror struct {
 	// listed are the lists as they were asked for since the last change, so that the pages
 	// of one are not as many lists; nil if nobody did.
 	listed struct {
-		units  []api.Unit
-		states []api.UnitState
+		units  []schema.Unit
+		states []schema.UnitState
 	}
 }
 
@@ -168,7 +166,7 @@ func (m *mirror) reach(ctx context.Context, store *fleetstore.Store, revision in
 	}
 }
 
-func unavailable(err error) error { return fmt.Errorf("%w: %w", api.ErrUnavailable, err) }
+func unavailable(err error) error { return fmt.Errorf("%w: %w", schema.ErrUnavailable, err) }
 
 // errChanged is that something changed while it was being changed.
 var errChanged = errors.New("it changed meanwhile")
@@ -186,7 +184,7 @@ func (r *Registry) change(ctx context.Context, what string, make maker) error {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: %s: %w, %d times", api.ErrConflict, what, errChanged, attempts)
+	return fmt.Errorf("%w: %s: %w, %d times", schema.ErrConflict, what, errChanged, attempts)
 }
 
 // changeUnit is change for a transaction that compares the revision of all that it was made

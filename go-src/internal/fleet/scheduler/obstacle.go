@@ -5,7 +5,7 @@ import (
 	"maps"
 	"slices"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/unitfile"
 )
 
@@ -118,7 +118,7 @@ func (s *Scheduler) globalEnemy(u *unit, m *machine) string {
 }
 
 // Why explains where a unit is. ok is false if there is no such unit.
-func (s *Scheduler) Why(name string) (reasons api.Reasons, ok bool) {
+func (s *Scheduler) Why(name string) (reasons schema.Reasons, ok bool) {
 	u := s.units[name]
 	if u == nil {
 		return reasons, false
@@ -130,7 +130,7 @@ func (s *Scheduler) Why(name string) (reasons api.Reasons, ok bool) {
 		if reason == "" {
 			can++
 		}
-		reasons.Machines = append(reasons.Machines, api.MachineReason{MachineID: id, Reason: reason})
+		reasons.Machines = append(reasons.Machines, schema.MachineReason{MachineID: id, Reason: reason})
 	}
 	switch {
 	case u.at != nil:

@@ -19,6 +19,7 @@ import (
 	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/api/apitest"
 	"coreos/internal/fleet/cli"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/sshclient"
 	"coreos/internal/fleet/sshclient/sshtest"
 )
@@ -135,7 +136,7 @@ func TestTroubleWithLogin(t *testing.T) {
 func TestTunnel(t *testing.T) {
 	server := sshtest.New(t)
 	var cluster apitest.Cluster
-	cluster.Join(api.Machine{ID: "1111111111111111", PrimaryIP: "127.0.0.1"})
+	cluster.Join(schema.Machine{ID: "1111111111111111", PrimaryIP: "127.0.0.1"})
 	handler := &http.Server{Handler: api.Handler(&cluster, api.Config{})}
 	defer handler.Close()
 	socket := filepath.Join(t.TempDir(), "a fleet.sock")

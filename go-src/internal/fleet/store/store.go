@@ -23,7 +23,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 )
 
 // Etcd is what is needed of a client of etcd.
@@ -49,9 +49,9 @@ func New(etcd Etcd, prefix string) *Store {
 
 // Unit is a unit file.
 type Unit struct {
-	Options   []api.UnitOption `json:"options"`
-	Submitted time.Time        `json:"submitted"`
-	By        string           `json:"by,omitempty"`
+	Options   []schema.UnitOption `json:"options"`
+	Submitted time.Time           `json:"submitted"`
+	By        string              `json:"by,omitempty"`
 }
 
 // Job is what is to become of a unit.
@@ -67,7 +67,7 @@ type Job struct {
 	Finished string `json:"finished,omitempty"`
 }
 
-// Assignment is what a machine has to do with a unit. The target api.Inactive asks it
+// Assignment is what a machine has to do with a unit. The target schema.Inactive asks it
 // to stop the unit, forget it, and remove the assignment.
 type Assignment struct {
 	Hash   string `json:"hash"`
@@ -108,7 +108,7 @@ type Machine struct {
 }
 
 // Drain says that a machine has to give away its units.
-type Drain = api.Drain
+type Drain = schema.Drain
 
 // Prefixes of keys, and keys.
 

@@ -11,21 +11,22 @@ import (
 	"time"
 
 	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/unitfile"
 )
 
 // Cluster is one whose machines do at once what is wanted. It is ready for use.
 type Cluster struct {
 	// Systemd says in which state a unit is that was launched; active and running.
-	Systemd func(u api.Unit) (active, sub string)
+	Systemd func(u schema.Unit) (active, sub string)
 	// Finish has units with RunOnce end as soon as they are started.
 	Finish bool
 	// Fails is what all methods return, if it is not nil.
 	Fails error
 
 	mu       sync.Mutex
-	machines map[string]api.Machine
-	units    map[string]api.Unit
+	machines map[string]schema.Machine
+	units    map[string]schema.Unit
 	by       []string
 	ran      int
 }
@@ -33,11 +34,11 @@ type Cluster struct {
 var _ api.Cluster = (*Cluster)(nil)
 
 // Join adds a machine.
-func (c *Cluster) Join(m api.Machine) {
+func (c *Cluster) Join(m schema.Machine) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.machines == nil {
-		c.machines = map[string]api.Machine{}
+		c.machines = map[string]schema.Machine{}
 	}
 	c.machines[m.ID] = m
 }
@@ -78,7 +79,7 @@ func sorted[T any](m map[string]T) []T {
 }
 
 // Machines implements [api.Cluster].
-func (c *Cluster) Machines(context.Context) ([]api.Machine, error) {
+func (c *Cluster) Machines(context.Context) ([]schema.Machine, error) {
 	end, err := c.begin("")
 	if err != nil {
 		return nil, err
@@ -88,7 +89,7 @@ func (c *Cluster) Machines(context.Context) ([]api.Machine, error) {
 }
 
 // Units implements [api.Cluster].
-func (c *Cluster) Units(context.Context) ([]api.Unit, error) {
+func (c *Cluster) Units(context.Context) ([]schema.Unit, error) {
 	end, err := c.begin("")
 	if err != nil {
 		return nil, err
@@ -98,33 +99,33 @@ func (c *Cluster) Units(context.Context) ([]api.Unit, error) {
 }
 
 // Unit implements [api.Cluster].
-func (c *Cluster) Unit(_ context.Context, name string) (api.Unit, error) {
+func (c *Cluster) Unit(_ context.Context, name string) (schema.Unit, error) {
 	end, err := c.begin("")
 	if err != nil {
-		return api.Unit{}, err
+		return schema.Unit{}, err
 	}
 	defer end()
 	return c.unit(name)
 }
 
-func (c *Cluster) unit(name string) (api.Unit, error) {
+func (c *Cluster) unit(name string) (schema.Unit, error) {
 	u, ok := c.units[name]
 	if !ok {
-		return u, fmt.Errorf("unit %s: %w", name, api.ErrNotFound)
+		return u, fmt.Errorf("unit %s: %w", name, schema.ErrNotFound)
 	}
 	return u, nil
 }
 
 // States implements [api.Cluster].
-func (c *Cluster) States(context.Context) ([]api.UnitState, error) {
+func (c *Cluster) States(context.Context) ([]schema.UnitState, error) {
 	end, err := c.begin("")
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	var all []api.UnitState
+	var all []schema.UnitState
 	for _, u := range sorted(c.units) {
-		if requirements(u).Global && u.DesiredState != api.Inactive {
+		if requirements(u).Global && u.DesiredState != schema.Inactive {
 			for _, m := range sorted(c.machines) {
 				all = append(all, c.state(u, m.ID, u.DesiredState))
 			}
@@ -135,20 +136,20 @@ func (c *Cluster) States(context.Context) ([]api.UnitState, error) {
 	return all, nil
 }
 
-func (c *Cluster) state(u api.Unit, machine, state string) api.UnitState {
+func (c *Cluster) state(u schema.Unit, machine, state string) schema.UnitState {
 	active, sub := "inactive", "dead"
-	if state == api.Launched {
+	if state == schema.Launched {
 		active, sub = "active", "running"
 		if c.Systemd != nil {
 			active, sub = c.Systemd(u)
 		}
 	}
-	return api.UnitState{Name: u.Name, Hash: u.File().Hash().String(), MachineID: machine,
+	return schema.UnitState{Name: u.Name, Hash: unitfile.Of(u).Hash().String(), MachineID: machine,
 		SystemdLoadState: "loaded", SystemdActiveState: active, SystemdSubState: sub}
 }
 
-func requirements(u api.Unit) unitfile.Requirements {
-	r, err := u.Requirements()
+func requirements(u schema.Unit) unitfile.Requirements {
+	r, err := unitfile.RequirementsOf(u)
 	if err != nil {
 		panic(err)
 	}
@@ -156,14 +157,14 @@ func requirements(u api.Unit) unitfile.Requirements {
 }
 
 // Create implements [api.Cluster].
-func (c *Cluster) Create(_ context.Context, by string, u api.Unit) error {
+func (c *Cluster) Create(_ context.Context, by string, u schema.Unit) error {
 	end, err := c.begin(by)
 	if err != nil {
 		return err
 	}
 	defer end()
 	if c.units == nil {
-		c.units = map[string]api.Unit{}
+		c.units = map[string]schema.Unit{}
 	}
 	c.place(u)
 	return nil
@@ -186,21 +187,21 @@ func (c *Cluster) SetDesired(_ context.Context, by, name, state string) error {
 }
 
 // place gives a unit to the first machine that fits.
-func (c *Cluster) place(u api.Unit) {
+func (c *Cluster) place(u schema.Unit) {
 	again := c.units[u.Name].DesiredState != u.DesiredState
-	u.MachineID, u.CurrentState = "", api.Inactive
+	u.MachineID, u.CurrentState = "", schema.Inactive
 	r := requirements(u)
 	if again {
 		u.Finished = ""
 	}
 	if r.Global {
 		u.CurrentState = ""
-	} else if r.RunOnce && c.Finish && u.DesiredState == api.Launched {
+	} else if r.RunOnce && c.Finish && u.DesiredState == schema.Launched {
 		if again {
 			c.ran++
 		}
 		u.Finished = "success"
-	} else if u.DesiredState != api.Inactive {
+	} else if u.DesiredState != schema.Inactive {
 		for _, m := range sorted(c.machines) {
 			if r.Fits(m.Metadata) && m.Drain == nil {
 				u.MachineID, u.CurrentState = m.ID, u.DesiredState
@@ -224,7 +225,7 @@ func (c *Cluster) Destroy(_ context.Context, by, name string) error {
 }
 
 // SetMetadata implements [api.Cluster].
-func (c *Cluster) SetMetadata(_ context.Context, by string, changes []api.MetadataChange) error {
+func (c *Cluster) SetMetadata(_ context.Context, by string, changes []schema.MetadataChange) error {
 	end, err := c.begin(by)
 	if err != nil {
 		return err
@@ -234,7 +235,7 @@ func (c *Cluster) SetMetadata(_ context.Context, by string, changes []api.Metada
 	for _, change := range changes {
 		m, ok := machines[change.MachineID]
 		if !ok {
-			return fmt.Errorf("machine %s: %w", change.MachineID, api.ErrNotFound)
+			return fmt.Errorf("machine %s: %w", change.MachineID, schema.ErrNotFound)
 		}
 		if m.Metadata = maps.Clone(m.Metadata); m.Metadata == nil {
 			m.Metadata = map[string]string{}
@@ -249,7 +250,7 @@ func (c *Cluster) SetMetadata(_ context.Context, by string, changes []api.Metada
 }
 
 // SetDrain implements [api.Cluster].
-func (c *Cluster) SetDrain(_ context.Context, by, machineID string, drain *api.DrainRequest) error {
+func (c *Cluster) SetDrain(_ context.Context, by, machineID string, drain *schema.DrainRequest) error {
 	end, err := c.begin(by)
 	if err != nil {
 		return err
@@ -257,10 +258,10 @@ func (c *Cluster) SetDrain(_ context.Context, by, machineID string, drain *api.D
 	defer end()
 	m, ok := c.machines[machineID]
 	if !ok {
-		return fmt.Errorf("machine %s: %w", machineID, api.ErrNotFound)
+		return fmt.Errorf("machine %s: %w", machineID, schema.ErrNotFound)
 	}
 	if m.Drain = nil; drain != nil {
-		m.Drain = &api.Drain{Reason: drain.Reason, By: by, Since: time.Unix(1_000_000_000, 0).UTC()}
+		m.Drain = &schema.Drain{Reason: drain.Reason, By: by, Since: time.Unix(1_000_000_000, 0).UTC()}
 		if drain.UntilRestart {
 			m.Drain.Boot = "boot"
 		}
@@ -283,7 +284,7 @@ func (c *Cluster) Rebalance(_ context.Context, by string) (int, error) {
 	defer end()
 	moved := 0
 	for _, u := range sorted(c.units) {
-		if u.DesiredState != api.Inactive && u.MachineID == "" {
+		if u.DesiredState != schema.Inactive && u.MachineID == "" {
 			if c.place(u); c.units[u.Name].MachineID != "" {
 				moved++
 			}
@@ -293,22 +294,22 @@ func (c *Cluster) Rebalance(_ context.Context, by string) (int, error) {
 }
 
 // Why implements [api.Cluster].
-func (c *Cluster) Why(_ context.Context, name string) (api.Reasons, error) {
+func (c *Cluster) Why(_ context.Context, name string) (schema.Reasons, error) {
 	end, err := c.begin("")
 	if err != nil {
-		return api.Reasons{}, err
+		return schema.Reasons{}, err
 	}
 	defer end()
 	u, err := c.unit(name)
 	if err != nil {
-		return api.Reasons{}, err
+		return schema.Reasons{}, err
 	}
-	r := api.Reasons{Name: name, MachineID: u.MachineID, Summary: "on machine " + u.MachineID}
+	r := schema.Reasons{Name: name, MachineID: u.MachineID, Summary: "on machine " + u.MachineID}
 	if u.MachineID != "" {
 		return r, nil
 	}
 	r.Summary = "no machine fits"
-	if u.DesiredState == api.Inactive {
+	if u.DesiredState == schema.Inactive {
 		r.Summary = "nobody wants it loaded"
 	}
 	for _, m := range sorted(c.machines) {
@@ -318,7 +319,7 @@ func (c *Cluster) Why(_ context.Context, name string) (api.Reasons, error) {
 		} else if m.Drain != nil {
 			reason = "draining: " + m.Drain.Reason
 		}
-		r.Machines = append(r.Machines, api.MachineReason{MachineID: m.ID, Reason: reason})
+		r.Machines = append(r.Machines, schema.MachineReason{MachineID: m.ID, Reason: reason})
 	}
 	return r, nil
 }

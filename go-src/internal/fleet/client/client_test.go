@@ -1,10 +1,11 @@
-package api_test
+package client_test
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,16 +16,28 @@ import (
 	"time"
 
 	"coreos/internal/fleet/api"
+	"coreos/internal/fleet/api/apitest"
+	"coreos/internal/fleet/client"
+	"coreos/internal/fleet/schema"
 )
 
-func unit(name, state string) api.Unit {
-	return api.Unit{Name: name, DesiredState: state, Options: []api.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/sleep 3000"}}}
+const m1, m2 = "1111111111111111aaaaaaaaaaaaaaaa", "2222222222222222bbbbbbbbbbbbbbbb"
+
+func newCluster() *apitest.Cluster {
+	c := new(apitest.Cluster)
+	c.Join(schema.Machine{ID: m1, PrimaryIP: "10.0.0.1", Metadata: map[string]string{"region": "eu"}})
+	c.Join(schema.Machine{ID: m2, PrimaryIP: "10.0.0.2"})
+	return c
 }
 
-// serve gives clients of a cluster on a unix socket, on TCP and with TLS.
-func serve(t *testing.T, cluster api.Cluster) map[string]*api.Client {
+func unit(name, state string) schema.Unit {
+	return schema.Unit{Name: name, DesiredState: state, Options: []schema.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/sleep 3000"}}}
+}
+
+// serve serves a cluster on a unix socket, over TCP and over TLS, and returns a client for each.
+func serve(t *testing.T, cluster api.Cluster) map[string]*client.Client {
 	t.Helper()
-	h := api.Handler(cluster, api.Config{Log: quiet()})
+	h := api.Handler(cluster, api.Config{Log: slog.New(slog.DiscardHandler)})
 	socket := filepath.Join(t.TempDir(), "fleet.sock")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
@@ -34,13 +47,13 @@ func serve(t *testing.T, cluster api.Cluster) map[string]*api.Client {
 	go func() { _ = server.Serve(l) }()
 	plain, secure := httptest.NewServer(h), httptest.NewTLSServer(h)
 	t.Cleanup(func() { _ = server.Close(); plain.Close(); secure.Close() })
-	clients := map[string]*api.Client{}
+	clients := map[string]*client.Client{}
 	for name, endpoint := range map[string]string{"unix": "unix://" + socket, "http": plain.URL, "https": secure.URL} {
-		c := api.ClientConfig{Timeout: 10 * time.Second}
+		c := client.Config{Timeout: 10 * time.Second}
 		if name == "https" {
 			c.TLS = secure.Client().Transport.(*http.Transport).TLSClientConfig
 		}
-		if clients[name], err = api.NewClient(endpoint, c); err != nil {
+		if clients[name], err = client.New(endpoint, c); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,7 +65,7 @@ func TestClient(t *testing.T) {
 	cluster := newCluster()
 	clients := serve(t, cluster)
 	for name, c := range clients {
-		u := unit(name+`-\x2d@1.service`, api.Launched)
+		u := unit(name+`-\x2d@1.service`, schema.Launched)
 		check := func(what string, err error) {
 			if err != nil {
 				t.Errorf("%s: %s: %v", name, what, err)
@@ -61,7 +74,7 @@ func TestClient(t *testing.T) {
 		check("set", c.Set(ctx, u))
 		got, err := c.Unit(ctx, u.Name)
 		check("unit", err)
-		if u.CurrentState, u.MachineID = api.Launched, m1; !reflect.DeepEqual(got, u) {
+		if u.CurrentState, u.MachineID = schema.Launched, m1; !reflect.DeepEqual(got, u) {
 			t.Errorf("%s: %+v, want %+v", name, got, u)
 		}
 		states, err := c.StatesOf(ctx, u.Name)
@@ -69,14 +82,14 @@ func TestClient(t *testing.T) {
 		if len(states) != 1 || states[0].Name != u.Name || states[0].Hash != "7dc08eb00f0c705e84a61e030d98e8cc3c994954" {
 			t.Errorf("%s: states %+v", name, states)
 		}
-		check("drain", c.Drain(ctx, m1, api.DrainRequest{Reason: "new disk"}))
+		check("drain", c.Drain(ctx, m1, schema.DrainRequest{Reason: "new disk"}))
 		why, err := c.Why(ctx, u.Name)
 		check("why", err)
 		if why.MachineID != m2 {
 			t.Errorf("%s: why %+v", name, why)
 		}
 		check("undrain", c.Undrain(ctx, m1))
-		check("metadata", c.SetMetadata(ctx, []api.MetadataChange{{MachineID: m2, Key: "a", Value: name}, {MachineID: m1, Key: "region"}}))
+		check("metadata", c.SetMetadata(ctx, []schema.MetadataChange{{MachineID: m2, Key: "a", Value: name}, {MachineID: m1, Key: "region"}}))
 		machines, err := c.Machines(ctx)
 		check("machines", err)
 		if len(machines) != 2 || machines[1].Metadata["a"] != name || len(machines[0].Metadata) != 0 {
@@ -85,12 +98,12 @@ func TestClient(t *testing.T) {
 		_, err = c.Rebalance(ctx)
 		check("rebalance", err)
 		check("destroy", c.Destroy(ctx, u.Name))
-		if err := c.Destroy(ctx, u.Name); !errors.Is(err, api.ErrNotFound) || err.Error() != "unit does not exist" {
+		if err := c.Destroy(ctx, u.Name); !errors.Is(err, schema.ErrNotFound) || err.Error() != "unit does not exist" {
 			t.Errorf("%s: destroyed again: %v", name, err)
 		}
 	}
-	cluster.Fails = api.ErrUnavailable
-	if _, err := clients["unix"].Units(ctx); !errors.Is(err, api.ErrUnavailable) {
+	cluster.Fails = schema.ErrUnavailable
+	if _, err := clients["unix"].Units(ctx); !errors.Is(err, schema.ErrUnavailable) {
 		t.Errorf("without etcd: %v", err)
 	}
 }
@@ -98,7 +111,7 @@ func TestClient(t *testing.T) {
 func TestClientFollowsPages(t *testing.T) {
 	cluster := newCluster()
 	for i := range 250 {
-		if err := cluster.Create(t.Context(), "test", unit(fmt.Sprintf("web@%03d.service", i), api.Launched)); err != nil {
+		if err := cluster.Create(t.Context(), "test", unit(fmt.Sprintf("web@%03d.service", i), schema.Launched)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -126,13 +139,13 @@ func TestEndpoints(t *testing.T) {
 		"http://":                   "no host",
 		"etcd://host":               "does not begin with",
 	} {
-		if _, err := api.NewClient(endpoint, api.ClientConfig{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := client.New(endpoint, client.Config{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", endpoint, err)
 		}
 	}
 }
 
-// TestServersThatAreNotFleetd has answers that no fleetd gives.
+// TestServersThatAreNotFleetd gives the client answers that no fleetd sends.
 func TestServersThatAreNotFleetd(t *testing.T) {
 	answers := map[string]http.HandlerFunc{
 		"does not answer as fleetd does: 404": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no such page", 404) },
@@ -145,25 +158,25 @@ func TestServersThatAreNotFleetd(t *testing.T) {
 		"no answer from fleetd at http://127": func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) },
 		"Client.Timeout":                      func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"no end": func(w http.ResponseWriter, _ *http.Request) {
-			_ = json.NewEncoder(w).Encode(api.UnitPage{NextPageToken: "ZAACAA=="})
+			_ = json.NewEncoder(w).Encode(schema.UnitPage{NextPageToken: "ZAACAA=="})
 		},
 	}
 	for want, answer := range answers {
 		server := httptest.NewServer(answer)
-		config := api.ClientConfig{Timeout: 200 * time.Millisecond}
+		config := client.Config{Timeout: 200 * time.Millisecond}
 		if want == "no end" {
 			config.Timeout = time.Minute
 		}
-		c, err := api.NewClient(server.URL, config)
+		c, err := client.New(server.URL, config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Units(context.Background()); err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, api.ErrNotFound) {
+		if _, err := c.Units(context.Background()); err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, schema.ErrNotFound) {
 			t.Errorf("want an error with %q, not %v", want, err)
 		}
 		server.Close()
 	}
-	c, err := api.NewClient("unix:///none/fleet.sock", api.ClientConfig{})
+	c, err := client.New("unix:///none/fleet.sock", client.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
