@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"coreos/internal/etcd/conn"
-	"coreos/internal/host/pause"
 	"coreos/test/etcdtest"
 )
 
@@ -39,7 +38,9 @@ func TestQuorum(t *testing.T) {
 	becomes := func(want bool, what string) {
 		t.Helper()
 		for lost() != want {
-			if !pause.For(ctx, 100*time.Millisecond) {
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
 				t.Fatalf("%s: lost is not %v", what, want)
 			}
 		}

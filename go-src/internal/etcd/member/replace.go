@@ -11,13 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/etcd/conn"
 	"coreos/internal/etcd/datadir"
 	"coreos/internal/etcd/envfile"
-	"coreos/internal/host/pause"
 )
 
 // Replacement puts this machine in the place of a member that is dead, or adds it to the
@@ -318,13 +318,14 @@ func (r *Replacement) remove(ctx context.Context, c *Cluster, id uint64) error {
 const retries = 15
 
 // retry calls f until it has no error, or one that does not pass.
-func (r *Replacement) retry(ctx context.Context, config conn.Config, f func(context.Context, *clientv3.Client) error) (err error) {
-	for range retries {
-		if err = with(ctx, config, f); err == nil || !passes(err) || ctx.Err() != nil {
-			return err
+func (r *Replacement) retry(ctx context.Context, config conn.Config, f func(context.Context, *clientv3.Client) error) error {
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := with(ctx, config, f)
+		if err != nil && !passes(err) {
+			err = backoff.Permanent(err)
 		}
-		pause.For(ctx, again)
-	}
+		return struct{}{}, err
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(again)), backoff.WithMaxTries(retries))
 	return err
 }
 
@@ -393,29 +394,42 @@ func (r *Replacement) start(ctx context.Context, env *envfile.File, own uint64) 
 
 // promote waits until this machine is there and gives it its vote.
 func (r *Replacement) promote(ctx context.Context, own uint64) error {
-	for {
-		c, err := Survey(ctx, r.Etcd)
-		if err == nil {
-			var m Member
-			if m, err = c.Find(strconv.FormatUint(own, 16)); err == nil {
-				err = m.Err
-			}
-			if err == nil && !m.Learner {
-				r.Say("%v is healthy and votes", m)
-				return nil
-			}
-			if err == nil {
-				err = with(ctx, c.Answered, func(ctx context.Context, client *clientv3.Client) error {
-					_, err := client.MemberPromote(ctx, own)
-					return err
-				})
-				if err == nil || errors.Is(err, rpctypes.ErrMemberNotLearner) {
-					continue
-				}
-			}
-		}
-		if !pause.For(ctx, again) {
-			return fmt.Errorf("this machine is a member, but not a healthy one that votes: %w; see journalctl -u etcd-member, and run this again", err)
-		}
+	var last error
+	m, err := backoff.Retry(ctx, func() (m Member, err error) {
+		m, err = r.tryPromote(ctx, own)
+		last = err
+		return m, err
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(again)), backoff.WithMaxElapsedTime(0))
+	if err != nil { // the context's
+		return fmt.Errorf("this machine is a member, but not a healthy one that votes: %w; see journalctl -u etcd-member, and run this again", last)
 	}
+	r.Say("%v is healthy and votes", m)
+	return nil
+}
+
+// errPromoted is the error until a survey confirms that the member has its vote.
+var errPromoted = errors.New("its vote is not confirmed yet")
+
+// tryPromote returns this machine's member once that is healthy and has its vote, and
+// gives it its vote if it has none.
+func (r *Replacement) tryPromote(ctx context.Context, own uint64) (Member, error) {
+	c, err := Survey(ctx, r.Etcd)
+	if err != nil {
+		return Member{}, err
+	}
+	m, err := c.Find(strconv.FormatUint(own, 16))
+	if err == nil {
+		err = m.Err
+	}
+	if err != nil || !m.Learner {
+		return m, err
+	}
+	err = with(ctx, c.Answered, func(ctx context.Context, client *clientv3.Client) error {
+		_, err := client.MemberPromote(ctx, own)
+		return err
+	})
+	if err == nil || errors.Is(err, rpctypes.ErrMemberNotLearner) {
+		err = errPromoted
+	}
+	return m, err
 }

@@ -10,8 +10,6 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-
-	"coreos/internal/host/pause"
 )
 
 // reopen is the pause before a watch that broke is opened anew.
@@ -92,7 +90,9 @@ func (w *watch) Next(ctx context.Context) (*Event, error) {
 		if !ok || resp.Err() != nil || w.take(ctx, resp.Events) != nil {
 			w.end()
 			w.events = nil
-			if !pause.For(ctx, reopen) {
+			select {
+			case <-time.After(reopen):
+			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
 		}

@@ -11,8 +11,6 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-
-	"coreos/internal/host/pause"
 )
 
 // tries bounds how often a write is begun anew because of another's.
@@ -96,11 +94,15 @@ func (w *writer) commit(ctx context.Context, st *state, c *change) (*clientv3.Tx
 // afresh waits, the longer the more tries there were, and returns the state for the
 // next: that which a transaction left, or a newer one.
 func (w *writer) afresh(ctx context.Context, p string, st *state, err error, try int) (*state, error) {
-	if try > 2 && !pause.For(ctx, rand.N(time.Duration(min(try, 10))*time.Millisecond)) {
-		return st, ctx.Err()
-	}
 	if err == errConflict && try <= 2 {
 		return st, nil
+	}
+	if try > 2 {
+		select {
+		case <-time.After(rand.N(time.Duration(min(try, 10)) * time.Millisecond)):
+		case <-ctx.Done():
+			return st, ctx.Err()
+		}
 	}
 	return w.read(ctx, p)
 }

@@ -14,13 +14,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/url"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/host/pause"
 	"coreos/internal/reboot/semaphore"
 )
 
@@ -44,8 +43,17 @@ func New(etcd *clientv3.Client, group string) *Lock {
 // requestTime bounds a request to etcd. It is longer than an election takes.
 const requestTime = 10 * time.Second
 
-// tries bounds how often a change is attempted that others keep overtaking.
+// errOvertaken is the error of a change that other machines have overtaken.
+var errOvertaken = errors.New("too many machines change the semaphore at the same time; try again")
+
+// tries bounds the attempts of a change that other machines keep overtaking.
 const tries = 30
+
+// newPauses returns the random pauses between these attempts, of up to 50 ms.
+func newPauses() backoff.BackOff {
+	const mean = 25 * time.Millisecond
+	return &backoff.ExponentialBackOff{InitialInterval: mean, MaxInterval: mean, Multiplier: 1, RandomizationFactor: 1}
+}
 
 // unreachable wraps an error of etcd.
 func (l *Lock) unreachable(err error) error {
@@ -80,27 +88,33 @@ func (l *Lock) read(ctx context.Context) (*semaphore.Semaphore, int64, error) {
 // times, each time with the latest one, and has to give the same result if its effect is
 // there already: the answer to an attempt can get lost.
 func (l *Lock) Change(ctx context.Context, f func(*semaphore.Semaphore) error) (*semaphore.Semaphore, error) {
-	for range tries {
-		s, revision, err := l.read(ctx)
-		if err != nil {
-			return nil, err
+	return backoff.Retry(ctx, func() (*semaphore.Semaphore, error) {
+		s, err := l.change(ctx, f)
+		if err != nil && !errors.Is(err, errOvertaken) {
+			err = backoff.Permanent(err)
 		}
-		before := s.String()
-		if err := f(s); err != nil {
-			return s, err
-		}
-		if s.String() == before && revision != 0 {
-			return s, nil
-		}
-		done, err := l.exchange(ctx, s, revision)
-		if done || err != nil {
-			return s, err
-		}
-		if !pause.For(ctx, rand.N(50*time.Millisecond)) {
-			return nil, ctx.Err()
-		}
+		return s, err
+	}, backoff.WithBackOff(newPauses()), backoff.WithMaxTries(tries))
+}
+
+// change makes one attempt. It fails with errOvertaken if another machine has changed the
+// semaphore meanwhile.
+func (l *Lock) change(ctx context.Context, f func(*semaphore.Semaphore) error) (*semaphore.Semaphore, error) {
+	s, revision, err := l.read(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return nil, errors.New("too many machines change the semaphore at the same time; try again")
+	before := s.String()
+	if err := f(s); err != nil {
+		return s, err
+	}
+	if s.String() == before && revision != 0 {
+		return s, nil
+	}
+	if done, err := l.exchange(ctx, s, revision); done || err != nil {
+		return s, err
+	}
+	return nil, errOvertaken
 }
 
 func (l *Lock) exchange(ctx context.Context, s *semaphore.Semaphore, revision int64) (bool, error) {
@@ -129,7 +143,10 @@ func (l *Lock) Watch(ctx context.Context) <-chan struct{} {
 				default:
 				}
 			}
-			pause.For(ctx, time.Second)
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
 		}
 	}()
 	return changed

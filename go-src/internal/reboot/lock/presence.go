@@ -7,8 +7,6 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-
-	"coreos/internal/host/pause"
 )
 
 // presenceTTL is how long after its last word a machine counts as being there.
@@ -59,7 +57,10 @@ func (p *Presence) run(ctx context.Context) {
 	defer close(p.done)
 	for ctx.Err() == nil {
 		p.session(ctx)
-		pause.For(ctx, 5*time.Second)
+		select {
+		case <-time.After(5 * time.Second):
+		case <-ctx.Done():
+		}
 	}
 }
 
