@@ -25,8 +25,8 @@ func parse(t *testing.T, text string) (*Config, []string) {
 	return c, lines
 }
 
-// packed is content as people put it into write_files.
-func packed(data []byte) string {
+// gzipped is content as people put it into write_files.
+func gzipped(data []byte) string {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	_, _ = w.Write(data)
@@ -39,7 +39,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, problems, err := Parse(bytes.ReplaceAll(text, []byte("PACKED"), []byte(packed([]byte("packed")))))
+	c, problems, err := Parse(bytes.ReplaceAll(text, []byte("PACKED"), []byte(gzipped([]byte("packed")))))
 	if err != nil || len(problems) > 0 {
 		t.Fatal(problems, err)
 	}
@@ -109,7 +109,7 @@ func TestProblems(t *testing.T) {
 		"encoding":            {"write_files:\n- {path: /etc/x, encoding: rot13}", "want one of base64"},
 		"no base64":           {"write_files:\n- {path: /etc/x, encoding: b64, content: '*'}", "the file /etc/x is left out"},
 		"no gzip":             {"write_files:\n- {path: /etc/x, encoding: gzip, content: abc}", "the file /etc/x is left out"},
-		"a bomb":              {"write_files:\n- {path: /etc/x, encoding: gz+b64, content: " + packed(make([]byte, MaxFile+1)) + "}", "more than 16777216 bytes unpacked"},
+		"a bomb":              {"write_files:\n- {path: /etc/x, encoding: gz+b64, content: " + gzipped(make([]byte, MaxFile+1)) + "}", "encoding gz+b64: too large: more than 16384 KiB"},
 		"strategy":            {"coreos: {update: {reboot-strategy: never}}", "coreos.update.reboot-strategy: "},
 		"window":              {"coreos: {locksmith: {window_start: '25:00'}}", "want a time"},
 		"length":              {"coreos: {locksmith: {window_length: long}}", "want a duration"},

@@ -1,15 +1,13 @@
 package cloudconfig
 
 import (
-	"bytes"
-	"compress/gzip"
-	"encoding/base64"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"coreos/internal/provision/packed"
 )
 
 func (d *decoder) config(root *yaml.Node, c *Config) {
@@ -164,29 +162,17 @@ func (d *decoder) file(p at, to *[]File) {
 	*to = append(*to, f)
 }
 
-// unpack returns what encoded content is.
-func unpack(content, encoding string) ([]byte, error) {
-	data := []byte(content)
+// unpack decodes content by its encoding.
+func unpack(content, encoding string) (data []byte, err error) {
+	data = []byte(content)
 	if strings.HasSuffix(encoding, "64") {
-		decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(content), ""))
-		if err != nil {
-			return nil, fmt.Errorf("encoding %s: %w", encoding, err)
-		}
-		data = decoded
+		data, err = packed.Base64(content)
 	}
-	if !strings.HasPrefix(encoding, "gz") {
-		return data, nil
+	if err == nil && strings.HasPrefix(encoding, "gz") {
+		data, err = packed.Gunzip(data, MaxFile)
 	}
-	packed, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("encoding %s: %w", encoding, err)
-	}
-	data, err = io.ReadAll(io.LimitReader(packed, MaxFile+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("encoding %s: %w", encoding, err)
-	case len(data) > MaxFile:
-		return nil, fmt.Errorf("encoding %s: more than %d bytes unpacked", encoding, MaxFile)
 	}
 	return data, nil
 }

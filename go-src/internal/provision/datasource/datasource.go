@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"coreos/internal/provision/packed"
 )
 
 // Source is a place that may hold a machine's configuration.
@@ -29,7 +31,7 @@ var (
 	// ErrInvalid: the source is there, and refuses to answer or answers nonsense.
 	ErrInvalid = errors.New("of no use")
 	// ErrTooLarge: the source has more than is taken from it.
-	ErrTooLarge = errors.New("too large")
+	ErrTooLarge = packed.ErrTooLarge
 )
 
 // Bounds of what is taken from a source, in bytes.

@@ -9,6 +9,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"coreos/internal/provision/packed"
 )
 
 // readFile returns what a file has, of at most so many bytes. It may be a pipe; waiting
@@ -53,7 +55,7 @@ func read(ctx context.Context, file *os.File, path string, most int) ([]byte, er
 	if err != nil {
 		return nil, localError(err)
 	}
-	if err := tooLarge(text, most); err != nil {
+	if err := packed.Limit(text, most); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return text, nil

@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"coreos/internal/provision/packed"
 )
 
 const (
@@ -99,7 +101,7 @@ func roundTrip(client *http.Client, request *http.Request, name string, most int
 	}
 	text, err := io.ReadAll(io.LimitReader(response.Body, int64(most)+1))
 	if err == nil {
-		err = tooLarge(text, most)
+		err = packed.Limit(text, most)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s %s: %w", request.Method, name, err)

@@ -1,43 +1,28 @@
 package datasource
 
 import (
-	"bytes"
-	"compress/gzip"
-	"encoding/base64"
+	"errors"
 	"fmt"
-	"io"
-	"strings"
+
+	"coreos/internal/provision/packed"
 )
 
-// unpack unpacks user-data that is packed by gzip. Platforms that allow little user-data
-// are the reason to pack it. However well it is packed, no more than MaxUserData is
-// unpacked.
+// unpack unpacks user-data that is packed by gzip, since a platform may allow little of
+// it. The result has at most MaxUserData bytes.
 func unpack(text []byte) ([]byte, error) {
-	if !bytes.HasPrefix(text, []byte{0x1f, 0x8b}) {
-		return text, tooLarge(text, MaxUserData)
+	if !packed.IsGzip(text) {
+		return text, packed.Limit(text, MaxUserData)
 	}
-	packed, err := gzip.NewReader(bytes.NewReader(text))
-	if err != nil {
-		return nil, fmt.Errorf("%w: begins as gzip does: %w", ErrInvalid, err)
+	text, err := packed.Gunzip(text, MaxUserData)
+	if err != nil && !errors.Is(err, ErrTooLarge) {
+		err = fmt.Errorf("%w: it begins as gzip does: %w", ErrInvalid, err)
 	}
-	text, err = io.ReadAll(io.LimitReader(packed, MaxUserData+1))
-	if err != nil {
-		return nil, fmt.Errorf("%w: packed by gzip: %w", ErrInvalid, err)
-	}
-	return text, tooLarge(text, MaxUserData)
+	return text, err
 }
 
-// tooLarge returns an error if text has more bytes than it may have.
-func tooLarge(text []byte, most int) error {
-	if len(text) > most {
-		return fmt.Errorf("%w: more than %d KiB", ErrTooLarge, most>>10)
-	}
-	return nil
-}
-
-// decodeBase64 decodes what platforms carry as base64, with or without line breaks.
+// decodeBase64 decodes base64 with or without line breaks.
 func decodeBase64(text string) ([]byte, error) {
-	decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+	decoded, err := packed.Base64(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
