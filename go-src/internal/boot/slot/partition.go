@@ -1,12 +1,10 @@
 package slot
 
 import (
-	"bufio"
 	"fmt"
-	"os"
-	"strings"
 
 	"coreos/internal/boot/grubenv"
+	"coreos/internal/host/keyvalue"
 )
 
 // BootRecord is where bootengine leaves which slot and disk the system runs
@@ -27,20 +25,9 @@ func OnPartition(path string, f func(Store) error) error {
 func Running() (Name, string, error) { return readRecord(BootRecord) }
 
 func readRecord(path string) (Name, string, error) {
-	file, err := os.Open(path)
+	values, err := keyvalue.Properties(path)
 	if err != nil {
 		return "", "", fmt.Errorf("which slot runs is not known (not booted by bootengine?): %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	values := map[string]string{}
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		if key, value, ok := strings.Cut(lines.Text(), "="); ok {
-			values[key] = value
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return "", "", fmt.Errorf("%s: %w", path, err)
 	}
 	name, err := ParseName(values["SLOT"])
 	if err != nil {

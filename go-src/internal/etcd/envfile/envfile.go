@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+
+	"coreos/internal/host/keyvalue"
 )
 
 // Path is the file of etcd-member.service.
@@ -81,10 +83,7 @@ func assignment(line string) (name, value string, ok bool) {
 	}
 	name, value, ok = strings.Cut(line, "=")
 	value = strings.TrimSpace(strings.ReplaceAll(value, "\\\n", ""))
-	if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
-		value = value[1 : n-1]
-	}
-	return strings.TrimSpace(name), value, ok
+	return strings.TrimSpace(name), keyvalue.Unquote(value), ok
 }
 
 // Get returns a variable's value, or "": the last line counts, as with systemd.

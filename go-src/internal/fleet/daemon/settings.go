@@ -17,6 +17,7 @@ import (
 	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitmanager"
+	"coreos/internal/host/keyvalue"
 )
 
 // DefaultFile is where settings are read from if no other file is named.
@@ -134,54 +135,29 @@ func (s *Settings) flags() *pflag.FlagSet {
 	return f
 }
 
-// maxFile bounds a file of settings in bytes.
-const maxFile = 64 << 10
-
 // readFile sets what the environment did not. A line is name=value, with or without
 // quotes; those that begin with # or ; are comments, [sections] mean nothing. The last of
 // several lines counts.
 func readFile(r io.Reader, flags *pflag.FlagSet) error {
-	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	lines, err := keyvalue.Read(r, "#;[")
 	if err != nil {
 		return err
 	}
-	if len(text) > maxFile {
-		return fmt.Errorf("the file is larger than %d bytes", maxFile)
-	}
 	environment := map[string]bool{}
 	flags.Visit(func(f *pflag.Flag) { environment[f.Name] = true })
-	n := 0
-	for line := range strings.Lines(string(text)) {
-		n++
-		line = strings.TrimSpace(line)
-		if line == "" || strings.ContainsAny(line[:1], "#;[") {
+	for _, line := range lines {
+		name := strings.TrimSpace(line.Name)
+		if flags.Lookup(name) == nil {
+			return fmt.Errorf("line %d: there is no setting %.80q", line.Number, name)
+		}
+		if environment[name] {
 			continue
 		}
-		name, value, ok := strings.Cut(line, "=")
-		name, value = strings.TrimSpace(name), unquote(strings.TrimSpace(value))
-		flag := flags.Lookup(name)
-		switch {
-		case !ok:
-			return fmt.Errorf("line %d: %.80q is not name=value", n, line)
-		case flag == nil:
-			return fmt.Errorf("line %d: there is no setting %.80q", n, name)
-		case environment[name]:
-			continue
-		}
-		if err := flags.Set(name, value); err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
+		if err := flags.Set(name, keyvalue.Unquote(strings.TrimSpace(line.Value))); err != nil {
+			return fmt.Errorf("line %d: %w", line.Number, err)
 		}
 	}
 	return nil
-}
-
-func unquote(value string) string {
-	for _, quote := range []string{`"`, "'"} {
-		if len(value) >= 2 && strings.HasPrefix(value, quote) && strings.HasSuffix(value, quote) {
-			return value[1 : len(value)-1]
-		}
-	}
-	return value
 }
 
 // minTTL leaves time for a renewal that is late.

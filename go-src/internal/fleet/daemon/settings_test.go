@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"coreos/internal/etcd/conn"
+	"coreos/internal/host/keyvalue"
 )
 
 // read reads settings from a file with a text, and from an environment.
@@ -61,7 +62,7 @@ func TestRead(t *testing.T) {
 			s.PublicIP, s.TTL, s.Metadata = "192.0.2.9", 15*time.Second, map[string]string{"a": "b"}
 		}},
 		"empty environment": {text: "public_ip=192.0.2.1", environment: map[string]string{"FLEET_PUBLIC_IP": "", "FLEET_AGENT_TTL": ""}, want: func(s *Settings) { s.PublicIP = "192.0.2.1" }},
-		"large":             {text: strings.Repeat("#\n", maxFile/2), want: func(*Settings) {}},
+		"large":             {text: strings.Repeat("#\n", keyvalue.MaxFile/2), want: func(*Settings) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := usual()
@@ -78,7 +79,7 @@ func TestRead(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		"# one\nbogus=1":       `line 2: there is no setting "bogus"`,
-		"public_ip":            `line 1: "public_ip" is not name=value`,
+		"public_ip":            `line 1: "public_ip" is not NAME=value`,
 		"=x":                   `line 1: there is no setting ""`,
 		"agent_ttl=30":         "line 1: invalid argument",
 		"agent_ttl=2s":         "agent_ttl=2s: want 3s or more",
@@ -93,8 +94,8 @@ func TestReadRefuses(t *testing.T) {
 		"disable_engine=maybe": "line 1: invalid argument",
 		"api_certfile=/a":      "api_certfile and api_keyfile belong together",
 		"api_keyfile=/a":       "api_certfile and api_keyfile belong together",
-		"public_ip=" + strings.Repeat("1", maxFile):         "larger than",
-		strings.Repeat("#\n", maxFile/2) + "disable_engine": "larger than",
+		"public_ip=" + strings.Repeat("1", keyvalue.MaxFile):         "larger than",
+		strings.Repeat("#\n", keyvalue.MaxFile/2) + "disable_engine": "larger than",
 	} {
 		t.Run(fmt.Sprintf("%.30s", text), func(t *testing.T) {
 			if is, err := read(t, text, nil); err == nil || !strings.Contains(err.Error(), want) {

@@ -3,7 +3,6 @@
 package disk
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"coreos/internal/host/keyvalue"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,7 +54,7 @@ func List(sys string) ([]Disk, error) {
 			return nil, err
 		}
 		for _, event := range events {
-			properties, err := readProperties(event)
+			properties, err := keyvalue.Properties(event)
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
 				continue // the device has just left
 			}
@@ -68,23 +69,6 @@ func List(sys string) ([]Disk, error) {
 	}
 	slices.SortFunc(disks, func(a, b Disk) int { return strings.Compare(a.Name, b.Name) })
 	return disks, nil
-}
-
-// readProperties reads the KEY=value lines of a uevent file.
-func readProperties(path string) (map[string]string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	properties := map[string]string{}
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		if key, value, ok := strings.Cut(lines.Text(), "="); ok {
-			properties[key] = value
-		}
-	}
-	return properties, lines.Err()
 }
 
 // PartitionNumber returns the number of the labelled partition.

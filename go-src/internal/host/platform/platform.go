@@ -2,12 +2,13 @@
 package platform
 
 import (
-	"bufio"
 	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"coreos/internal/host/keyvalue"
 )
 
 // ID names a platform as Ignition does, such as "aws" or "qemu".
@@ -75,13 +76,15 @@ func named(id string) ID {
 }
 
 func releaseID(path string) string {
-	text, err := os.ReadFile(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
-	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(lines.Text()), "ID="); ok {
-			return strings.Trim(value, `"'`)
+	defer func() { _ = file.Close() }()
+	lines, _ := keyvalue.Read(file, "#") // what is right in it counts
+	for _, line := range lines {
+		if line.Name == "ID" {
+			return keyvalue.Unquote(line.Value)
 		}
 	}
 	return ""

@@ -19,6 +19,7 @@ func TestDetect(t *testing.T) {
 		{"the last argument counts", "ignition.platform.id=a ignition.platform.id=b", "", nil, "b"},
 		{"an argument without value says nothing", "ignition.platform.id= coreos.oem.id", "", dmi{"sys_vendor": "QEMU\n"}, QEMU},
 		{"a name of Container Linux", "coreos.oem.id=ec2", "", nil, "aws"},
+		{"a file on the OEM partition with a line that is wrong", "", "nonsense\n ID='aws'\nID=gcp\n", nil, "aws"},
 		{"then the OEM partition", "", "NAME=x\nID=\"gce\"\n", dmi{"sys_vendor": "QEMU\n"}, "gcp"},
 		{"QEMU", "", "", dmi{"sys_vendor": "QEMU\n", "product_name": "Standard PC (Q35 + ICH9, 2009)\n"}, QEMU},
 		{"a cloud on QEMU", "", "", dmi{"sys_vendor": "QEMU\n", "product_name": "Alibaba Cloud ECS\n"}, "aliyun"},

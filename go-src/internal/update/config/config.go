@@ -5,7 +5,6 @@
 package config
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,9 +13,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
+	"coreos/internal/host/keyvalue"
 	"coreos/internal/update/release"
 )
 
@@ -82,44 +81,20 @@ func Read(root string) (*Config, error) {
 	return c, nil
 }
 
-// maxFile bounds a file in bytes.
-const maxFile = 64 << 10
-
 func readFile(path string, values map[string]string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("update configuration: %w", err)
-	}
-	if info.Size() > maxFile {
-		return fmt.Errorf("update configuration: %s is larger than %d bytes", path, maxFile)
-	}
 	file, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("update configuration: %w", err)
 	}
 	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		name, value, ok := strings.Cut(line, "=")
-		if !ok {
-			return fmt.Errorf("%s, line %d: %.80q is not NAME=value", path, n, line)
-		}
-		values[name] = unquote(value)
+	lines, err := keyvalue.Read(file, "#")
+	if err != nil {
+		return fmt.Errorf("update configuration: %s: %w", path, err)
 	}
-	return lines.Err()
-}
-
-func unquote(value string) string {
-	for _, quote := range []string{`"`, `'`} {
-		if len(value) >= 2 && strings.HasPrefix(value, quote) && strings.HasSuffix(value, quote) {
-			return value[1 : len(value)-1]
-		}
+	for _, line := range lines {
+		values[line.Name] = keyvalue.Unquote(line.Value)
 	}
-	return value
+	return nil
 }
 
 func parse(values map[string]string) (*Config, error) {

@@ -1,0 +1,89 @@
+// Package keyvalue reads files of lines NAME=value: those that people write, such as
+// update.conf and fleet.conf, and those that programs write, such as the kernel's uevent
+// files.
+package keyvalue
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// MaxFile bounds a file in bytes.
+const MaxFile = 64 << 10
+
+// Line is a line NAME=value of a file.
+type Line struct {
+	// Number is that of the line, from 1.
+	Number int
+	// Name and Value are as they are written, with white space around the "=" and quotes.
+	Name, Value string
+}
+
+// Read reads the lines of a file that people write. White space at the ends of a line does
+// not count. Lines that are empty, or begin with one of the bytes of comments, are left
+// out. It is an error if another line has no "="; the lines that are right are returned all
+// the same. Of a file with more than MaxFile bytes nothing is.
+func Read(r io.Reader, comments string) (all []Line, err error) {
+	text, err := limited(r)
+	if err != nil {
+		return nil, err
+	}
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.IndexByte(comments, line[0]) >= 0 {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		switch {
+		case ok:
+			all = append(all, Line{number, name, value})
+		case err == nil:
+			err = fmt.Errorf("line %d: %.80q is not NAME=value", number, line)
+		}
+	}
+	return all, err
+}
+
+func limited(r io.Reader) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
+	if err != nil {
+		return "", err
+	}
+	if len(text) > MaxFile {
+		return "", fmt.Errorf("the file is larger than %d bytes", MaxFile)
+	}
+	return string(text), nil
+}
+
+// Unquote returns a value without the quotes, double or single, that enclose it.
+func Unquote(value string) string {
+	if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
+		return value[1 : n-1]
+	}
+	return value
+}
+
+// Properties reads a file that a program has written: every byte of a line counts, and a
+// line without "=" is left out. Of several lines with one name the last counts.
+func Properties(path string) (map[string]string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	text, err := limited(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	properties := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "="); ok {
+			properties[name] = value
+		}
+	}
+	return properties, nil
+}
