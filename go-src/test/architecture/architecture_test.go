@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"etcd":      {"host", "cli", "build"},
 	"host":      {},
 	"cli":       {},
-	"build":     {},
+	"build":     {"cli"},
 }
 
 // groupOf returns the group of a package of ours: the directory below internal, "cmd" for a

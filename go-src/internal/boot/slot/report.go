@@ -2,15 +2,15 @@ package slot
 
 import (
 	"bufio"
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"coreos/internal/boot/bootimage"
+	"coreos/internal/cli/output"
 )
 
 // Report is what is known of one slot: its boot state and its boot image.
@@ -62,10 +62,10 @@ func OpenDevice(path string) (io.ReadCloser, error) { return os.Open(path) }
 
 // WriteTable prints the reports for people.
 func WriteTable(w io.Writer, reports []Report) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table := output.Table(w)
 	fmt.Fprintln(table, "SLOT\tVERSION\tTRIES\tPROVEN\tROOT HASH\tSTATE")
 	for _, r := range reports {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", r.Slot, or(r.Version, "-"), r.Tries, yes(r.OK), or(short(r.UsrHash), "-"), r.state())
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", r.Slot, cmp.Or(r.Version, "-"), r.Tries, yes(r.OK), cmp.Or(short(r.UsrHash), "-"), r.state())
 	}
 	return table.Flush()
 }
@@ -84,14 +84,7 @@ func (r Report) state() string {
 	if r.Why != "" && r.Why != Empty {
 		words = append(words, "failed: "+r.Why)
 	}
-	return or(strings.Join(words, ", "), "-")
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
+	return cmp.Or(strings.Join(words, ", "), "-")
 }
 
 func yes(b bool) string {
@@ -105,7 +98,5 @@ func short(hash string) string { return hash[:min(len(hash), 12)] }
 
 // WriteJSON prints the reports for programs.
 func WriteJSON(w io.Writer, reports []Report) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(reports)
+	return output.JSON(w, reports)
 }

@@ -4,6 +4,7 @@ package envflags
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -24,4 +25,10 @@ func Set(flags *pflag.FlagSet, prefix string, lookup func(name string) (string, 
 		}
 	})
 	return err
+}
+
+// NotEmpty looks a variable up in the environment. An empty one is none.
+func NotEmpty(name string) (string, bool) {
+	value := os.Getenv(name)
+	return value, value != ""
 }

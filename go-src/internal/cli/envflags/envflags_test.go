@@ -24,3 +24,13 @@ func TestSet(t *testing.T) {
 		t.Errorf("%q, %q, %v", *file, *group, err)
 	}
 }
+
+func TestNotEmpty(t *testing.T) {
+	t.Setenv("ENVFLAGS_GIVEN", "x")
+	t.Setenv("ENVFLAGS_EMPTY", "")
+	for name, want := range map[string]bool{"ENVFLAGS_GIVEN": true, "ENVFLAGS_EMPTY": false, "ENVFLAGS_ABSENT": false} {
+		if _, ok := NotEmpty(name); ok != want {
+			t.Errorf("%s: got %t", name, ok)
+		}
+	}
+}

@@ -276,7 +276,7 @@ func (r *Replacement) clean() error {
 	}
 	aside, err := r.Data.MoveAside(r.Now())
 	if err == nil {
-		r.Say("moved the former data to %s: delete them when all is well", aside)
+		r.Say("moved the former data to %s: delete them when the cluster works", aside)
 	}
 	return err
 }

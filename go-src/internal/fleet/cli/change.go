@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coreos/internal/cli/exit"
 	"coreos/internal/fleet/schema"
 )
 
@@ -203,7 +204,7 @@ func (a *app) restartCommand() *cobra.Command {
 		ValidArgsFunction: a.completeUnits,
 		RunE: a.onFound(func(ctx context.Context, found []schema.Unit) error {
 			if len(found) == 0 {
-				return exitStatus(1)
+				return exit.Status(1)
 			}
 			for _, u := range found {
 				if err := a.restart(ctx, u, b); err != nil {

@@ -4,15 +4,17 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"coreos/internal/cli/envflags"
+	"coreos/internal/cli/exit"
 	"coreos/internal/fleet/client"
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/sshclient"
@@ -44,8 +46,16 @@ type globalFlags struct {
 	etcdPrefix                  string
 }
 
-// Run runs fleetctl and returns its exit status: 0, 1 for trouble, 2 for a wrong command
-// line, or that of a command on a machine.
+// Main runs the command as this process.
+func Main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := Run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	stop()
+	os.Exit(status)
+}
+
+// Run runs fleetctl and returns its exit status: 0, 1 for an error, 2 for a wrong command
+// line, or the status of a command on a machine.
 func Run(ctx context.Context, args []string, streams Streams) int {
 	a := &app{Streams: streams}
 	command := a.command()
@@ -54,31 +64,17 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 	command.SetOut(streams.Out)
 	command.SetErr(streams.Err)
 	err := command.ExecuteContext(ctx)
-	var status exitStatus
-	var usage usageError
+	status, print := exit.Of(err)
 	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &status):
-		return int(status)
+	case !print:
+		return status
 	case ctx.Err() != nil:
-		return 130 // as shells say of commands that were interrupted
+		return 130 // the status that shells give to an interrupted command
 	}
 	text := err.Error()
-	fmt.Fprintln(streams.Err, strings.ToUpper(text[:1])+text[1:]) // as upstream's begin
-	if errors.As(err, &usage) {
-		return 2
-	}
-	return 1
+	fmt.Fprintln(streams.Err, strings.ToUpper(text[:1])+text[1:]) // upstream's errors begin so
+	return status
 }
-
-// usageError is a mistake in the command line.
-type usageError struct{ error }
-
-// exitStatus ends fleetctl without a further word.
-type exitStatus int
-
-func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 func (a *app) command() *cobra.Command {
 	cobra.EnablePrefixMatching = true // fleetctl list-m
@@ -93,7 +89,7 @@ func (a *app) command() *cobra.Command {
 		RunE:          func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	a.globalFlags(command.PersistentFlags())
-	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	command.PersistentPreRunE = func(command *cobra.Command, _ []string) error { return a.prepare(command) }
 	command.AddCommand(
 		a.listMachinesCommand(), a.listUnitsCommand(), a.listUnitFilesCommand(), a.catCommand(), a.statusCommand(), a.journalCommand(),
@@ -109,11 +105,11 @@ func (a *app) command() *cobra.Command {
 	return command
 }
 
-// usage makes a usageError of what is wrong with arguments.
+// usage makes a usage error of an error in the arguments.
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(command *cobra.Command, args []string) error {
 		if err := check(command, args); err != nil {
-			return usageError{fmt.Errorf("arguments of %s: %w", command.CommandPath(), err)}
+			return exit.Usagef("arguments of %s: %w", command.CommandPath(), err)
 		}
 		return nil
 	}
@@ -146,16 +142,12 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 
 // prepare does what comes before every command.
 func (a *app) prepare(command *cobra.Command) error {
-	err := envflags.Set(command.Root().PersistentFlags(), "FLEETCTL", func(name string) (string, bool) {
-		value := os.Getenv(name)
-		return value, value != "" // an empty variable is none
-	})
-	if err != nil {
-		return usageError{err}
+	if err := envflags.Set(command.Root().PersistentFlags(), "FLEETCTL", envflags.NotEmpty); err != nil {
+		return exit.Usage(err)
 	}
 	if a.flags.version {
 		a.printVersion()
-		return exitStatus(0)
+		return exit.Status(exit.OK)
 	}
 	return nil
 }

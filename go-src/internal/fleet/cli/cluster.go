@@ -2,17 +2,18 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"coreos/internal/cli/exit"
+	"coreos/internal/cli/output"
 	"coreos/internal/fleet/schema"
 )
 
 func (a *app) whyCommand() *cobra.Command {
-	output := "table"
+	format := "table"
 	command := &cobra.Command{
 		Use:               "why UNIT",
 		Short:             "Explain why a unit is where it is, or nowhere",
@@ -20,21 +21,19 @@ func (a *app) whyCommand() *cobra.Command {
 		ValidArgsFunction: a.completeUnits,
 		RunE: a.on(func(ctx context.Context, args []string) error {
 			if len(args) != 1 {
-				return usageError{fmt.Errorf("one unit must be named, not %d", len(args))}
+				return exit.Usagef("one unit must be named, not %d", len(args))
 			}
 			why, err := a.client.Why(ctx, unitName(args[0]))
 			if err != nil {
 				return fmt.Errorf("unit %s: %w", unitName(args[0]), err)
 			}
-			if output == "json" {
-				encoder := json.NewEncoder(a.Out)
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(why)
+			if format == "json" {
+				return output.JSON(a.Out, why)
 			}
 			return a.printReasons(ctx, why)
 		}),
 	}
-	command.Flags().StringVar(&output, "output", output, "table or json")
+	command.Flags().StringVar(&format, "output", format, "table or json")
 	return command
 }
 

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 
+	"coreos/internal/cli/exit"
+
 	"github.com/spf13/cobra"
 )
 
@@ -44,7 +46,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		Short:  "Cannot be used: units are not signed",
 		Hidden: true,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("verify cannot be used: units are not signed")}
+			return exit.Usage(errors.New("verify cannot be used: units are not signed"))
 		},
 	}
 }

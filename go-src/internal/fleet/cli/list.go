@@ -2,12 +2,13 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"coreos/internal/cli/output"
 
 	"github.com/spf13/cobra"
 )
@@ -71,9 +72,7 @@ func choose[T any](l *lister, columns map[string]column[T]) (shown []column[T], 
 
 func show[T any](a *app, l *lister, shown []column[T], items []T) error {
 	if l.output == "json" {
-		encoder := json.NewEncoder(a.Out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(append([]T{}, items...)) // [] for none
+		return output.JSON(a.Out, append([]T{}, items...)) // [] for none
 	}
 	table := tabwriter.NewWriter(a.Out, 0, 8, 1, '\t', 0)
 	if !l.noLegend {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coreos/internal/cli/exit"
 	"coreos/internal/fleet/schema"
 )
 
@@ -59,7 +60,7 @@ func (a *app) findUnits(ctx context.Context, args []string) ([]schema.Unit, erro
 	for _, arg := range args {
 		pattern := strings.ReplaceAll(unitName(arg), `\`, `\\`) // which is part of names
 		if _, err := path.Match(pattern, ""); err != nil {
-			return nil, usageError{fmt.Errorf("%q: %w", arg, err)}
+			return nil, exit.Usagef("%q: %w", arg, err)
 		}
 		matched := false
 		for _, u := range all {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coreos/internal/cli/exit"
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/sshclient"
 	"coreos/internal/host/hostid"
@@ -107,9 +108,9 @@ func (a *app) run(ctx context.Context, machineID string, words []string) error {
 		command := exec.CommandContext(ctx, words[0], words[1:]...)
 		command.Stdout, command.Stderr = a.Out, a.Err
 		err := command.Run()
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && exit.ExitCode() > 0 {
-			return exitStatus(exit.ExitCode())
+		var failed *exec.ExitError
+		if errors.As(err, &failed) && failed.ExitCode() > 0 {
+			return exit.Status(failed.ExitCode())
 		}
 		return err
 	}
@@ -144,7 +145,7 @@ func (a *app) remote(ctx context.Context, host, command string, forward bool) er
 	defer stop()
 	status, err := client.Run(command, a.Streams, forward)
 	if err == nil && status != 0 {
-		return exitStatus(status)
+		return exit.Status(status)
 	}
 	return err
 }
@@ -161,7 +162,7 @@ func (a *app) sshCommand() *cobra.Command {
 			var m schema.Machine
 			switch {
 			case machine != "" && unit != "":
-				return usageError{errors.New("--machine and --unit cannot be used together")}
+				return exit.Usage(errors.New("--machine and --unit cannot be used together"))
 			case machine != "":
 				m, err = a.findMachine(ctx, machine)
 			case unit != "":

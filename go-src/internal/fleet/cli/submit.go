@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coreos/internal/cli/exit"
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/unitfile"
 )
@@ -53,7 +54,7 @@ func (s *submission) addFlags(command *cobra.Command, state string) {
 // submit has the cluster know all of the units. It waits until it does.
 func (a *app) submit(ctx context.Context, args []string, s submission) error {
 	if s.sign {
-		return usageError{errors.New("--sign cannot be used: units are not signed")}
+		return exit.Usage(errors.New("--sign cannot be used: units are not signed"))
 	}
 	var created []string
 	for _, arg := range args {

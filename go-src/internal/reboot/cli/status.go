@@ -1,16 +1,15 @@
-package main
+package cli
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"coreos/internal/cli/output"
 	rebootlock "coreos/internal/reboot/lock"
 	"coreos/internal/reboot/semaphore"
 )
@@ -20,26 +19,26 @@ func (o *options) statusCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "status",
 		Short: "Get the status of the cluster wide reboot lock",
-		Long: "Prints how many machines may take the lock now, how many may hold it, and who does, as ever;\n" +
-			"then what is known of the holders, releases that failed, and the machines of the group, those\n" +
-			"that wait for the lock first, in the order in which they will restart.",
+		Long: "Print how many machines can take the lock now, how many may hold it at most, and the holders.\n" +
+			"Then print details of the holders, versions that failed, and the machines of the group. The\n" +
+			"machines that wait for the lock come first, in the order in which they will restart.",
 		Args: cobra.NoArgs,
-		RunE: o.on(func(ctx context.Context, lock *rebootlock.Lock, _ []string) error {
-			s, err := lock.Get(ctx)
-			if err != nil {
-				return fmt.Errorf("%w; no machine restarts while the lock cannot be had", err)
-			}
-			machines, err := lock.Machines(ctx)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(os.Stdout, s, machines)
-			}
-			return printStatus(os.Stdout, s, machines)
-		}),
 	}
-	command.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
+	command.RunE = o.on(func(ctx context.Context, lock *rebootlock.Lock, _ []string) error {
+		s, err := lock.Get(ctx)
+		if err != nil {
+			return fmt.Errorf("%w; no machine restarts until the lock can be read", err)
+		}
+		machines, err := lock.Machines(ctx)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return printJSON(command.OutOrStdout(), s, machines)
+		}
+		return printStatus(command.OutOrStdout(), s, machines)
+	})
+	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return command
 }
 
@@ -59,12 +58,10 @@ func printJSON(w io.Writer, s *semaphore.Semaphore, machines []rebootlock.Machin
 	for _, m := range machines {
 		status.Machines = append(status.Machines, machineStatus{m.ID, m})
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(status)
+	return output.JSON(w, status)
 }
 
-// printStatus prints upstream's lines, then what upstream does not know.
+// printStatus prints the lines that upstream prints, then ours.
 func printStatus(w io.Writer, s *semaphore.Semaphore, machines []rebootlock.Machine) error {
 	fmt.Fprintf(w, "Available: %d\nMax: %d\n", s.Free, s.Max)
 	if len(s.Holders) > 0 {
@@ -79,15 +76,15 @@ func printStatus(w io.Writer, s *semaphore.Semaphore, machines []rebootlock.Mach
 	}
 	for _, id := range s.Holders {
 		if h, _ := s.Holds(id); h.Failed != "" {
-			fmt.Fprintf(w, "\nVersion %s FAILED on %s (%s): %s\nNo other machine restarts into it. After a look: locksmithctl unlock %s\n", h.FailedVersion, or(h.Host, "-"), id, h.Failed, id)
+			fmt.Fprintf(w, "\nVersion %s FAILED on %s (%s): %s\nNo other machine restarts into this version. To release the lock: locksmithctl unlock %s\n", h.FailedVersion, cmp.Or(h.Host, "-"), id, h.Failed, id)
 		}
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table := output.Table(w)
 	if len(s.Details) > 0 {
 		fmt.Fprintln(table, "\nHOLDER\tHOST\tSINCE\tWHY\tVERSION\tSTATE")
 		for _, id := range s.Holders {
 			h, _ := s.Holds(id)
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", id, or(h.Host, "-"), when(h.Since), or(h.Why, "-"), versions(h), holderState(h, present[id]))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", id, cmp.Or(h.Host, "-"), when(h.Since), cmp.Or(h.Why, "-"), versions(h), holderState(h, present[id]))
 		}
 	}
 	if len(machines) > 0 {
@@ -97,7 +94,7 @@ func printStatus(w io.Writer, s *semaphore.Semaphore, machines []rebootlock.Mach
 			if m.Turn > 0 {
 				turn = fmt.Sprint(m.Turn)
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", turn, m.ID, or(m.Host, "-"), or(m.Version, "-"), or(m.Next, "-"), m.State, or(m.Waiting, "-"))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", turn, m.ID, cmp.Or(m.Host, "-"), cmp.Or(m.Version, "-"), cmp.Or(m.Next, "-"), m.State, cmp.Or(m.Waiting, "-"))
 		}
 	}
 	return table.Flush()
@@ -107,7 +104,7 @@ func versions(h semaphore.Holder) string {
 	if h.To == "" {
 		return "-"
 	}
-	return or(h.From, "?") + " to " + h.To
+	return cmp.Or(h.From, "?") + " to " + h.To
 }
 
 func holderState(h semaphore.Holder, m rebootlock.Machine) string {
@@ -115,7 +112,7 @@ func holderState(h semaphore.Holder, m rebootlock.Machine) string {
 	case h.Failed != "":
 		return "failed: " + h.Failed
 	case m.ID == "":
-		return "not heard of: restarting, or gone"
+		return "no answer: the machine restarts or is gone"
 	}
 	return m.State
 }
@@ -125,11 +122,4 @@ func when(t time.Time) string {
 		return "-"
 	}
 	return t.UTC().Format(time.RFC3339)
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
+	"coreos/internal/cli/exit"
 	"coreos/internal/host/hostid"
 	"coreos/internal/host/logind"
 	rebootlock "coreos/internal/reboot/lock"
@@ -26,31 +27,12 @@ func client() *cobra.Command {
 		Use:     "locksmithctl",
 		Version: version,
 		Short:   "Manage the cluster wide reboot lock",
-		Long: "Manage the cluster wide reboot lock.\n\nFlags may be written with one dash, and have environment variables: LOCKSMITHCTL_GROUP for\n" +
-			"--group.\n\nExit status: 0 when all went well, 1 when not, 2 for a wrong command line.",
-		Args: cobra.ArbitraryArgs,
-		RunE: func(command *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown subcommand: %q; run locksmithctl help", args[0])}
-			}
-			return command.Help()
-		},
+		Long: "Manage the cluster wide reboot lock.\n\nFlags may be written with one dash. Each flag has an environment variable: LOCKSMITHCTL_GROUP\n" +
+			"is that of --group.\n\nExit status: 0 on success, 1 on an error, 2 for a wrong command line.",
 	}
 	o.flags(command, "LOCKSMITHCTL")
 	command.AddCommand(o.statusCommand(), o.lockCommand(), o.unlockCommand(), o.stealCommand(), o.setMaxCommand(), o.rebootCommand(), sendNeedReboot())
 	return command
-}
-
-// on runs f with the lock.
-func (o *options) on(f func(context.Context, *rebootlock.Lock, []string) error) func(*cobra.Command, []string) error {
-	return func(command *cobra.Command, args []string) error {
-		etcd, lock, err := o.lock()
-		if err != nil {
-			return err
-		}
-		defer func() { _ = etcd.Close() }()
-		return f(command.Context(), lock, args)
-	}
 }
 
 // machine is the machine id of the arguments, or this machine's.
@@ -65,14 +47,15 @@ func (o *options) lockCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "lock [machine-id]",
 		Short: "Lock this machine or a given machine-id for reboot",
-		Long:  "Makes a machine a holder of the lock by hand, so that others do not restart. The daemon\ndoes not give that back: unlock does.",
-		Args:  cobra.MaximumNArgs(1),
+		Long: "Take the lock for a machine by hand, so that other machines do not restart. The daemon does\n" +
+			"not release this lock: use unlock.",
+		Args: cobra.MaximumNArgs(1),
 		RunE: o.on(func(ctx context.Context, lock *rebootlock.Lock, args []string) error {
 			id, err := machine(args)
 			if err != nil {
 				return err
 			}
-			first := true // an attempt of which the answer was lost is not an error
+			first := true // a second attempt may find its own lock: etcd did the first one, and its answer was lost
 			_, err = lock.Change(ctx, func(s *semaphore.Semaphore) error {
 				h, held := s.Holds(id)
 				if held && (first || h.Why != semaphore.ByHand) {
@@ -97,7 +80,7 @@ func (o *options) unlockCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "unlock [machine-id]",
 		Short: "Unlock this machine or a given machine-id for reboot",
-		Long:  "Ends a machine's being a holder of the lock, whatever it is doing.",
+		Long:  "Release the lock held by a machine, whatever the machine is doing.",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: o.on(func(ctx context.Context, lock *rebootlock.Lock, args []string) error {
 			id, err := machine(args)
@@ -114,8 +97,8 @@ func (o *options) stealCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "steal machine-id",
 		Short: "Take the lock from a machine that is gone",
-		Long: "Ends a machine's being a holder of the lock, if it does not answer: its daemon has not been\n" +
-			"heard of for a minute. A machine on which a version failed, or that was locked by hand, keeps\nthe lock: use unlock.",
+		Long: "Release the lock held by a machine that no longer answers: its daemon has been silent for a\n" +
+			"minute. A machine keeps the lock if a version failed on it or if it was locked by hand: use\nunlock.",
 		Args: cobra.ExactArgs(1),
 		RunE: o.on(func(ctx context.Context, lock *rebootlock.Lock, args []string) error {
 			machines, err := lock.Machines(ctx)
@@ -123,14 +106,14 @@ func (o *options) stealCommand() *cobra.Command {
 				return wrap("Error stealing", err)
 			}
 			if slices.ContainsFunc(machines, func(m rebootlock.Machine) bool { return m.ID == args[0] }) {
-				return wrap("Error stealing", fmt.Errorf("%s is there; use unlock if it is to lose the lock all the same", args[0]))
+				return wrap("Error stealing", fmt.Errorf("machine %s answers; to release its lock anyway use unlock", args[0]))
 			}
 			_, err = lock.Change(ctx, func(s *semaphore.Semaphore) error {
 				switch h, _ := s.Holds(args[0]); {
 				case h.Failed != "":
-					return fmt.Errorf("version %s failed there: %s; use unlock if others are to try it", h.FailedVersion, h.Failed)
+					return fmt.Errorf("version %s failed on that machine: %s; to let other machines try it use unlock", h.FailedVersion, h.Failed)
 				case h.Why == semaphore.ByHand:
-					return errors.New("it was locked by hand; use unlock")
+					return errors.New("the machine was locked by hand; use unlock")
 				}
 				return s.Unlock(args[0])
 			})
@@ -143,25 +126,27 @@ func (o *options) setMaxCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "set-max number",
 		Short: "Set the maximum number of lock holders",
-		Long: "Sets how many machines of the group may be restarting at the same time; 0: none. Those that\n" +
+		Long: "Set how many machines of the group may restart at the same time; 0 allows none. Machines that\n" +
 			"hold the lock keep it.",
 		Args: cobra.ExactArgs(1),
-		RunE: o.on(func(ctx context.Context, lock *rebootlock.Lock, args []string) error {
+		RunE: func(command *cobra.Command, args []string) error {
 			limit, err := strconv.Atoi(args[0])
 			if err != nil {
-				return fmt.Errorf("invalid maximum value: %.40s", args[0])
+				return exit.Usagef("invalid maximum value: %.40s", args[0])
 			}
-			old := 0
-			s, err := lock.Change(ctx, func(s *semaphore.Semaphore) (err error) {
-				old, err = s.SetMax(limit)
+			return o.on(func(ctx context.Context, lock *rebootlock.Lock, _ []string) error {
+				old := 0
+				s, err := lock.Change(ctx, func(s *semaphore.Semaphore) (err error) {
+					old, err = s.SetMax(limit)
+					return err
+				})
+				if err != nil {
+					return wrap("Error setting value", err)
+				}
+				_, err = fmt.Fprintf(command.OutOrStdout(), "Old-Max: %d\nMax: %d\n", old, s.Max)
 				return err
-			})
-			if err != nil {
-				return wrap("Error setting value", err)
-			}
-			fmt.Printf("Old-Max: %d\nMax: %d\n", old, s.Max)
-			return nil
-		}),
+			})(command, args)
+		},
 	}
 }
 
@@ -169,8 +154,8 @@ func (o *options) rebootCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "reboot",
 		Short: "Reboot honoring reboot locks",
-		Long: "Restarts this machine at once, if the lock can be had and nothing inhibits that. The daemon\n" +
-			"gives the lock back when the machine is up and healthy.",
+		Long: "Restart this machine now, if the lock is free and nothing inhibits a restart. The daemon\n" +
+			"releases the lock when the machine is up and healthy.",
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, args []string) error {
 			if os.Geteuid() != 0 {

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coreos/internal/cli/exit"
 	"coreos/internal/etcd/datadir"
 	"coreos/internal/etcd/member"
 	etcdunit "coreos/internal/etcd/unit"
@@ -23,11 +24,11 @@ func (o *options) replaceCommand() *cobra.Command {
 	r := new(replace)
 	command := &cobra.Command{
 		Use:   "replace DEAD-MEMBER --endpoint URL...",
-		Short: "Put this machine in the place of a dead member",
-		Long: "Run on the new machine: removes the member with that name or id, adds this machine, writes\n" +
-			"its settings, starts etcd-member.service, and gives the machine its vote when it has caught\n" +
-			"up. Nothing is changed if the member answers, or the cluster has no quorum without it. After\n" +
-			"an interruption run it again.",
+		Short: "Replace a dead member with this machine",
+		Long: "Run this on the new machine. It removes the member with that name or id, adds this machine,\n" +
+			"writes the settings, starts etcd-member.service, and makes the machine a voting member when it\n" +
+			"has caught up. It changes nothing if the member answers, or if the cluster has no quorum\n" +
+			"without it. Run it again after an interruption.",
 		Args: oneArgument("the dead member's name or id"),
 		RunE: func(command *cobra.Command, args []string) error {
 			r.Dead = args[0]
@@ -44,9 +45,9 @@ func (o *options) joinCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "join --endpoint URL...",
 		Short: "Make this machine one more member of a cluster",
-		Long: "Run on the new machine: as replace, but nobody is removed. For a cluster that grows, and for\n" +
-			"one that was restored.",
-		Args: noArguments,
+		Long: "Run this on the new machine. It works like replace but removes no member: for a cluster that\n" +
+			"grows, and for one that was restored.",
+		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return r.run(command, o) },
 	}
 	r.flags(o, command)
@@ -57,20 +58,20 @@ func (r *replace) flags(o *options, command *cobra.Command) {
 	flags := command.Flags()
 	o.etcdFlags(flags)
 	flags.StringVar(&r.Name, "name", "", "`NAME` of this machine as a member (default ETCD_NAME)")
-	flags.StringVar(&r.PeerURL, "peer-url", "", "`URL` at which the others find this machine (default ETCD_INITIAL_ADVERTISE_PEER_URLS)")
-	flags.BoolVar(&r.Wipe, "wipe", false, "move data of a former life of this machine aside")
-	flags.BoolVar(&r.noStart, "no-start", false, "leave the start of etcd to others; run this again then")
+	flags.StringVar(&r.PeerURL, "peer-url", "", "`URL` at which other members reach this machine (default ETCD_INITIAL_ADVERTISE_PEER_URLS)")
+	flags.BoolVar(&r.Wipe, "wipe", false, "move data of an earlier membership of this machine aside")
+	flags.BoolVar(&r.noStart, "no-start", false, "do not start etcd; start it yourself, then run this again")
 	flags.DurationVar(&r.timeout, "timeout", 30*time.Minute, "how long this machine may take to catch up")
 }
 
 func (r *replace) run(command *cobra.Command, o *options) error {
 	if !command.Flags().Changed("endpoint") {
-		return usageError{errors.New("give the URLs of members that live with --endpoint")}
+		return exit.Usage(errors.New("give the URLs of members that are alive with --endpoint"))
 	}
 	if _, err := o.settings(); err != nil {
 		return err
 	}
-	r.Etcd, r.EnvFile, r.Data, r.Now, r.Say = o.etcd, o.envFile, datadir.Dir(o.data), time.Now, say
+	r.Etcd, r.EnvFile, r.Data, r.Now, r.Say = o.etcd, o.envFile, datadir.Dir(o.data), time.Now, sayTo(command.OutOrStdout())
 	ctx, cancel := context.WithTimeout(command.Context(), r.timeout)
 	defer cancel()
 	if r.noStart {

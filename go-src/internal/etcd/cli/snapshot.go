@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -23,10 +23,10 @@ func (o *options) snapshotCommand() *cobra.Command {
 	var timeout time.Duration
 	command := &cobra.Command{
 		Use:   "snapshot",
-		Short: "Take a snapshot of the local member, and keep the newest",
-		Long: "Takes a snapshot, verifies it, and then deletes the oldest that are too many, by their names\n" +
-			"etcd-TIME-REVISION.db. An incomplete snapshot never has such a name.",
-		Args: noArguments,
+		Short: "Take a snapshot of the local member, and keep only the newest",
+		Long: "Take a snapshot and verify it. Then delete the oldest snapshots, by their names\n" +
+			"etcd-TIME-REVISION.db, until --keep are left. An incomplete snapshot never has such a name.",
+		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if _, err := o.local(); err != nil {
 				return err
@@ -38,6 +38,7 @@ func (o *options) snapshotCommand() *cobra.Command {
 			defer func() { _ = client.Close() }()
 			ctx, cancel := context.WithTimeout(command.Context(), timeout)
 			defer cancel()
+			say := sayTo(command.OutOrStdout())
 			taken, pruned, err := store.Take(ctx, client, time.Now())
 			if taken != nil {
 				say("%s: revision %d, %d keys, %.1f MB, verified", taken.Path, taken.Revision, taken.Keys, float64(taken.Size)/(1<<20))
@@ -52,7 +53,7 @@ func (o *options) snapshotCommand() *cobra.Command {
 	o.etcdFlags(flags)
 	flags.StringVar(&store.Dir, "dir", snapshot.Dir, "`DIRECTORY` of the snapshots")
 	flags.IntVar(&store.Keep, "keep", 7, "`NUMBER` of snapshots to keep")
-	flags.DurationVar(&timeout, "timeout", time.Hour, "how long it may take")
+	flags.DurationVar(&timeout, "timeout", time.Hour, "time limit")
 	return command
 }
 
@@ -60,17 +61,18 @@ func (o *options) snapshotCommand() *cobra.Command {
 type restore struct {
 	snapshot.Restoration
 	yes, noStart bool
+	say          func(format string, args ...any)
 }
 
 func (o *options) restoreCommand() *cobra.Command {
 	var r restore
 	command := &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Begin a new cluster on this machine with the data of a snapshot",
-		Long: "Verifies the snapshot, stops etcd-member.service, moves its data aside, puts those of the\n" +
-			"snapshot in their place, and starts it: a new cluster, of which this machine is the only\n" +
-			"member. What was written after the snapshot is lost. Other machines of the old cluster then\n" +
-			"join one after the other: etcd-memberctl join --wipe.",
+		Short: "Start a new cluster on this machine with the data of a snapshot",
+		Long: "Verify the snapshot, stop etcd-member.service, move its data aside, restore the snapshot, and\n" +
+			"start the service. This machine is then the only member of a new cluster. Everything written\n" +
+			"after the snapshot is lost. Other machines of the old cluster join one after the other:\n" +
+			"etcd-memberctl join --wipe.",
 		Args: oneArgument("the file of a snapshot"),
 		RunE: func(command *cobra.Command, args []string) error {
 			env, err := o.settings()
@@ -80,7 +82,7 @@ func (o *options) restoreCommand() *cobra.Command {
 			if err := r.defaults(env); err != nil {
 				return err
 			}
-			r.File, r.Data, r.Now = args[0], datadir.Dir(o.data), time.Now()
+			r.File, r.Data, r.Now, r.say = args[0], datadir.Dir(o.data), time.Now(), sayTo(command.OutOrStdout())
 			ctx, cancel := context.WithTimeout(command.Context(), 10*time.Minute)
 			defer cancel()
 			if r.noStart {
@@ -93,7 +95,7 @@ func (o *options) restoreCommand() *cobra.Command {
 	o.etcdFlags(flags)
 	flags.StringVar(&r.Name, "name", "", "`NAME` of this machine as a member (default ETCD_NAME, or the machine id)")
 	flags.StringVar(&r.PeerURL, "peer-url", "", "`URL` for peers (default ETCD_INITIAL_ADVERTISE_PEER_URLS, or http://localhost:2380)")
-	flags.Uint64Var(&r.Bump, "bump-revision", snapshot.Bump, "`NUMBER` added to the revision, more than was written since the snapshot; 0 only where nobody watches")
+	flags.Uint64Var(&r.Bump, "bump-revision", snapshot.Bump, "`NUMBER` to add to the revision, more than the writes since the snapshot; 0 only if no client watches")
 	flags.BoolVar(&r.yes, "yes", false, "stop etcd if it runs")
 	flags.BoolVar(&r.noStart, "no-start", false, "neither stop nor start etcd-member.service")
 	return command
@@ -123,10 +125,10 @@ func (r *restore) defaults(env *envfile.File) error {
 func (r *restore) run() error {
 	former, err := r.Run()
 	if former != "" {
-		say("moved the former data to %s: delete them when all is well", former)
+		r.say("moved the former data to %s: delete them when the cluster works", former)
 	}
 	if err == nil {
-		say("restored %s as a new cluster with the one member %s at %s", r.File, r.Name, r.PeerURL)
+		r.say("restored %s as a new cluster with the one member %s at %s", r.File, r.Name, r.PeerURL)
 	}
 	return err
 }
@@ -134,7 +136,7 @@ func (r *restore) run() error {
 // withUnit stops etcd, restores, and starts etcd again: if the restoration failed, with
 // the data that it had.
 func (r *restore) withUnit(ctx context.Context, etcd conn.Config) error {
-	// Nothing is stopped for a file that is of no use.
+	// Do not stop etcd for a file that cannot be restored.
 	if _, err := snapshot.Verify(r.File); err != nil {
 		return err
 	}
@@ -149,7 +151,7 @@ func (r *restore) withUnit(ctx context.Context, etcd conn.Config) error {
 	}
 	if active {
 		if !r.yes {
-			return errors.New("etcd-member.service runs, and what was written since the snapshot will be lost: --yes stops it and restores")
+			return errors.New("etcd-member.service runs, and everything written after the snapshot would be lost: to stop it and restore use --yes")
 		}
 		if err := unit.Stop(ctx); err != nil {
 			return err
@@ -164,15 +166,15 @@ func (r *restore) withUnit(ctx context.Context, etcd conn.Config) error {
 	if err := unit.Start(ctx); err != nil {
 		return err
 	}
-	return waitHealthy(ctx, etcd)
+	return r.waitHealthy(ctx, etcd)
 }
 
 // waitHealthy waits until the local member leads its new cluster.
-func waitHealthy(ctx context.Context, etcd conn.Config) error {
+func (r *restore) waitHealthy(ctx context.Context, etcd conn.Config) error {
 	for {
 		cluster, err := member.Survey(ctx, etcd)
 		if err == nil {
-			say("etcd answers: members %v", cluster.Members)
+			r.say("etcd answers: members %v", cluster.Members)
 			return nil
 		}
 		if !pause.For(ctx, time.Second) {

@@ -1,4 +1,4 @@
-package main
+package releasectl
 
 import (
 	"fmt"
@@ -23,17 +23,17 @@ func keysCommand() *cobra.Command {
 	var rootFile string
 	command := &cobra.Command{
 		Use:   "keys DIRECTORY",
-		Short: "Make the keys of a build and the root metadata that names them, unless they are there",
-		Long: "A build signs its update bundle by these keys, and its images trust the root metadata.\n" +
-			"Those who keep keys elsewhere put only DIRECTORY/metadata/N.root.json there.",
+		Short: "Make the keys of a build and the root metadata that names them, if they do not exist",
+		Long: "A build signs its update bundle with these keys, and its images trust the root metadata.\n" +
+			"If your keys are elsewhere, put only DIRECTORY/metadata/N.root.json there.",
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(command *cobra.Command, args []string) error {
 			made, err := repository.MakeKeys(args[0])
 			if err != nil {
 				return err
 			}
 			if made {
-				fmt.Println("releasectl: made new keys in", args[0])
+				fmt.Fprintln(command.OutOrStdout(), "releasectl: made new keys in", args[0])
 			}
 			return writeRoot(repository.Open(args[0]), rootFile)
 		},
@@ -42,7 +42,7 @@ func keysCommand() *cobra.Command {
 	return command
 }
 
-// writeRoot writes the root metadata that counts to a file, if it has a name.
+// writeRoot writes the newest root metadata to a file, if path names one.
 func writeRoot(r *repository.Repository, path string) error {
 	if path == "" {
 		return nil
@@ -64,7 +64,7 @@ type roleFlags struct {
 }
 
 func (f *roleFlags) add(command *cobra.Command, role string) {
-	command.Flags().StringSliceVar(&f.keys, role, nil, "public keys of the role "+role+" (default: as they are)")
+	command.Flags().StringSliceVar(&f.keys, role, nil, "public keys of the role "+role+" (default: no change)")
 	command.Flags().IntVar(&f.threshold, role+"-threshold", 1, "how many of them must sign")
 }
 
@@ -84,11 +84,10 @@ func rootCommand() *cobra.Command {
 	var root, targets, online roleFlags
 	command := &cobra.Command{
 		Use:   "root REPOSITORY",
-		Short: "Stage root metadata: whose signatures count from now on",
-		Long: "The first root metadata of a repository names keys for all three roles. Later, a role\n" +
-			"that is given has these keys and no others; the keys of the root before have to sign\n" +
-			"as well as the new ones. After a change of the targets keys also renew and sign the\n" +
-			"targets.",
+		Short: "Stage root metadata: it names the keys whose signatures count",
+		Long: "The first root metadata of a repository names keys for all three roles. Later, a role that you\n" +
+			"give gets these keys and no others. Both the keys of the previous root and the new ones must\n" +
+			"sign. After a change of the targets keys, renew and sign the targets too.",
 		Example: "  releasectl root /srv/releases --root a.pub,b.pub --root-threshold 2 --targets t.pub --online o.pub",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -163,9 +162,9 @@ func publishCommand() *cobra.Command {
 	var rootFile string
 	command := &cobra.Command{
 		Use:   "publish REPOSITORY",
-		Short: "Make what is staged and signed effective, and sign that this is the newest state",
-		Long: "Machines take a state of the repository for 14 days, so publish has to run more often\n" +
-			"than that, from a timer, even if nothing is staged.",
+		Short: "Publish what is staged and signed, and sign that this is the newest state",
+		Long: "Machines accept a state of the repository for 14 days. So run publish more often than that,\n" +
+			"from a timer, even if nothing is staged.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			keys, err := readKeys(paths)

@@ -1,8 +1,7 @@
-package main
+package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,16 +14,15 @@ import (
 	"github.com/cheggaaa/pb/v3"
 	"golang.org/x/term"
 
-	"coreos/internal/update/bus"
+	"coreos/internal/cli/exit"
+	"coreos/internal/cli/output"
 	"coreos/internal/update/status"
 )
 
-// printStatus prints upstream's lines, and then ours.
+// printStatus prints the lines that upstream prints, then ours.
 func printStatus(w io.Writer, s status.Status, asJSON bool) error {
 	if asJSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(s)
+		return output.JSON(w, s)
 	}
 	checked := int64(0)
 	if !s.LastChecked.IsZero() {
@@ -47,39 +45,30 @@ func printStatus(w io.Writer, s status.Status, asJSON bool) error {
 	return nil
 }
 
-func watch(ctx context.Context, client *bus.Client) error {
+func watch(ctx context.Context, client client, out io.Writer) error {
 	return client.Watch(ctx, func(s status.Status) (bool, error) {
-		if err := printStatus(os.Stdout, s, false); err != nil {
+		if err := printStatus(out, s, false); err != nil {
 			return true, err
 		}
-		fmt.Println()
+		fmt.Fprintln(out)
 		return false, nil
 	})
 }
 
-func needsReboot(ctx context.Context, client *bus.Client) error {
+func needsReboot(ctx context.Context, client client) error {
 	s, err := client.Status(ctx)
 	if err != nil {
 		return err
 	}
 	if s.Operation != status.NeedReboot {
-		os.Exit(2)
+		return exit.Status(2)
 	}
 	return nil
 }
 
-// update has the daemon update and follows it to the end.
-func update(ctx context.Context, client *bus.Client) error {
-	return follow(ctx, client, func() error { return client.Call(ctx, "Update") })
-}
-
-// apply has the daemon install a bundle and follows it to the end.
-func apply(ctx context.Context, client *bus.Client, path string) error {
-	return follow(ctx, client, func() error { return client.Call(ctx, "ApplyBundle", path) })
-}
-
-// follow shows the progress of what do does: a bar on a terminal, lines elsewhere.
-func follow(ctx context.Context, client *bus.Client, do func() error) error {
+// follow calls do, which has the daemon install a version, and shows the progress until do
+// returns.
+func follow(ctx context.Context, client client, out, progress io.Writer, do func() error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
@@ -87,7 +76,7 @@ func follow(ctx context.Context, client *bus.Client, do func() error) error {
 		done <- do()
 		cancel()
 	}()
-	show, finish := display(os.Stderr)
+	show, finish := display(progress)
 	err := client.Watch(ctx, func(s status.Status) (bool, error) {
 		show(s)
 		return false, nil
@@ -104,17 +93,18 @@ func follow(ctx context.Context, client *bus.Client, do func() error) error {
 		return err
 	}
 	if s.Operation == status.NeedReboot {
-		fmt.Printf("version %s is installed; restart the machine to run it\n", s.NewVersion)
+		fmt.Fprintf(out, "version %s is installed; restart the machine to run it\n", s.NewVersion)
 		return nil
 	}
-	fmt.Println("there is no update")
+	fmt.Fprintln(out, "there is no update")
 	return nil
 }
 
-// display returns what shows a status and what ends that.
-func display(w *os.File) (show func(status.Status), finish func()) {
+// display returns a function that shows a status, as a bar on a terminal and as lines
+// elsewhere, and a function to call after the last status.
+func display(w io.Writer) (show func(status.Status), finish func()) {
 	var last status.Operation
-	if !term.IsTerminal(int(w.Fd())) {
+	if file, ok := w.(*os.File); !ok || !term.IsTerminal(int(file.Fd())) {
 		return func(s status.Status) {
 			if s.Operation != last {
 				fmt.Fprintf(w, "%s %s, %d of %d bytes\n", s.Operation, s.NewVersion, s.Fetched, s.Total)

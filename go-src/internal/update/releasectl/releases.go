@@ -1,17 +1,16 @@
-package main
+package releasectl
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"coreos/internal/cli/output"
 	"coreos/internal/update/release"
 	"coreos/internal/update/repository"
 )
@@ -33,15 +32,16 @@ func addCommand() *cobra.Command {
 	board := boardFlag(command)
 	minimum := command.Flags().String("minimum-version", "", "oldest version that can be updated to this one")
 	notes := notesFlag(command)
-	patches := command.Flags().Int("patches", repository.Patches, "make patches from so many older versions, the newest published ones")
+	patches := command.Flags().Int("patches", repository.Patches, "`NUMBER` of older versions to make patches from, the newest published ones")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		m, err := repository.Open(args[0]).AddRelease(command.Context(), *board, *minimum, repository.Images{Boot: args[1], Usr: args[2], Notes: *notes}, *patches)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("staged %s for %s: boot %d bytes, usr %d bytes\n", m.Version, m.Board, m.Boot.Payload.Size, m.Usr.Payload.Size)
+		out := command.OutOrStdout()
+		fmt.Fprintf(out, "staged %s for %s: boot %d bytes, usr %d bytes\n", m.Version, m.Board, m.Boot.Payload.Size, m.Usr.Payload.Size)
 		for _, p := range m.Usr.Patches {
-			fmt.Printf("patch from /usr %.16s…: %d bytes\n", p.From, p.Size)
+			fmt.Fprintf(out, "patch from /usr %.16s…: %d bytes\n", p.From, p.Size)
 		}
 		return nil
 	}
@@ -51,8 +51,8 @@ func addCommand() *cobra.Command {
 func removeCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "remove REPOSITORY VERSION",
-		Short: "Stage that a version is no longer offered",
-		Long:  "Its files stay, for machines that are fetching them; verify names files that nothing needs.",
+		Short: "Stage the removal of a version",
+		Long:  "The files stay, for machines that still fetch them. verify lists files that nothing needs.",
 		Args:  cobra.ExactArgs(2),
 	}
 	board := boardFlag(command)
@@ -65,7 +65,7 @@ func removeCommand() *cobra.Command {
 func channelCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:     "channel REPOSITORY CHANNEL VERSION",
-		Short:   "Stage that a channel has a version",
+		Short:   "Stage the version of a channel",
 		Example: "  releasectl channel /srv/releases stable 4891.1.0",
 		Args:    cobra.ExactArgs(3),
 	}
@@ -79,7 +79,7 @@ func channelCommand() *cobra.Command {
 func renewCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "renew REPOSITORY",
-		Short: "Stage the releases and channels as they are, to be signed for another year",
+		Short: "Stage releases and channels unchanged, to sign them for another year",
 		Args:  cobra.ExactArgs(1),
 		RunE:  func(_ *cobra.Command, args []string) error { return repository.Open(args[0]).Renew() },
 	}
@@ -100,13 +100,13 @@ func showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(os.Stdout, m, asJSON, writeManifest)
+			return show(command.OutOrStdout(), m, asJSON, writeManifest)
 		}
 		state, err := r.Describe()
 		if err != nil {
 			return err
 		}
-		return show(os.Stdout, state, asJSON, writeState)
+		return show(command.OutOrStdout(), state, asJSON, writeState)
 	}
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return command
@@ -117,13 +117,11 @@ func show[T any](w io.Writer, value T, asJSON bool, write func(io.Writer, T) err
 	if !asJSON {
 		return write(w, value)
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
+	return output.JSON(w, value)
 }
 
 func writeManifest(w io.Writer, m *release.Manifest) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table := output.Table(w)
 	fmt.Fprintf(table, "BOARD\t%s\nRELEASE\t%s\n", m.Board, m.Version)
 	if m.MinimumVersion != "" {
 		fmt.Fprintf(table, "UPDATES FROM\t%s\n", m.MinimumVersion)
@@ -140,7 +138,7 @@ func writeManifest(w io.Writer, m *release.Manifest) error {
 }
 
 func writeState(w io.Writer, state *repository.State) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table := output.Table(w)
 	fmt.Fprintln(table, "ROLE\tVERSION\tEXPIRES\tKEYS\tMUST SIGN")
 	for _, r := range state.Roles {
 		fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\n", r.Name, r.Version, r.Expires.Format(time.DateOnly), len(r.Keys), r.Threshold)
@@ -160,7 +158,7 @@ func verifyCommand() *cobra.Command {
 	var rootFile string
 	command := &cobra.Command{
 		Use:   "verify REPOSITORY",
-		Short: "Check every signature and every byte, as a machine would that has the root metadata",
+		Short: "Check every signature and every byte, as a machine with this root metadata does",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			root, err := os.ReadFile(rootFile)
@@ -172,9 +170,9 @@ func verifyCommand() *cobra.Command {
 				return err
 			}
 			for _, name := range unused {
-				fmt.Println("unused:", name)
+				fmt.Fprintln(command.OutOrStdout(), "unused:", name)
 			}
-			fmt.Println("good")
+			fmt.Fprintln(command.OutOrStdout(), "good")
 			return nil
 		},
 	}
@@ -212,7 +210,7 @@ func writeFile(path string, write func(io.Writer) error) error {
 func packCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "pack REPOSITORY BOOT-IMAGE USR-IMAGE BUNDLE",
-		Short: "Publish a build at once, by the keys of a build, and write its bundle",
+		Short: "Publish a build with the keys of the build, and write its bundle",
 		Args:  cobra.ExactArgs(4),
 	}
 	board := boardFlag(command)

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -11,12 +11,13 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"coreos/internal/cli/exit"
 	"coreos/internal/host/platform"
 	"coreos/internal/provision/datasource"
 	"coreos/internal/provision/netconf"
 )
 
-// flags are upstream's of v1.14.0, and some for sources that it had not.
+// flags are those of upstream v1.14.0, and some for sources that upstream does not have.
 type flags struct {
 	file, configDrive, waagent, ec2, gce, digitalOcean, packet, openStack, azure, url, ovfEnv string
 
@@ -30,9 +31,9 @@ type flags struct {
 func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.file, "from-file", "", "the user-data is in `FILE`")
 	set.StringVar(&f.configDrive, "from-configdrive", "", "a config drive is mounted at `DIR`")
-	set.StringVar(&f.waagent, "from-waagent", "", "Azure's agent left its data in `DIR`")
+	set.StringVar(&f.waagent, "from-waagent", "", "Azure's agent has written its data to `DIR`")
 	set.StringVar(&f.ec2, "from-ec2-metadata", "", "ask the metadata service of EC2 at `URL`")
-	set.BoolVar(&f.metadataService, "from-metadata-service", false, "the same at its usual address")
+	set.BoolVar(&f.metadataService, "from-metadata-service", false, "ask the metadata service of EC2 at its usual address")
 	set.StringVar(&f.openStack, "from-openstack-metadata", "", "ask the metadata service of OpenStack at `URL`")
 	set.StringVar(&f.gce, "from-gce-metadata", "", "ask the metadata service of Google Compute Engine at `URL`")
 	set.StringVar(&f.azure, "from-azure-metadata", "", "ask the metadata service of Azure at `URL`")
@@ -43,15 +44,15 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.BoolVar(&f.procCmdline, "from-proc-cmdline", false, "the user-data is at cloud-config-url=URL of the kernel command line")
 	set.BoolVar(&f.vmware, "from-vmware-guestinfo", false, "ask VMware's hypervisor")
 	set.StringVar(&f.ovfEnv, "from-vmware-ovf-env", "", "the OVF environment is in `FILE`")
-	set.BoolVar(&f.qemu, "from-qemu", false, "QEMU was given opt/com.coreos/cloud-config")
-	set.BoolVar(&f.smbios, "from-smbios", false, "an OEM string of the firmware is com.coreos.cloud-config=BASE64")
-	set.StringVar(&f.oem, "oem", "", "look where the platform `NAME` has it: auto, "+strings.Join(slices.Sorted(maps.Keys(platforms)), ", "))
+	set.BoolVar(&f.qemu, "from-qemu", false, "read opt/com.coreos/cloud-config from QEMU")
+	set.BoolVar(&f.smbios, "from-smbios", false, "read the OEM string com.coreos.cloud-config=BASE64 of the firmware")
+	set.StringVar(&f.oem, "oem", "", "use the sources of the platform `NAME`: auto, "+strings.Join(slices.Sorted(maps.Keys(platforms)), ", "))
 	set.StringVar(&f.workspace, "workspace", "/var/lib/coreos-cloudinit", "`DIR` for scripts")
-	set.StringVar(&f.sshKeyName, "ssh-key-name", "coreos-cloudinit", "`NAME` of the file in .ssh/authorized_keys.d that keys go to")
-	set.StringVar(&f.convertNetconf, "convert-netconf", "", "apply the network of the metadata, which has the `FORM` "+netconf.Names())
-	set.BoolVar(&f.validate, "validate", false, "tell what is wrong in the user-data, and apply nothing")
-	set.BoolVar(&f.kind, "kind", false, "print what the user-data is, cloud-config, script, ignition, empty or unknown, and apply nothing")
-	set.BoolVar(&f.ignoreFailure, "ignore-failure", false, "exit with 0 though the user-data has errors")
+	set.StringVar(&f.sshKeyName, "ssh-key-name", "coreos-cloudinit", "`NAME` of the file in .ssh/authorized_keys.d for the keys")
+	set.StringVar(&f.convertNetconf, "convert-netconf", "", "apply the network in the metadata, which has the `FORMAT` "+netconf.Names())
+	set.BoolVar(&f.validate, "validate", false, "check the user-data, and apply nothing")
+	set.BoolVar(&f.kind, "kind", false, "print the kind of the user-data (cloud-config, script, ignition, empty or unknown), and apply nothing")
+	set.BoolVar(&f.ignoreFailure, "ignore-failure", false, "exit with 0 even if the user-data has errors")
 }
 
 const linkLocal = "http://169.254.169.254/"
@@ -70,15 +71,15 @@ var platforms = map[string]map[string]string{
 	"vmware":            {"from-vmware-guestinfo": "true", "convert-netconf": "vmware"},
 }
 
-// netconf returns the form of the network to apply, none by default. It counts after
-// sources, as -oem may stand for one.
+// netconf returns the format of the network to apply, none by default. Call sources before
+// it, because -oem may set the format.
 func (f *flags) netconf() (netconf.Form, error) {
 	if f.convertNetconf == "" {
 		return "", nil
 	}
 	form, err := netconf.ParseForm(f.convertNetconf)
 	if err != nil {
-		return "", fmt.Errorf("%w: -convert-netconf: %w", errUsage, err)
+		return "", exit.Usagef("-convert-netconf: %w", err)
 	}
 	return form, nil
 }
@@ -114,7 +115,7 @@ func (f *flags) sources(set *pflag.FlagSet) ([]datasource.Source, error) {
 		}
 		stands, ok := platforms[name]
 		if !ok {
-			return nil, fmt.Errorf("%w: there is no OEM %q, but %s", errUsage, f.oem, strings.Join(slices.Sorted(maps.Keys(platforms)), ", "))
+			return nil, exit.Usagef("unknown OEM %q: want auto, %s", f.oem, strings.Join(slices.Sorted(maps.Keys(platforms)), ", "))
 		}
 		for flag, value := range stands {
 			if !set.Changed(flag) {
@@ -158,7 +159,7 @@ func (f *flags) sources(set *pflag.FlagSet) ([]datasource.Source, error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%w: name at least one source, such as -from-file FILE or -oem NAME", errUsage)
+		return nil, exit.Usagef("name at least one source, such as -from-file FILE or -oem NAME")
 	}
 	return all, nil
 }

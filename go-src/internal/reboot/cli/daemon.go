@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -26,8 +26,8 @@ func daemon() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "locksmithd",
 		Short: "Restart this machine after updates (run by locksmithd.service)",
-		Long: "Restarts the machine when update-engine says that it needs that, as REBOOT_STRATEGY, the\n" +
-			"reboot window and the lock of the machine's group allow. Flags have environment variables:\nLOCKSMITHD_GROUP for --group.",
+		Long: "Restart the machine when update-engine says that an update needs it, and when REBOOT_STRATEGY,\n" +
+			"the reboot window and the lock of the machine's group allow it. Each flag has an environment\nvariable: LOCKSMITHD_GROUP is that of --group.",
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return o.serve(command.Context()) },
 	}
@@ -42,7 +42,7 @@ func (o *options) serve(ctx context.Context) error {
 	settings, misconfigured := locksmith.ReadSettings(os.Getenv)
 	if settings.Strategy == locksmith.Off && misconfigured == nil {
 		slog.Info("REBOOT_STRATEGY=off: nothing restarts this machine after updates")
-		_, _ = notify.SdNotify(false, notify.SdNotifyReady) // systemd takes a silent end for a failure
+		_, _ = notify.SdNotify(false, notify.SdNotifyReady) // without it systemd takes the exit for a failure
 		return nil
 	}
 	file, err := coordinator.New(coordinator.Path, "locksmithd", string(settings.Strategy))
@@ -89,10 +89,10 @@ func (o *options) serve(ctx context.Context) error {
 	return d.Run(ctx)
 }
 
-// disabled waits for its end: a daemon that lives and says what is wrong is easier to
-// find than one that fails again and again, and nothing restarts by mistake.
+// disabled waits until the daemon is stopped. A daemon that runs and says what is wrong is
+// easier to find than one that fails again and again.
 func disabled(ctx context.Context, file *coordinator.Coordinator, err error) error {
-	slog.Error("this machine is not restarted after updates until the configuration is right and locksmithd restarted", "error", err)
+	slog.Error("this machine does not restart after updates: correct the configuration and restart locksmithd", "error", err)
 	_, _ = notify.SdNotify(false, notify.SdNotifyReady+"\nSTATUS=not restarting the machine: "+err.Error())
 	err = file.Set(coordinator.Disabled)
 	<-ctx.Done()
@@ -109,10 +109,10 @@ func (o *options) newDaemon(settings locksmith.Settings) (*locksmith.Daemon, err
 	}, errors.Join(err, errBoot, errHost)
 }
 
-// tell tells systemd, whose status shows it, and those who read coordinator.conf.
+// tell writes the status to systemd, for systemctl status, and to coordinator.conf.
 func tell(file *coordinator.Coordinator, s locksmith.Status) {
 	_, _ = notify.SdNotify(false, "STATUS="+s.Text)
 	if err := file.Set(s.State); err != nil {
-		slog.Warn("state not told", "error", err)
+		slog.Warn("the state is not in coordinator.conf", "error", err)
 	}
 }

@@ -1,0 +1,58 @@
+// Package program runs a cobra command as a program. Programs are alike in what ends
+// them, in how they name an error, and in their exit statuses.
+package program
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"coreos/internal/cli/exit"
+)
+
+// MisuseFails is the annotation of a command that ends with 1 for a wrong command line,
+// because 2 is the answer to a question.
+const MisuseFails = "misuse-fails"
+
+// Streams are those of a program.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Main runs the command of this process with arguments, and ends the process. The
+// command's context ends with SIGINT and SIGTERM.
+func Main(command *cobra.Command, args []string) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := Run(ctx, command, args, Streams{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(status)
+}
+
+// Run runs a command with arguments and returns its exit status: 0 when all went well, 1
+// for an error, 2 for a wrong command line, or what an exit.Status says. Errors are
+// written to Err, after the command's name.
+func Run(ctx context.Context, command *cobra.Command, args []string, streams Streams) int {
+	Prepare(command)
+	if args == nil {
+		args = []string{} // cobra would take those of the process
+	}
+	command.SetArgs(args)
+	command.SetIn(streams.In)
+	command.SetOut(streams.Out)
+	command.SetErr(streams.Err)
+	err := command.ExecuteContext(ctx)
+	status, print := exit.Of(err)
+	if status == exit.Misuse && print && command.Annotations[MisuseFails] != "" {
+		status = exit.Failure
+	}
+	if print {
+		fmt.Fprintf(streams.Err, "%s: %v\n", command.Name(), err)
+	}
+	return status
+}

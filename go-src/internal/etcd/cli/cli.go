@@ -1,0 +1,115 @@
+// Package cli has the command etcd-memberctl, with which an operator of etcd makes
+// certificates, replaces a dead member, takes and restores snapshots, defragments, and
+// sees warnings.
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"coreos/internal/cli/exit"
+	"coreos/internal/cli/program"
+	"coreos/internal/etcd/conn"
+	"coreos/internal/etcd/datadir"
+	"coreos/internal/etcd/envfile"
+)
+
+// options are the flags of several commands.
+type options struct {
+	etcd    conn.Config
+	envFile string
+	data    string
+}
+
+// Main runs the command as this process.
+func Main() { program.Main(root(), os.Args[1:]) }
+
+func root() *cobra.Command {
+	o := new(options)
+	command := &cobra.Command{
+		Use:   "etcd-memberctl",
+		Short: "Look after this machine's member of an etcd cluster",
+		Long: "Look after this machine's member of an etcd cluster.\n\n" +
+			"If no flag names certificates for etcd, those of the environment file are used. The user and\n" +
+			"the password may be in ETCD_MEMBERCTL_ETCD_USERNAME and ETCD_MEMBERCTL_ETCD_PASSWORD.\n\n" +
+			"Exit status: 0 on success, 1 on an error, 2 for a wrong command line, 3 for warnings (check).",
+	}
+	command.AddCommand(certsCommand(), o.replaceCommand(), o.joinCommand(), o.snapshotCommand(), o.restoreCommand(), o.defragCommand(), o.checkCommand())
+	return command
+}
+
+// etcdFlags adds the flags of commands that talk to etcd. --endpoints is --endpoint, as
+// users of etcdctl write it.
+func (o *options) etcdFlags(flags *pflag.FlagSet) {
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "endpoints" {
+			name = "endpoint"
+		}
+		return pflag.NormalizedName(name)
+	})
+	o.etcd.Flags(flags)
+	o.fileFlags(flags)
+}
+
+func (o *options) fileFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.envFile, "env-file", envfile.Path, "`FILE` with etcd's ETCD_* variables")
+	flags.StringVar(&o.data, "data-dir", datadir.Path, "etcd's data `DIRECTORY`, if ETCD_DATA_DIR does not name one")
+}
+
+// credentials takes the user and the password from the environment.
+func (o *options) credentials() {
+	for name, value := range map[string]*string{"ETCD_MEMBERCTL_ETCD_USERNAME": &o.etcd.Username, "ETCD_MEMBERCTL_ETCD_PASSWORD": &o.etcd.Password} {
+		if *value == "" {
+			*value = os.Getenv(name)
+		}
+	}
+}
+
+// settings reads the environment file and takes from it what no flag says.
+func (o *options) settings() (*envfile.File, error) {
+	env, err := envfile.Read(o.envFile)
+	if err != nil {
+		return nil, err
+	}
+	o.credentials()
+	if dir := env.Get("ETCD_DATA_DIR"); dir != "" {
+		o.data = dir
+	}
+	if o.etcd.CAFile == "" {
+		o.etcd.CAFile = env.Get("ETCD_TRUSTED_CA_FILE")
+	}
+	if o.etcd.CertFile == "" && o.etcd.KeyFile == "" && env.Get("ETCD_CLIENT_CERT_AUTH") == "true" {
+		o.etcd.CertFile, o.etcd.KeyFile = env.Get("ETCD_CLIENT_CERT_FILE"), env.Get("ETCD_CLIENT_KEY_FILE")
+		if o.etcd.CertFile == "" {
+			o.etcd.CertFile, o.etcd.KeyFile = env.Get("ETCD_CERT_FILE"), env.Get("ETCD_KEY_FILE")
+		}
+	}
+	return env, nil
+}
+
+// local is settings for the commands that work on the local member only.
+func (o *options) local() (*envfile.File, error) {
+	if len(o.etcd.Endpoints) != 1 {
+		return nil, exit.Usage(errors.New("this command works on one member: give one --endpoint"))
+	}
+	return o.settings()
+}
+
+// sayTo returns a function that prints a line of what was done.
+func sayTo(w io.Writer) func(format string, args ...any) {
+	return func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+}
+
+func oneArgument(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("want one argument, %s", what)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,64 @@
+// Package daemon is update-engine, the daemon that keeps a machine up to date: it connects
+// the engine with the bus, the slots and the metrics.
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/spf13/cobra"
+
+	"coreos/internal/boot/booted"
+	"coreos/internal/cli/program"
+	"coreos/internal/host/metrics"
+	updatebus "coreos/internal/update/bus"
+	"coreos/internal/update/engine"
+	"coreos/internal/update/slotwriter"
+	"coreos/internal/update/status"
+)
+
+// Main runs the daemon as this process.
+func Main() { program.Main(command(), os.Args[1:]) }
+
+func command() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "update-engine",
+		Short: "Keep this machine up to date (run by update-engine.service)",
+		Long: "Ask the server in update.conf for updates, write them to the slot that does not run, and report\n" +
+			"the result. update_engine_client talks to this daemon.",
+		Args: program.NoArgs,
+	}
+	stateDir := command.Flags().String("state-dir", "/var/lib/update-engine", "`DIRECTORY` for the state that outlives a restart")
+	command.RunE = func(command *cobra.Command, _ []string) error { return run(command.Context(), *stateDir) }
+	return command
+}
+
+func run(ctx context.Context, stateDir string) error {
+	m, err := booted.Open()
+	if err != nil {
+		return err
+	}
+	bus, err := dbus.ConnectSystemBus()
+	if err != nil {
+		return fmt.Errorf("D-Bus: %w", err)
+	}
+	defer bus.Close()
+	d, err := engine.NewDaemon("/", stateDir, slotwriter.Machine{Machine: m}, func(s status.Status) { updatebus.Tell(bus, s) })
+	if err != nil {
+		return err
+	}
+	// Before anybody can ask.
+	if err := d.Settle(); err != nil {
+		slog.Error("settle", "error", err)
+	}
+	if err := updatebus.Export(ctx, bus, d); err != nil {
+		return err
+	}
+	if _, err := metrics.Serve(ctx, d.Metrics(), engine.Metrics{Status: d.Status}); err != nil {
+		slog.Error("no metrics", "error", err)
+	}
+	return d.Run(ctx)
+}
