@@ -1,13 +1,17 @@
-# The only entry point: `make help` lists what it does.
+# The only entry point: `make help` lists what it does. It prints the lines that begin
+# with "## " above a target or a variable, here and in base/*.mk; "##@ " begins a group.
 #
 # A flavour is chosen by `make <flavour>_defconfig`; it names the base on which the
 # same OS is assembled: Debian's packages (base/debian.mk) or Buildroot
 # (base/buildroot.mk). Both leave their images in $(O)/images.
 
 TOP := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+## the output directory; default output
 O ?= $(TOP)/output
 override O := $(abspath $(O))
+## the Go command
 GO ?= go
+## which tests of smoke, soak, cluster or fuzz run: a regular expression
 RUN ?=
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -17,12 +21,20 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 # What goes into the images from outside the tree. The time is that of the last
 # commit, so that the same commit gives the same images.
+## the version of the image; default: what the file VERSION says
 export COREOS_VERSION ?= $(shell cat $(TOP)/VERSION)
+## the channel of updates that the image follows
 export COREOS_GROUP ?= developer
+## the directory below board/, given together with a defconfig
 BOARD ?= coreos
+## the time in the images, in seconds since 1970; default: the last
+## commit's
 export SOURCE_DATE_EPOCH ?= $(shell git -C $(TOP) log -1 --format=%ct 2>/dev/null || stat --format=%Y $(TOP)/VERSION)
+## where the keys are that sign the boot files and the bundle; without keys,
+## make makes some
 export SIGNING_KEY_DIR ?= $(O)/keys
 override SIGNING_KEY_DIR := $(abspath $(SIGNING_KEY_DIR))
+## the image that smoke, soak and bench boot
 IMAGE ?= $(O)/images/coreos_production_qemu_image.img
 
 # How both bases link Ignition, a command of a module that go-src requires: its version,
@@ -37,6 +49,12 @@ include $(TOP)/base/debian.mk
 flavours := $(patsubst $(TOP)/configs/%,%,$(wildcard $(TOP)/configs/*_defconfig))
 .PHONY: all run test lint unit cluster smoke soak fuzz bench flash host-tools clean distclean help $(flavours)
 
+##@ Choosing a flavour, then run make
+## on Debian's packages: a minute; for development and CI
+coreos_x86_64_dev_defconfig:
+## from source, by Buildroot: two hours once; for releases
+coreos_x86_64_defconfig:
+
 # base prints which base the output directory is configured for.
 base = $$(if grep -qs '^BR2_COREOS_BASE_DEBIAN=y' $(O)/.config; then echo debian; else echo buildroot; fi)
 need-config = @[ -f $(O)/.config ] || { echo "error: $(O) is not configured: run one of: $(addprefix make ,$(addsuffix ;,$(flavours)))" >&2; exit 1; }
@@ -49,6 +67,8 @@ $(flavours):
 		echo "error: $(O) holds a build on the other base: run make clean, or set O= to another directory" >&2; exit 1; fi; \
 	$(submake) $$new-defconfig DEFCONFIG=$@
 
+##@ Building and running
+## build the images into O/images; what make does without a target
 # One build at a time in an output directory.
 all: $(filter %_defconfig %-dirclean %-rebuild %-reconfigure,$(MAKECMDGOALS))
 	$(need-config)
@@ -56,22 +76,18 @@ all: $(filter %_defconfig %-dirclean %-rebuild %-reconfigure,$(MAKECMDGOALS))
 	@flock $(O)/.lock $(submake) $(base)-build
 	@echo "images are in $(O)/images"
 
-$(BUILDROOT_TARGETS) source legal-info savedefconfig: FORCE
-	$(need-config)
-	@[ "$(base)" = buildroot ] || { echo "error: make $@ is Buildroot's; the dev flavour is configured in configs/ and base/debian/*.list" >&2; exit 1; }
-	@$(submake) buildroot-$@
-.PHONY: FORCE
-FORCE:
-
+## install the tools that the build host lacks (Debian, as root)
 host-tools:
 	@$(TOP)/base/host-tools.sh install
 
-# An output directory that nobody configured gets the dev flavour.
 .PHONY: image
+## the same as all; without a flavour it takes the dev flavour
 image: host-tools
 	@[ -f $(O)/.config ] || $(submake) coreos_x86_64_dev_defconfig
 	@$(submake) all
 
+## build, and boot the image in QEMU; CONFIG=file hands over a
+## cloud-config, a script, an Ignition or a Butane config
 run: image
 	$(if $(CONFIG),@$(O)/host/bin/configctl translate --files-dir '$(dir $(abspath $(CONFIG)))' \
 		--output '$(O)/images/run.config' '$(abspath $(CONFIG))')
@@ -81,6 +97,8 @@ run: image
 phase = @start=$$(date +%s); $(submake) $(1) || exit 1; \
 	printf '%-10s %4d s\n' '$(1)' $$(($$(date +%s) - start)) >>$(O)/test-times
 
+##@ Testing
+## all that a change has to pass: lint, unit, cluster, a fresh image, smoke
 test: host-tools
 	@mkdir -p $(O) && rm -f $(O)/test-times
 	$(call phase,lint)
@@ -91,17 +109,40 @@ test: host-tools
 	@echo "where the time went:"; cat $(O)/test-times
 
 scripts := $(wildcard $(TOP)/*.sh $(TOP)/board/*.sh $(TOP)/base/*.sh $(TOP)/base/*/*.sh $(TOP)/board/*/*.sh $(TOP)/br2-external/*.sh $(TOP)/go-src/test/*/*.sh) $(TOP)/.ci/run
+## shellcheck, gofmt, vet, staticcheck, errorlint, unparam, misspell;
+## govulncheck and check-package where they can run
 lint:
 	@shellcheck $(scripts) $$(grep -rlI '^#!/bin/.*sh' $(TOP)/rootfs-overlay)
 	@cd $(TOP)/go-src && bad=$$(gofmt -l .) && [ -z "$$bad" ] || { echo "error: run gofmt -w on: $$bad" >&2; exit 1; }
-	@cd $(TOP)/go-src && $(GO) vet ./... && $(GO) tool staticcheck ./...
+	@cd $(TOP)/go-src && $(GO) vet ./...
+	@$(go-tool) staticcheck ./...
+	@$(go-tool) go-errorlint ./...
+	@$(go-tool) unparam ./...
+	@$(go-tool) misspell -error $(spelled)
+	@mkdir -p $(O)
+	@$(go-tool) govulncheck -db $(GOVULNDB) ./... >$(O)/govulncheck.log 2>&1 || { $(vulncheck-failed); }
+	@$(if $(lint-skips-packages),echo "lint: check-package is skipped: $(lint-skips-packages)",$(submake) check-package)
 
+# The tools are a module of their own. golangci-lint, which has them all, is not among them:
+# building it takes longer than all of lint.
+go-tool = cd $(TOP)/go-src && $(GO) tool -modfile=tools/go.mod
+spelled := $(TOP)/*.md $(addprefix $(TOP)/,Makefile docs base board br2-external configs package go-src/cmd go-src/internal go-src/test)
+## the database of vulnerabilities for lint: a URL, https: or file:
+GOVULNDB ?= https://vuln.go.dev
+# Exit status 1 and this message: the database cannot be reached.
+vulncheck-failed = status=$$?; [ $$status = 1 ] && grep -s 'fetching vulnerabilities' $(O)/govulncheck.log | \
+	sed 's/^govulncheck: /lint: govulncheck is skipped: /' || { cat $(O)/govulncheck.log >&2; exit $$status; }
+lint-skips-packages = $(if $(wildcard $(BUILDROOT_DIR)/utils/check-package),$(shell /usr/bin/python3 -c 'import magic, flake8' 2>/dev/null || \
+	echo 'install python3-magic and python3-flake8'),no Buildroot in $(BUILDROOT_DIR): set BUILDROOT_DIR)
+
+## unit tests, and the checks of structure and docs
 unit:
 	@cd $(TOP)/go-src && $(GO) test -race ./cmd/... ./internal/... ./test/architecture
 
 # Daemons on clusters of real etcd processes that fail, and fleets in simulated time: these without the race
 # detector, whose runtime now and then crashes in the many bubbles of synctest.
 no-race := ^Test(Histor|Flood)
+## daemons on clusters of real etcd processes that fail; RUN=name runs some
 cluster:
 	@cd $(TOP)/go-src && $(GO) test -race ./test/etcdtest ./test/cluster ./test/fleettest $(if $(RUN),-run '$(RUN)') -skip '$(no-race)'
 	@cd $(TOP)/go-src && $(GO) test ./test/fleettest -run '$(if $(RUN),$(RUN),$(no-race))' -args -histories=2000
@@ -111,55 +152,72 @@ black-box = @[ -f $(IMAGE) ] || { echo "error: there is no $(IMAGE): run make fi
 	cd $(TOP)/go-src && COREOS_TOP=$(TOP) COREOS_OUTPUT=$(O) COREOS_IMAGE=$(abspath $(IMAGE)) \
 		$(GO) test -v -count=1 -timeout=8h $(1) -run '$(2)$(if $(RUN),/($(RUN)))'
 smoke: export COREOS_NEWER := $(and $(NEWER),$(abspath $(NEWER)))
+## boot machines; RUN=name runs some tests, IMAGE=file tests another
+## image, NEWER=dir updates it to the images there
 smoke: host-tools
 	$(call black-box,./test/blackbox,TestSmoke)
+## the long tests: hours
 soak: host-tools
 	$(call black-box,./test/blackbox,TestSoak)
-# Each parser of outside bytes for FUZZTIME; RUN= names some, by package and function.
+## how long make fuzz spends on each parser
 FUZZTIME ?= 1m
+## fuzz each parser of outside bytes; RUN=name runs some, by package and function
 fuzz:
 	@cd $(TOP)/go-src && grep -ro '^func Fuzz[A-Za-z]*' --include=*_test.go internal | sed 's|/[^/]*_test.go:func | |' | grep -E '$(RUN)' | \
 	while read -r package name; do echo "$$package $$name"; \
 		$(GO) test ./$$package -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) || exit 1; done
 bench: export COREOS_IMAGES := $(or $(IMAGES),coreos=$(abspath $(IMAGE)))
 bench: export COREOS_OLD := $(and $(OLD),$(abspath $(OLD)))
+## sizes and times beside a stock Debian with Docker;
+## IMAGES="NAME=FILE ..." measures several images in one run,
+## OLD=dir compares updates from the images there with other tools,
+## BENCH=TestBenchConfigs times only machines that get a config
 bench: host-tools
 	$(call black-box,./test/bench,$(or $(BENCH),$(if $(OLD),TestBenchUpdates,TestBench(Configs|Etcd)?))$$$$)
 
+##@ Installing
+## write the image to a disk: make flash DISK=/dev/sdX, which asks unless YES=1
 flash:
 	@$(TOP)/board/coreos/flash.sh "$(O)/images/coreos_production_image.bin" "$(DISK)"
 
+##@ Cleaning up
+## remove the output, except keys and downloads
 clean:
 	@if [ -d $(O) ]; then find $(O) -mindepth 1 -maxdepth 1 ! -name keys ! -name dl -exec rm -rf {} +; fi
 
+## remove the whole output directory
 distclean:
 	@rm -rf $(O)
 
+##@ Release flavour, as in Buildroot (docs/buildroot.md)
+## change the configuration of O in a menu
+menuconfig nconfig:
+## change the kernel's configuration of O in a menu
+linux-menuconfig:
+## write the kernel's configuration of O as a fragment
+linux-savedefconfig:
+## configure and build the kernel again, after a change in its fragments
+linux-reconfigure:
+## every package with version, licence and dependencies, as JSON
+show-info:
+## fetch all that a build without a network needs
+source:
+## sources, licences and the bill of materials, published beside an image
+legal-info:
+## write O/defconfig, to be carried over to configs/ by hand
+savedefconfig:
+## where time and space went, as PDF
+graph-build graph-size graph-depends:
+## whether package/, br2-external/ and the defconfig are in Buildroot's style
+check-package:
+$(BUILDROOT_TARGETS) source legal-info savedefconfig: FORCE
+	$(need-config)
+	@[ "$(base)" = buildroot ] || { echo "error: make $@ is Buildroot's; the dev flavour is configured in configs/ and base/debian/*.list" >&2; exit 1; }
+	@$(submake) buildroot-$@
+.PHONY: FORCE
+FORCE:
+
+##@ Help
+## list targets and variables
 help:
-	@echo 'Flavours (then run make):'
-	@echo '  coreos_x86_64_dev_defconfig  on Debian packages: a minute; for development and CI'
-	@echo '  coreos_x86_64_defconfig      from source, by Buildroot: for releases'
-	@echo
-	@echo 'Targets:'
-	@echo '  all (default)  build the images into output/images'
-	@echo '  run            build (the dev flavour, if none was chosen) and boot it in QEMU;'
-	@echo '                 CONFIG=file hands a cloud-config, a script, an Ignition or Butane config over'
-	@echo '  test           lint, unit and cluster tests, and the smoke tests on a fresh image'
-	@echo '  cluster        daemons on clusters of real etcd processes that fail; RUN=name runs some'
-	@echo '  smoke          boot machines in QEMU; RUN=name runs one test, IMAGE=file tests another'
-	@echo '                 image, NEWER=dir updates it to the images there'
-	@echo '  soak           the long tests'
-	@echo '  fuzz           every parser of outside bytes for FUZZTIME (1m); RUN=name some'
-	@echo '  bench          sizes and times, beside a stock Debian with Docker;'
-	@echo '                 IMAGES="NAME=FILE ..." measures several images in one run;'
-	@echo '                 OLD=dir compares updates from the images in it with other tools;'
-	@echo '                 BENCH=TestBenchConfigs only times machines that get a config'
-	@echo '  flash          write the image to a disk: make flash DISK=/dev/sdX [YES=1]'
-	@echo '  host-tools     install the tools that the build host lacks (Debian, as root)'
-	@echo '  menuconfig source show-info savedefconfig linux-menuconfig legal-info check-package'
-	@echo '                 as in Buildroot (release flavour)'
-	@echo '  clean          remove the output, except keys and downloads; distclean: all of it'
-	@echo
-	@echo 'Variables: O=dir (output), BOARD=name (with a defconfig), SIGNING_KEY_DIR=dir,'
-	@echo '  COREOS_VERSION, COREOS_GROUP, SOURCE_DATE_EPOCH, DEBIAN_MIRROR=url (dev),'
-	@echo '  BUILDROOT_DIR=dir, BR2_DL_DIR=dir (release; more in docs/buildroot.md)'
+	@awk -f $(TOP)/base/help.awk $(MAKEFILE_LIST)

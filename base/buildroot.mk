@@ -1,29 +1,29 @@
 # The release base: everything from source, by Buildroot.
 #
 # Included by the top-level Makefile, which defines TOP (this tree) and O (the
-# output directory), both absolute. What a builder may set:
-#
-#   BUILDROOT_DIR        an unpacked Buildroot, instead of the one downloaded
-#   BUILDROOT_SITE       where to download it from
-#   BUILDROOT_FRAGMENTS  files with settings added to the defconfig
-#   BUILDROOT_ARGS       more arguments for Buildroot's make, such as V=1
-#   TOOLCHAIN            the toolchain's archive, instead of the one in BR2_DL_DIR
-#   BR2_DL_DIR, BR2_PRIMARY_SITE, BR2_PACKAGE_OVERRIDE_FILE  as in Buildroot
+# output directory), both absolute. BR2_PRIMARY_SITE and BR2_PACKAGE_OVERRIDE_FILE are
+# handed on to Buildroot.
 
 BUILDROOT_VERSION := 2026.02.3
 BUILDROOT_SHA256 := 5a59e7501b0b4ec52c41f4bfa79412320e0b37eae5f719605a258e8d0c6fc7fb
+## release: where Buildroot is downloaded from
 BUILDROOT_SITE ?= https://buildroot.org/downloads
+## release: files of settings that are added to the defconfig
 BUILDROOT_FRAGMENTS ?=
+## release: more arguments for Buildroot's make, such as V=1
 BUILDROOT_ARGS ?=
 DEFCONFIG ?= coreos_x86_64_defconfig
 
 # What is downloaded or compiled once outlives a `rm -r` of everything else, and
 # serves other output directories, if BR2_DL_DIR points elsewhere
+## release: downloads, the toolchain's archive, the compiler's cache;
+## default: dl in O
 BR2_DL_DIR ?= $(O)/dl
 override BR2_DL_DIR := $(abspath $(BR2_DL_DIR))
 
 buildroot-archive := $(BR2_DL_DIR)/buildroot-$(BUILDROOT_VERSION).tar.xz
 buildroot-own-dir := $(O)/buildroot-$(BUILDROOT_VERSION)
+## release: an unpacked Buildroot; default: it is downloaded
 BUILDROOT_DIR ?= $(buildroot-own-dir)
 
 buildroot-fail = { echo "error: $(1)" >&2; exit 1; }
@@ -101,6 +101,7 @@ buildroot-defconfig: buildroot-tree
 # of its own, and its archive is found again by what went into it.
 toolchain-config := $(TOP)/configs/x86_64.config $(TOP)/configs/toolchain.config
 toolchain-id := $(shell { echo $(BUILDROOT_VERSION); grep -h -E '^BR2_|is not set$$' $(toolchain-config); } | sha256sum | cut -c1-12)
+## release: the toolchain's archive; default: the one in BR2_DL_DIR
 TOOLCHAIN ?= $(BR2_DL_DIR)/coreos-toolchain/coreos-toolchain-$(toolchain-id).tar.gz
 override TOOLCHAIN := $(abspath $(TOOLCHAIN))
 toolchain-dir := $(O)/toolchain

@@ -9,6 +9,9 @@
 #   target  base + rootfs-overlay + commands, shaped           (seconds)
 #   images  what post-image.sh makes of it                     (seconds)
 
+## dev: the Debian archive that packages come from; default: deb.debian.org
+export DEBIAN_MIRROR ?=
+
 debian-dir := $(O)/build/debian
 debian-base := $(debian-dir)/base
 debian-go := $(debian-dir)/go

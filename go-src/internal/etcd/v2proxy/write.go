@@ -94,7 +94,7 @@ func (w *writer) commit(ctx context.Context, st *state, c *change) (*clientv3.Tx
 // afresh waits, the longer the more tries there were, and returns the state for the
 // next: that which a transaction left, or a newer one.
 func (w *writer) afresh(ctx context.Context, p string, st *state, err error, try int) (*state, error) {
-	if err == errConflict && try <= 2 {
+	if errors.Is(err, errConflict) && try <= 2 {
 		return st, nil
 	}
 	if try > 2 {

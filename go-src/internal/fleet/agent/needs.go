@@ -121,7 +121,7 @@ func (a *Agent) peer(name string) *peer {
 }
 
 // updatePeer takes over what etcd says of a unit that others need.
-func (a *Agent) updatePeer(ctx context.Context, up update) {
+func (a *Agent) updatePeer(up update) {
 	p := a.peer(up.peer)
 	if p == nil {
 		return

@@ -152,7 +152,7 @@ func (a *Agent) update(ctx context.Context, up update) {
 		s.describe(up.batch)
 		s.pick(changed)
 	default:
-		a.updatePeer(ctx, up)
+		a.updatePeer(up)
 		changed[up.peer] = true
 	}
 	if up.from < len(s.read) && !s.read[up.from] {

@@ -26,7 +26,7 @@ func TestStatus(t *testing.T) {
 		}
 	}
 	for status, kind := range map[int]error{404: ErrNotFound, 409: ErrConflict, 400: ErrInvalid, 503: ErrUnavailable, 500: nil, 0: nil} {
-		if got := Kind(status); got != kind {
+		if got := Kind(status); !errors.Is(got, kind) {
 			t.Errorf("%d is %v, want %v", status, got, kind)
 		}
 	}

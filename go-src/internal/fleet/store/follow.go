@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -78,7 +79,7 @@ func (s *Store) follow(ctx context.Context, prefix string, revision int64, tell 
 	known := revision
 	for answer := range s.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(revision), clientv3.WithProgressNotify()) {
 		if err := answer.Err(); err != nil {
-			if err == rpctypes.ErrCompacted {
+			if errors.Is(err, rpctypes.ErrCompacted) {
 				revision = 0
 			}
 			return revision, err

@@ -74,7 +74,7 @@ func TestBadServers(t *testing.T) {
 				}
 				got, err := of(serve(t, test.serve)).Fetch(t.Context())
 				switch {
-				case want == errWorks && err == nil:
+				case errors.Is(want, errWorks) && err == nil:
 				case err == nil || want == nil && isFinal(err) || want != nil && !errors.Is(err, want):
 					t.Errorf("got %+v, error %v, want %v", got, err, want)
 				}

@@ -223,10 +223,10 @@ func (b *body) Read(p []byte) (int, error) {
 	b.timer.Stop()
 	b.waited += time.Since(start)
 	b.read += int64(n)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = cause(b.ctx, err)
 	}
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		if limited := b.client.limiter.WaitN(b.ctx, n); limited != nil {
 			err = cause(b.ctx, limited)
 		}
