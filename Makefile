@@ -137,7 +137,7 @@ lint-skips-packages = $(if $(wildcard $(BUILDROOT_DIR)/utils/check-package),$(sh
 
 ## unit tests, and the checks of structure and docs
 unit:
-	@cd $(TOP)/go-src && $(GO) test -race ./cmd/... ./internal/... ./test/architecture
+	@cd $(TOP)/go-src && $(GO) test -race ./cmd/... ./internal/... ./test/architecture ./test/makefile
 
 # Daemons on clusters of real etcd processes that fail, and fleets in simulated time: these without the race
 # detector, whose runtime now and then crashes in the many bubbles of synctest.
@@ -183,11 +183,12 @@ flash:
 ##@ Cleaning up
 ## remove the output, except keys and downloads
 clean:
-	@if [ -d $(O) ]; then find $(O) -mindepth 1 -maxdepth 1 ! -name keys ! -name dl -exec rm -rf {} +; fi
+	@if [ -d $(O) ]; then find $(O) -mindepth 1 -maxdepth 1 ! -name keys ! -name dl \
+		-exec rm -rf --one-file-system --preserve-root=all {} +; fi
 
 ## remove the whole output directory
 distclean:
-	@rm -rf $(O)
+	@rm -rf --one-file-system $(O)
 
 ##@ Release flavour, as in Buildroot (docs/buildroot.md)
 ## change the configuration of O in a menu

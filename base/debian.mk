@@ -76,7 +76,7 @@ $(debian-dir)/target.stamp: $(debian-base).stamp $(overlay-files) $(TOP)/post-fa
 		$(wildcard $(TOP)/board/*/setuid.list $(TOP)/board/*/modules-remove.list) \
 		$(debian-go)/ignition $(addprefix $(debian-go)/,$(debian-target-commands))
 	@echo "target: $(O)/target"
-	@rm -rf $(O)/target $(O)/target.new
+	@rm -rf --one-file-system $(O)/target $(O)/target.new
 	@cp -a $(debian-base) $(O)/target.new
 	@for overlay in $(overlays); do rsync -a $$overlay/ $(O)/target.new/; done
 	@install -m 755 $(debian-go)/ignition $(addprefix $(debian-go)/,$(debian-target-commands)) $(O)/target.new/usr/bin/

@@ -9,10 +9,16 @@
 # post-fakeroot.sh, for both bases alike.
 set -euo pipefail
 
+# mmdebstrap mounts /proc, /sys and /dev in the tree. In a mount namespace of their own
+# they end with the last process, however that ends.
+[ -n "${COREOS_MOUNTS:-}" ] || COREOS_MOUNTS=own exec unshare --mount "$0" "$@"
+
 suite=$1 tree=$2 images=$3
 here=$(dirname "$(realpath "$0")")
+remove() { rm -rf --one-file-system "$@"; }
+remove "$tree".?????? # of a build that was killed
 work=$(mktemp -d "$tree.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+trap 'remove "$work"' EXIT
 
 strip_comments() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"; }
 
@@ -75,6 +81,6 @@ rm -f "$root"/usr/lib/systemd/system/ssh.service "$root"/usr/lib/systemd/system/
 	"$root"/etc/resolv.conf "$root"/etc/.resolv.conf* "$root"/etc/fstab "$root"/var/lib/dbus/machine-id
 
 mkdir -p "$images"
-rm -rf "$tree"
+remove "$tree"
 mv "$work/packages.tsv" "$work/bzImage" "$images/"
 mv "$root" "$tree"
