@@ -208,7 +208,7 @@ func (s *Systemd) start(name string) error {
 // stop stops a unit after those that cannot run without it.
 func (s *Systemd) stop(name string) {
 	for other, unit := range s.units {
-		if unit.running && unit.needs.Cannot(name) {
+		if unit.running && unit.needs.DependsOn(name) {
 			s.stop(other)
 		}
 	}

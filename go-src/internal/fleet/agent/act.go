@@ -2,76 +2,67 @@ package agent
 
 import (
 	"context"
-	"fmt"
+	"log/slog"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"coreos/internal/fleet/schema"
-	"coreos/internal/fleet/store"
-	"coreos/internal/fleet/unitfile"
 )
 
-// requestTime bounds a request to etcd.
-const requestTime = 10 * time.Second
-
-// act begins what is next for a unit, if anything is, and nothing is going on with it.
+// act begins the next action on a unit, if there is one and no other is under way.
 func (a *Agent) act(ctx context.Context, name string) {
 	u := a.units[name]
-	if u == nil || u.busy {
+	if u == nil || u.phase.busy() {
 		return
 	}
-	action, stops := a.next(ctx, name, u)
-	u.current.Waiting = u.waiting
-	a.soil(name)
-	if action == nil {
+	action := a.next(ctx, name, u)
+	u.current.Waiting = u.waitsFor
+	a.markDirty(name)
+	if action == idle {
 		if !u.want.runs() && u.want.revision == 0 && u.hash == "" {
 			delete(a.units, name)
 		}
 		return
 	}
-	if stops {
-		a.topple(name)
+	if action == stopping || action == removing || action == installing && u.hash != "" {
+		a.cascadeStop(name)
 	}
-	u.busy, u.fell, u.halted, u.since = true, false, false, time.Time{}
-	go func() {
-		r := action(ctx)
-		r.name = name
-		a.tell(ctx, r)
-	}()
+	u.begin(action)
+	x, t := executor{a.Store, a.ID, a.Systemd}, task{name, action, u.want, u.installed, a.publication.written}
+	go func() { a.send(ctx, x.do(ctx, t)) }()
 }
 
-// next is what is next for a unit, nil if it is as it has to be, and whether that stops it.
-func (a *Agent) next(ctx context.Context, name string, u *unit) (action func(context.Context) result, stops bool) {
-	is, want := u.installed, u.want
-	u.waiting = ""
+// next returns the phase of the action that brings a unit closer to what is wanted, idle if
+// there is none. It notes for which other unit this one waits.
+func (a *Agent) next(ctx context.Context, name string, u *unit) phase {
+	u.waitsFor = ""
 	switch {
-	case !want.runs() && u.hash != "":
-		written := a.written
-		return func(ctx context.Context) result { return a.remove(ctx, name, is, written) }, true
-	case !want.runs():
-		if want.revision <= u.released || want.global || a.lease() == 0 {
-			return nil, false
+	case !u.want.runs() && u.hash != "":
+		return removing
+	case !u.want.runs():
+		if u.want.revision <= u.released || u.want.global || a.lease() == 0 {
+			return idle
 		}
-		return func(ctx context.Context) result {
-			return result{err: a.release(ctx, name, want.revision), released: want.revision}
-		}, false
-	case want.Hash != u.hash:
-		return func(ctx context.Context) result { return a.install(ctx, name, want, is) }, u.hash != ""
-	case want.Target == schema.Loaded && (u.launched || u.unsure) && !want.isStandIn(), a.bereft(u):
-		return func(ctx context.Context) result { return a.change(ctx, name, is, false) }, true
-	case u.starts():
-		if u.waiting = a.waits(ctx, name, u); u.waiting != "" || a.arriving() {
-			return nil, false
+		return releasing
+	case u.want.Hash != u.hash:
+		return installing
+	case u.want.Target == schema.Loaded && u.run != stopped && !u.want.isStandIn(), a.lostDependency(u):
+		return stopping
+	case u.mustStart():
+		if u.waitsFor = a.waitsFor(ctx, name, u); u.waitsFor == "" && !a.installPending() {
+			return starting
 		}
-		return func(ctx context.Context) result { return a.change(ctx, name, is, true) }, false
 	}
-	return nil, false
+	return idle
 }
 
-// arriving reports whether a unit is on its way to a systemd that has not known it. None is
-// started meanwhile: it may name the other one in BindsTo= or After=.
-func (a *Agent) arriving() bool {
+// mustStart reports whether a unit is wanted launched and may not be.
+func (u *unit) mustStart() bool {
+	return u.want.Target == schema.Launched && (u.run != started || u.cascadeStopped)
+}
+
+// installPending reports whether systemd is about to get a unit that it does not know. No unit
+// is started before that, because it may name the new one in BindsTo= or After=.
+func (a *Agent) installPending() bool {
 	for _, u := range a.units {
 		if u.want.runs() && u.hash == "" && u.failures == 0 {
 			return true
@@ -80,123 +71,86 @@ func (a *Agent) arriving() bool {
 	return false
 }
 
-// starts reports whether a unit is to be started.
-func (u *unit) starts() bool {
-	return u.want.Target == schema.Launched && (!u.launched || u.unsure || u.fell)
-}
-
-// arrived starts the units that waited for others to arrive. It leaves the rest alone: what
-// is wanted of them may not have been read yet.
-func (a *Agent) arrived(ctx context.Context) {
-	if a.arriving() {
+// startInstalled starts the units that waited until systemd knows all. It acts on no others:
+// the agent may not have read what is wanted of them.
+func (a *Agent) startInstalled(ctx context.Context) {
+	if a.installPending() {
 		return
 	}
 	for name, u := range a.units {
-		if u.starts() {
+		if u.mustStart() {
 			a.act(ctx, name)
 		}
 	}
 }
 
-// change starts or stops a unit.
-func (a *Agent) change(ctx context.Context, name string, is installed, launch bool) result {
-	do, verb := a.Systemd.Stop, "stopping"
-	if launch {
-		do, verb = a.Systemd.Start, "starting"
+// endAction applies the result of an action and goes on with the unit and with those that
+// waited for it. is is nil if systemd has what it had before.
+func (a *Agent) endAction(ctx context.Context, name string, is *installed, err error) {
+	u := a.units[name]
+	if u == nil {
+		return
 	}
-	if err := do(ctx, name); err != nil {
-		is.unsure = true
-		return result{is: &is, err: fmt.Errorf("%s %s: %w", verb, name, err)}
+	if u.hash == "" {
+		defer a.startInstalled(ctx) // the install has succeeded, or failed and is not waited for
 	}
-	is.launched, is.unsure = launch, false
-	return result{is: &is}
+	if is != nil {
+		a.setInstalled(ctx, name, *is)
+		u.actions++
+	}
+	a.readState(ctx, name)
+	if err != nil {
+		a.retryLater(ctx, name, u, err)
+		return
+	}
+	u.failures, u.phase = 0, idle
+	a.act(ctx, name)
+	a.actDependents(ctx, name)
+	a.actWaiting(ctx, name)
 }
 
-// remove stops a unit and has systemd forget it. Its state may be among those that are just
-// being written.
-func (a *Agent) remove(ctx context.Context, name string, is installed, written chan struct{}) result {
-	if err := a.Systemd.Stop(ctx, name); err != nil {
-		is.unsure = true
-		return result{is: &is, err: fmt.Errorf("stopping %s: %w", name, err)}
-	}
-	is.launched, is.unsure = false, false
-	if is.global {
-		// Nobody else removes its state. It goes before the unit: the next run of the
-		// agent knows of nothing else that is left to do.
-		select {
-		case <-written:
-		case <-ctx.Done():
-		}
-		request, stop := context.WithTimeout(ctx, requestTime)
-		defer stop()
-		if _, err := a.Store.Delete(request, a.Store.State(name, a.ID)); err != nil {
-			return result{is: &is, err: fmt.Errorf("removing the state of %s: %w", name, err)}
-		}
-	}
-	if err := a.Systemd.Remove(ctx, name); err != nil {
-		is.hash = unknown
-		return result{is: &is, err: fmt.Errorf("removing %s: %w", name, err)}
-	}
-	return result{is: &installed{}}
+// retryLater begins a pause, after which the failed action is tried again. Each failure in a
+// row doubles the pause, up to a minute.
+func (a *Agent) retryLater(ctx context.Context, name string, u *unit, err error) {
+	u.failures++
+	pause := min(time.Second<<min(u.failures-1, 6), time.Minute)
+	slog.Warn("a unit is not as it should be, and another attempt is made", "unit", name, "in", pause, "error", err)
+	a.Metrics.failed()
+	u.phase = retrying
+	u.retry = time.AfterFunc(pause, func() { a.send(ctx, retryDue{name}) })
 }
 
-// install gets the file of a unit and has systemd know it, in place of another one.
-func (a *Agent) install(ctx context.Context, name string, want want, is installed) result {
-	file, err := a.file(ctx, name, want)
-	if err != nil {
-		return result{err: err}
-	}
-	becomes, err := read(name, file)
-	if err != nil {
-		return result{err: fmt.Errorf("%s: %w", name, err)}
-	}
-	if is.hash != "" {
-		if err := a.Systemd.Stop(ctx, name); err != nil {
-			is.unsure = true
-			return result{is: &is, err: fmt.Errorf("stopping %s, which has a new file: %w", name, err)}
+// actDependents acts on the units that name one in Requires=, BindsTo= or After=.
+func (a *Agent) actDependents(ctx context.Context, name string) {
+	for other := range a.dependents[name] {
+		if u := a.units[other]; u != nil && u.want.runs() {
+			a.act(ctx, other)
 		}
 	}
-	if err := a.Systemd.Install(ctx, name, file.String()); err != nil {
-		is.launched, is.hash = false, unknown
-		return result{is: &is, err: fmt.Errorf("installing %s: %w", name, err)}
-	}
-	return result{is: &becomes}
 }
 
-// file gets the file that is wanted.
-func (a *Agent) file(ctx context.Context, name string, want want) (*unitfile.File, error) {
-	if want.isStandIn() {
-		return standIn, nil
+// actWaiting acts on the units that are not started before one has stopped.
+func (a *Agent) actWaiting(ctx context.Context, name string) {
+	for other, u := range a.units {
+		if u.waitsFor == name {
+			a.act(ctx, other)
+		}
 	}
-	ctx, stop := context.WithTimeout(ctx, requestTime)
-	defer stop()
-	answer, err := a.Store.Get(ctx, a.Store.Unit(name))
-	if err != nil {
-		return nil, fmt.Errorf("reading the file of %s: %w", name, err)
-	}
-	if len(answer.Kvs) == 0 {
-		return nil, fmt.Errorf("the file of %s is not in etcd", name)
-	}
-	record, err := store.Decode[store.Unit](answer.Kvs[0].Value)
-	if err != nil {
-		return nil, fmt.Errorf("the file of %s: %w", name, err)
-	}
-	file := unitfile.Of(schema.Unit{Options: record.Options})
-	if is := file.Hash().String(); is != want.Hash {
-		return nil, fmt.Errorf("the file of %s has the hash %s, %s is wanted", name, is, want.Hash)
-	}
-	return file, nil
 }
 
-// release tells the leader that a unit does not run here any longer.
-func (a *Agent) release(ctx context.Context, name string, revision int64) error {
-	ctx, stop := context.WithTimeout(ctx, requestTime)
-	defer stop()
-	key := a.Store.Assignment(a.ID, name)
-	_, err := a.Store.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
-		Then(clientv3.OpDelete(key), clientv3.OpDelete(a.Store.State(name, a.ID))).Commit()
-	if err != nil {
-		return fmt.Errorf("giving %s back: %w", name, err)
+// readState asks systemd for the state of an installed unit.
+func (a *Agent) readState(ctx context.Context, name string) {
+	u := a.units[name]
+	if u == nil || u.hash == "" || u.hash == unknown {
+		return
 	}
-	return nil
+	actions := u.actions
+	go func() {
+		state, err := a.Systemd.State(ctx, name)
+		if err != nil {
+			slog.Warn("systemd does not say how a unit is", "unit", name, "error", err)
+			return
+		}
+		a.send(ctx, stateRead{name, state, actions})
+	}()
 }

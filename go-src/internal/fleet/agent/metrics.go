@@ -2,7 +2,7 @@ package agent
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Metrics are the agent's.
+// Metrics are the metrics of an agent.
 type Metrics struct {
 	known    prometheus.Gauge
 	failures prometheus.Counter
@@ -16,7 +16,7 @@ func NewMetrics() *Metrics {
 	}
 }
 
-// Collectors are all of them.
+// Collectors returns all metrics.
 func (m *Metrics) Collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.known, m.failures}
 }

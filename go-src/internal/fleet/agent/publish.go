@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -13,45 +12,65 @@ import (
 	"coreos/internal/host/pause"
 )
 
-// Of writing states: how long changes are collected, the pause after an error, and how
-// many are written in one transaction (etcd takes 128 operations).
 const (
-	collect    = 100 * time.Millisecond
+	// collectTime is how long changed states are collected before they are written.
+	collectTime = 100 * time.Millisecond
+	// writePause is the pause after a transaction that failed.
 	writePause = 2 * time.Second
-	maxStates  = 60
+	// maxStates bounds the states of a transaction: etcd takes 128 operations.
+	maxStates = 60
 )
 
-// observe takes over what systemd says of a unit.
-func (a *Agent) observe(ctx context.Context, name string, u *unit, state State) {
-	u.halted = u.launched && !state.Launched && !u.busy
-	current := schema.Loaded
-	if u.launched {
-		current = schema.Launched
-	}
-	u.current = store.State{Hash: u.hash, Load: state.Load, Active: state.Active, Sub: state.Sub, Current: current, Waiting: u.waiting}
-	if u.runOnce && u.launched && state.Ended && !u.busy && !u.want.global {
-		go a.finished(ctx, name, u.want)
-	}
-	a.soil(name)
+// publication is the writing of states to etcd, one transaction after the other.
+type publication struct {
+	// timer fires when states have to be written.
+	timer *time.Timer
+	// writing is set from the beginning of a transaction until the loop knows of its end.
+	writing bool
+	// written is closed when the transaction has ended.
+	written chan struct{}
 }
 
-// soil has a unit's state written soon, if it is not what etcd has.
-func (a *Agent) soil(name string) {
+func newPublication() publication {
+	p := publication{timer: time.NewTimer(0), written: make(chan struct{})}
+	p.timer.Stop()
+	close(p.written) // no transaction is under way
+	return p
+}
+
+func (p *publication) schedule() { p.timer.Reset(collectTime) }
+
+// observe records the state that systemd reports for a unit.
+func (a *Agent) observe(ctx context.Context, name string, u *unit, state State) {
+	u.observed(state.Launched)
+	current := schema.Loaded
+	if u.run.launched() {
+		current = schema.Launched
+	}
+	u.current = store.State{Hash: u.hash, Load: state.Load, Active: state.Active, Sub: state.Sub, Current: current, Waiting: u.waitsFor}
+	if u.runOnce && u.run.launched() && state.Ended && !u.phase.busy() && !u.want.global {
+		go a.recordFinish(ctx, name, u.want)
+	}
+	a.markDirty(name)
+}
+
+// markDirty schedules the publication of a unit's state if etcd has another one.
+func (a *Agent) markDirty(name string) {
 	u := a.units[name]
 	if u == nil || u.dirty || !u.want.runs() || u.want.isStandIn() || u.current == u.published || u.current.Hash == "" {
 		return
 	}
 	u.dirty = true
-	if !a.flushing {
-		a.timer.Reset(collect)
+	if !a.publication.writing {
+		a.publication.schedule()
 	}
 }
 
-// write writes states that changed. A state is written only while the machine is to have
-// the unit, so that none is left behind by one that was destroyed meanwhile.
-func (a *Agent) write(ctx context.Context) {
+// publish writes the states that have changed. Each is written only if the machine still has
+// the assignment: otherwise the state of a unit that was destroyed meanwhile would stay behind.
+func (a *Agent) publish(ctx context.Context) {
 	lease := a.lease()
-	if a.flushing || lease == 0 {
+	if a.publication.writing || lease == 0 {
 		return
 	}
 	var names []string
@@ -64,94 +83,64 @@ func (a *Agent) write(ctx context.Context) {
 		if !u.want.runs() || u.want.isStandIn() {
 			continue
 		}
-		key := a.Store.Assignment(a.ID, name)
-		if u.want.global {
-			key = a.Store.Global(name)
-		}
 		u.published = u.current
-		put := clientv3.OpPut(a.Store.State(name, a.ID), store.Encode(u.current), clientv3.WithLease(lease))
-		ops = append(ops, clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), ">", 0)}, []clientv3.Op{put}, nil))
-		names = append(names, name)
+		names, ops = append(names, name), append(ops, a.putState(name, u, lease))
 	}
 	if len(ops) == 0 {
 		return
 	}
-	a.flushing, a.written = true, make(chan struct{})
-	go a.commit(ctx, ops, names, a.written)
+	a.publication.writing, a.publication.written = true, make(chan struct{})
+	go a.commitStates(ctx, ops, names, a.publication.written)
 }
 
-// flushed are the states of a transaction that were not written: because it failed, or
-// because the machine was not to have the unit any longer.
-type flushed struct{ failed, refused []string }
+func (a *Agent) putState(name string, u *unit, lease clientv3.LeaseID) clientv3.Op {
+	key := a.Store.Assignment(a.ID, name)
+	if u.want.global {
+		key = a.Store.Global(name)
+	}
+	put := clientv3.OpPut(a.Store.State(name, a.ID), store.Encode(u.current), clientv3.WithLease(lease))
+	return clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), ">", 0)}, []clientv3.Op{put}, nil)
+}
 
-func (a *Agent) commit(ctx context.Context, ops []clientv3.Op, names []string, written chan struct{}) {
+// commitStates writes states in one transaction and sends the result to the loop.
+func (a *Agent) commitStates(ctx context.Context, ops []clientv3.Op, names []string, written chan struct{}) {
 	request, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
-	var f flushed
+	var result statesWritten
 	answer, err := a.Store.Txn(request).Then(ops...).Commit()
 	close(written)
 	if err != nil {
-		f.failed = names
+		result.failed = names
 		slog.Warn("states of units could not be written to etcd", "units", len(names), "error", err)
 		pause.For(ctx, writePause)
 	} else {
 		for i, response := range answer.Responses {
 			if !response.GetResponseTxn().Succeeded {
-				f.refused = append(f.refused, names[i])
+				result.refused = append(result.refused, names[i])
 			}
 		}
 	}
-	select {
-	case a.flush <- f:
-	case <-ctx.Done():
-	}
+	a.send(ctx, result)
 }
 
-// flushed has states written again that could not be, and those that changed meanwhile.
-func (a *Agent) flushed(ctx context.Context, f flushed) {
-	a.flushing = false
-	for _, name := range append(f.failed, f.refused...) {
+// published schedules the states that were not written, and those that have changed meanwhile.
+func (a *Agent) published(ctx context.Context, e statesWritten) {
+	a.publication.writing = false
+	for _, name := range append(e.failed, e.refused...) {
 		if u := a.units[name]; u != nil {
 			u.published = store.State{}
 		}
 	}
-	for _, name := range f.failed {
-		a.soil(name)
+	for _, name := range e.failed {
+		a.markDirty(name)
 	}
-	for _, name := range f.refused { // the machine may be given the unit anew
-		time.AfterFunc(writePause, func() { a.tell(ctx, result{name: name, write: true}) })
+	for _, name := range e.refused { // the machine may get a new assignment
+		time.AfterFunc(writePause, func() { a.send(ctx, publishAgain{name}) })
 	}
 	for _, u := range a.units {
 		if u.dirty {
-			a.timer.Reset(collect)
+			a.publication.schedule()
 			return
 		}
 	}
-}
-
-// finished says in a unit's job that it has run and is not to be run again.
-func (a *Agent) finished(ctx context.Context, name string, w want) {
-	if err := a.end(ctx, name, w); err != nil && ctx.Err() == nil {
-		slog.Warn("that a unit has finished could not be written to etcd", "unit", name, "error", err)
-	}
-}
-
-func (a *Agent) end(ctx context.Context, name string, w want) error {
-	ctx, stop := context.WithTimeout(ctx, requestTime)
-	defer stop()
-	answer, err := a.Store.Get(ctx, a.Store.Job(name))
-	if err != nil || len(answer.Kvs) == 0 {
-		return err
-	}
-	job, err := store.Decode[store.Job](answer.Kvs[0].Value)
-	if err != nil || job.Finished != "" || job.Machine != a.ID || job.Hash != w.Hash {
-		return err
-	}
-	job.Finished = "success"
-	done, err := a.Store.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(a.Store.Job(name)), "=", answer.Kvs[0].ModRevision)).
-		Then(clientv3.OpPut(a.Store.Job(name), store.Encode(job))).Commit()
-	if err == nil && !done.Succeeded {
-		err = fmt.Errorf("its job changed meanwhile")
-	}
-	return err
 }

@@ -156,11 +156,11 @@ func (m *mirror) whyGlobal(name string) schema.Reasons {
 	can := 0
 	for _, id := range slices.Sorted(maps.Keys(m.model.Machines)) {
 		reason := schema.MachineReason{MachineID: id}
-		switch rival, fits := unitfile.Rivals(globals, m.model.MachineMetadata(id))[name]; {
+		switch conflict, fits := unitfile.GlobalConflicts(globals, m.model.MachineMetadata(id))[name]; {
 		case !fits:
 			reason.Reason = "its metadata do not fit"
-		case rival != "":
-			reason.Reason = "it conflicts with " + rival
+		case conflict != "":
+			reason.Reason = "it conflicts with " + conflict
 		default:
 			can++
 			if other := m.states[name][id].Waiting; other != "" {

@@ -13,24 +13,24 @@ import (
 	"coreos/internal/host/pause"
 )
 
-// Batch is a step of what is followed: everything that is there (Reset), or what changed.
-// Changes that were made in one transaction come in one batch.
+// Batch is what a reader that follows a part of etcd gets: everything that is there (Reset), or
+// what has changed. The changes of one transaction are in one batch.
 type Batch struct {
 	Reset    bool
 	Events   []Event
 	Revision int64
 }
 
-// Event is a key with its new value; Value is nil if it was deleted.
+// Event is a key with its new value. Value is nil if the key was deleted.
 type Event struct {
-	// Key is without the prefix that is followed.
+	// Key has no prefix; it is empty for the reader of a single key.
 	Key      string
 	Value    []byte
 	Revision int64
 }
 
-// page bounds the keys of one answer.
-const page = 2000
+// pageSize bounds the keys of one answer.
+const pageSize = 2000
 
 // Times of following.
 const (
@@ -38,14 +38,40 @@ const (
 	readTime             = 30 * time.Second
 )
 
-// Follow tells a function of everything below a prefix and then of each change, for as
-// long as the context lives. When etcd was away it goes on where it was, or, when that is
-// forgotten, from anew (Reset). The context is the one to ask for progress with.
+// scope is the part of etcd that is read: the keys from begin to before end, or begin alone if
+// end is empty.
+type scope struct{ begin, end string }
+
+// below returns the scope of all keys that begin with a prefix.
+func below(prefix string) scope { return scope{prefix, clientv3.GetPrefixRangeEnd(prefix)} }
+
+func (s scope) options(more ...clientv3.OpOption) []clientv3.OpOption {
+	if s.end != "" {
+		more = append(more, clientv3.WithRange(s.end))
+	}
+	return more
+}
+
+// Follow passes everything below a prefix to a function, and then each change, until the context
+// ends. After a time without etcd it continues where it stopped; if etcd has forgotten that
+// revision, it begins again (Reset). The prefix has to end with the separator /: otherwise the
+// reader also gets the keys of names that begin with the last name of the prefix.
 func (s *Store) Follow(ctx context.Context, prefix string, tell func(Batch)) {
+	s.followScope(ctx, below(prefix), tell)
+}
+
+// FollowKey is Follow for a single key.
+func (s *Store) FollowKey(ctx context.Context, key string, tell func(Batch)) {
+	s.followScope(ctx, scope{begin: key}, tell)
+}
+
+func (s *Store) followScope(ctx context.Context, sc scope, tell func(Batch)) {
+	// Requests for progress must use a context with the same metadata: etcd sends the answer
+	// on the stream that belongs to it.
 	ctx = clientv3.WithRequireLeader(ctx)
 	revision, again := int64(0), firstPause
 	for ctx.Err() == nil {
-		next, err := s.follow(ctx, prefix, revision, tell)
+		next, err := s.follow(ctx, sc, revision, tell)
 		if ctx.Err() != nil {
 			return
 		}
@@ -53,7 +79,7 @@ func (s *Store) Follow(ctx context.Context, prefix string, tell func(Batch)) {
 			again = firstPause
 		}
 		revision = next
-		slog.Debug("etcd: following again", "prefix", prefix, "error", err)
+		slog.Debug("etcd: following again", "from", sc.begin, "error", err)
 		if !pause.For(ctx, again) {
 			return
 		}
@@ -61,11 +87,11 @@ func (s *Store) Follow(ctx context.Context, prefix string, tell func(Batch)) {
 	}
 }
 
-// follow reads everything, if the revision is 0, and watches until something fails. It
-// returns the revision up to which all was told.
-func (s *Store) follow(ctx context.Context, prefix string, revision int64, tell func(Batch)) (int64, error) {
+// follow reads everything, if the revision is 0, and watches until something fails. It returns
+// the revision up to which it has passed on all changes.
+func (s *Store) follow(ctx context.Context, sc scope, revision int64, tell func(Batch)) (int64, error) {
 	if revision == 0 {
-		batch, err := s.Read(ctx, prefix)
+		batch, err := s.read(ctx, sc)
 		if err != nil {
 			return 0, err
 		}
@@ -74,10 +100,10 @@ func (s *Store) follow(ctx context.Context, prefix string, revision int64, tell 
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	// It watches from a revision that there is: etcd reports no progress to a connection
-	// on which somebody waits for the next one.
+	// The watch begins at a revision that exists, and skips its changes. If it waited for the
+	// next revision, etcd would report no progress on the connection.
 	known := revision
-	for answer := range s.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(revision), clientv3.WithProgressNotify()) {
+	for answer := range s.Watch(ctx, sc.begin, sc.options(clientv3.WithRev(revision), clientv3.WithProgressNotify())...) {
 		if err := answer.Err(); err != nil {
 			if errors.Is(err, rpctypes.ErrCompacted) {
 				revision = 0
@@ -89,7 +115,7 @@ func (s *Store) follow(ctx context.Context, prefix string, revision int64, tell 
 			if event.Kv.ModRevision <= known {
 				continue
 			}
-			e := Event{Key: string(event.Kv.Key[len(prefix):]), Revision: event.Kv.ModRevision}
+			e := Event{Key: string(event.Kv.Key[len(sc.begin):]), Revision: event.Kv.ModRevision}
 			if event.Type == clientv3.EventTypePut {
 				e.Value = event.Kv.Value
 			}
@@ -98,33 +124,36 @@ func (s *Store) follow(ctx context.Context, prefix string, revision int64, tell 
 		tell(batch)
 		revision = max(revision, batch.Revision)
 	}
-	return revision, fmt.Errorf("watch of %s ended", prefix)
+	return revision, fmt.Errorf("watch of %s ended", sc.begin)
 }
 
-// Read returns everything below a prefix, as it was at one revision.
+// Read returns everything below a prefix, as it is at one revision.
 func (s *Store) Read(ctx context.Context, prefix string) (Batch, error) {
+	return s.read(ctx, below(prefix))
+}
+
+func (s *Store) read(ctx context.Context, sc scope) (Batch, error) {
 	ctx, stop := context.WithTimeout(ctx, readTime)
 	defer stop()
 	batch := Batch{Reset: true}
-	from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
-	for {
-		options := []clientv3.OpOption{clientv3.WithRange(end), clientv3.WithLimit(page)}
+	for from := sc; ; {
+		options := from.options(clientv3.WithLimit(pageSize))
 		if batch.Revision != 0 {
 			options = append(options, clientv3.WithRev(batch.Revision))
 		}
-		answer, err := s.Get(ctx, from, options...)
+		answer, err := s.Get(ctx, from.begin, options...)
 		if err != nil {
-			return Batch{}, fmt.Errorf("reading %s from etcd: %w", prefix, err)
+			return Batch{}, fmt.Errorf("reading %s from etcd: %w", sc.begin, err)
 		}
 		if batch.Revision == 0 {
 			batch.Revision = answer.Header.Revision
 		}
 		for _, kv := range answer.Kvs {
-			batch.Events = append(batch.Events, Event{Key: string(kv.Key[len(prefix):]), Value: kv.Value, Revision: kv.ModRevision})
+			batch.Events = append(batch.Events, Event{Key: string(kv.Key[len(sc.begin):]), Value: kv.Value, Revision: kv.ModRevision})
 		}
 		if !answer.More || len(answer.Kvs) == 0 {
 			return batch, nil
 		}
-		from = string(answer.Kvs[len(answer.Kvs)-1].Key) + "\x00"
+		from.begin = string(answer.Kvs[len(answer.Kvs)-1].Key) + "\x00"
 	}
 }

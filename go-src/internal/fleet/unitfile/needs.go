@@ -38,7 +38,8 @@ func (n Needs) All() []string {
 	return all
 }
 
-// Cannot reports whether the unit cannot run without another one.
-func (n Needs) Cannot(without string) bool {
-	return slices.Contains(n.Requires, without) || slices.Contains(n.BindsTo, without)
+// DependsOn reports whether the unit cannot run without another one. After= alone orders the two, and
+// is no dependency.
+func (n Needs) DependsOn(other string) bool {
+	return slices.Contains(n.Requires, other) || slices.Contains(n.BindsTo, other)
 }

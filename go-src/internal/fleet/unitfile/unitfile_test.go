@@ -167,7 +167,7 @@ func TestNeeds(t *testing.T) {
 	if all := needs.All(); !slices.Equal(all, []string{"db@1.service", "docker.service", "app.socket", "web@2.service"}) {
 		t.Errorf("%v", all)
 	}
-	if !needs.Cannot("app.socket") || !needs.Cannot("docker.service") || needs.Cannot("web@2.service") {
+	if !needs.DependsOn("app.socket") || !needs.DependsOn("docker.service") || needs.DependsOn("web@2.service") {
 		t.Error("what it cannot run without is another")
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestRivals(t *testing.T) {
+func TestGlobalConflicts(t *testing.T) {
 	conflicts := func(patterns ...string) Requirements { return Requirements{Conflicts: patterns} }
 	for name, test := range map[string]struct {
 		globals map[string]Requirements
@@ -18,7 +18,7 @@ func TestRivals(t *testing.T) {
 		"one without a place":   {map[string]Requirements{"a": {}, "b": conflicts("a", "c"), "c": {}}, map[string]string{"a": "", "b": "a", "c": ""}},
 		"one that does not fit": {map[string]Requirements{"a": {Metadata: map[string][]string{"disk": {"ssd"}}}, "b": conflicts("a")}, map[string]string{"b": ""}},
 	} {
-		if is := Rivals(test.globals, map[string]string{"disk": "hdd"}); !maps.Equal(is, test.want) {
+		if is := GlobalConflicts(test.globals, map[string]string{"disk": "hdd"}); !maps.Equal(is, test.want) {
 			t.Errorf("%s: %v, want %v", name, is, test.want)
 		}
 	}
