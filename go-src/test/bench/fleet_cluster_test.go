@@ -65,11 +65,11 @@ func startFleet(t *testing.T, n int, ttl time.Duration) *fleet {
 }
 
 // startNode runs a machine until the returned function is called.
-func startNode(t *testing.T, store *fleetstore.Store, i int, ttl time.Duration, engine *leader.Metrics, follower bool) func() {
+func startNode(t *testing.T, store *fleetstore.Store, i int, ttl time.Duration, leading *leader.Metrics, follower bool) func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	id := fmt.Sprintf("%032x", i)
 	node := &daemon.Node{
-		Store: store, ID: id, Systemd: fleettest.NewSystemd(), TTL: ttl, Metrics: daemon.NewMetrics(), Engine: engine, Agent: agent.NewMetrics(), NoEngine: follower,
+		Store: store, ID: id, Systemd: fleettest.NewSystemd(), TTL: ttl, Metrics: daemon.NewMetrics(), Leader: leading, Agent: agent.NewMetrics(), NeverLeads: follower,
 		Describe: func() fleetstore.Machine { return machineRecord(i) },
 	}
 	var running sync.WaitGroup

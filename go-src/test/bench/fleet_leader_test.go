@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/fleet/leader"
+	"coreos/internal/fleet/placement"
 	fleetregistry "coreos/internal/fleet/registry"
 	fleetstore "coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitfile"
@@ -61,7 +61,7 @@ func (f *fleet) printBegin(t *testing.T) {
 	model := fleetstore.NewModel()
 	model.Apply(batch)
 	lap("decoding")
-	leader.NewBoard(model).Plan()
+	placement.New(model).Plan()
 	lap("first plan")
 }
 
@@ -84,12 +84,12 @@ func printReconcile(units, machines int) {
 	model := converged(units, machines)
 	fmt.Printf("%d units on %d machines, nothing to do\n", units, machines)
 	print("reconcile, from the beginning", fastest(func() {
-		if moves := leader.NewBoard(model).Plan(); len(moves) != 0 {
+		if moves := placement.New(model).Plan(); len(moves) != 0 {
 			panic(fmt.Sprint("a plan for what is as it has to be: ", moves))
 		}
 	}), 0, "ms")
-	board := leader.NewBoard(model)
-	print("reconcile, nothing has changed", fastest(func() { board.Plan() }), 0, "ms")
+	placed := placement.New(model)
+	print("reconcile, nothing has changed", fastest(func() { placed.Plan() }), 0, "ms")
 }
 
 // fastest is the milliseconds of the fastest of some rounds: the least disturbed by what
@@ -122,7 +122,7 @@ func converged(units, machines int) *fleetstore.Model {
 	}
 	model.Apply(batch)
 	batch = fleetstore.Batch{Revision: batch.Revision}
-	for _, move := range leader.NewBoard(model).Plan() {
+	for _, move := range placement.New(model).Plan() {
 		job := model.Jobs[move.Unit].Value
 		job.Machine = move.To
 		add("job/"+move.Unit, job)

@@ -20,7 +20,7 @@ func node(t *testing.T, store *fleetstore.Store, id string, systemd *Systemd, tt
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	n := &daemon.Node{
-		Store: store, ID: id, Systemd: systemd, TTL: ttl, Metrics: daemon.NewMetrics(), Engine: leader.NewMetrics(), Agent: agent.NewMetrics(),
+		Store: store, ID: id, Systemd: systemd, TTL: ttl, Metrics: daemon.NewMetrics(), Leader: leader.NewMetrics(), Agent: agent.NewMetrics(),
 		Describe: func() fleetstore.Machine { return fleetstore.Machine{PublicIP: "10.0.0.1", Boot: id} },
 	}
 	go func() { defer close(done); _ = n.Run(ctx) }()

@@ -205,7 +205,7 @@ func (w *world) start(m *simulated) {
 	n := &daemon.Node{
 		Store: fleetstore.New(m.client, fleetstore.DefaultPrefix), ID: m.id, Systemd: m.systemd, TTL: ttl,
 		NoLeader: m.client.NoLeader, LeaseFile: filepath.Join(m.run, "lease"), Now: func() time.Duration { return w.now(m) },
-		Metrics: daemon.NewMetrics(), Engine: leader.NewMetrics(), Agent: agent.NewMetrics(),
+		Metrics: daemon.NewMetrics(), Leader: leader.NewMetrics(), Agent: agent.NewMetrics(),
 		Describe: func() fleetstore.Machine {
 			return fleetstore.Machine{Boot: boot, Metadata: map[string]string{"half": []string{"one", "two"}[(m.id[0]-'a')/2]}}
 		},

@@ -51,11 +51,11 @@ func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan 
 	defer registry.Close()
 	n := &Node{
 		Store: store, ID: id, Systemd: systemd, Describe: func() fleetstore.Machine { return Describe(s) }, TTL: s.TTL,
-		LeaseFile: leaseFile, NoEngine: s.NoEngine, KeepUnits: s.KeepUnits,
+		LeaseFile: leaseFile, NeverLeads: s.NeverLeads, KeepUnits: s.KeepUnits,
 		NoLeader: conn.NewQuorum(etcd).Lost,
-		Metrics:  NewMetrics(), Engine: leader.NewMetrics(), Agent: agent.NewMetrics(),
+		Metrics:  NewMetrics(), Leader: leader.NewMetrics(), Agent: agent.NewMetrics(),
 	}
-	measured, err := metrics.Serve(ctx, s.MetricsAddr, slices.Concat(n.Metrics.Collectors(), n.Engine.Collectors(), n.Agent.Collectors())...)
+	measured, err := metrics.Serve(ctx, s.MetricsAddr, slices.Concat(n.Metrics.Collectors(), n.Leader.Collectors(), n.Agent.Collectors())...)
 	if err != nil {
 		return err
 	}

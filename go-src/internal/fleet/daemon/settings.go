@@ -33,7 +33,7 @@ type Settings struct {
 	TTL         time.Duration
 	Verbosity   int
 	TokenLimit  int
-	NoEngine    bool
+	NeverLeads  bool
 	Directory   string // of unit files
 	MaxUnits    int
 	KeepUnits   bool
@@ -115,7 +115,7 @@ func (s *Settings) flags() *pflag.FlagSet {
 	f.StringVar(&s.Directory, "units_directory", "/run/fleet/units/", "")
 	f.IntVar(&s.TokenLimit, "token_limit", api.PageSize, "")
 	f.IntVar(&s.Verbosity, "verbosity", 0, "")
-	f.BoolVar(&s.NoEngine, "disable_engine", false, "")
+	f.BoolVar(&s.NeverLeads, "disable_engine", false, "")
 	for name, value := range map[string]string{
 		"etcd_request_timeout": "1.0", "engine_reconcile_interval": "2.0", "enable_grpc": "false",
 		"disable_watches": "false", "verify_units": "false", "authorized_keys_file": "",

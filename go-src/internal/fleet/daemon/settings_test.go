@@ -51,7 +51,7 @@ func TestRead(t *testing.T) {
 		"metadata":          {text: `metadata="region=eu, disk = ssd,floppy"`, want: func(s *Settings) { s.Metadata = map[string]string{"region": "eu", "disk": "ssd"} }},
 		"upstream's others": {text: "etcd_request_timeout=1.0\nengine_reconcile_interval=2\nenable_grpc=true\nverify_units=true\ndisable_watches=true\nauthorized_keys_file=~/.ssh/authorized_keys\nsystemd_user=false\n"},
 		"numbers": {text: "agent_ttl=\"45s\"\nverbosity=2\ntoken_limit=7\nmax_units=9\ndisable_engine=true\n", want: func(s *Settings) {
-			s.TTL, s.Verbosity, s.TokenLimit, s.MaxUnits, s.NoEngine = 45*time.Second, 2, 7, 9, true
+			s.TTL, s.Verbosity, s.TokenLimit, s.MaxUnits, s.NeverLeads = 45*time.Second, 2, 7, 9, true
 		}},
 		"keep":       {text: "cut_off=keep", want: func(s *Settings) { s.KeepUnits = true }},
 		"twice":      {text: "public_ip=192.0.2.1\npublic_ip=192.0.2.2", want: func(s *Settings) { s.PublicIP = "192.0.2.2" }},

@@ -9,23 +9,23 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	fleetstore "coreos/internal/fleet/store"
+	"coreos/internal/fleet/store"
 	"coreos/internal/host/pause"
 )
 
-// maxJitter spreads the attempts of all machines when the leader is gone.
+// maxJitter spreads the attempts of all machines after the leader has gone.
 const maxJitter = 200 * time.Millisecond
 
 // requestTime bounds a request to etcd.
 const requestTime = 10 * time.Second
 
-// campaign waits until this machine leads. The leadership lasts as long as the lease; it
-// returns the revision that proves it.
-func campaign(ctx context.Context, store *fleetstore.Store, lease clientv3.LeaseID, id string) (int64, error) {
+// campaign waits until this machine is the leader. It remains the leader as long as its lease
+// lasts. campaign returns the revision that identifies the leadership.
+func campaign(ctx context.Context, s *store.Store, lease clientv3.LeaseID, id string) (int64, error) {
 	for {
 		request, stop := context.WithTimeout(ctx, requestTime)
-		key := store.Leader()
-		answer, err := store.Txn(request).
+		key := s.Leader()
+		answer, err := s.Txn(request).
 			If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
 			Then(clientv3.OpPut(key, id, clientv3.WithLease(lease))).
 			Else(clientv3.OpGet(key)).Commit()
@@ -37,10 +37,10 @@ func campaign(ctx context.Context, store *fleetstore.Store, lease clientv3.Lease
 			return answer.Header.Revision, nil
 		}
 		kv := answer.Responses[0].GetResponseRange().Kvs[0]
-		if clientv3.LeaseID(kv.Lease) == lease { // won, and the answer was lost
+		if clientv3.LeaseID(kv.Lease) == lease { // an earlier attempt has won, and its answer was lost
 			return kv.CreateRevision, nil
 		}
-		if err := gone(ctx, store, key, answer.Header.Revision); err != nil {
+		if err := waitDeleted(ctx, s, key, answer.Header.Revision); err != nil {
 			return 0, err
 		}
 		if !pause.For(ctx, rand.N(maxJitter)) {
@@ -49,11 +49,11 @@ func campaign(ctx context.Context, store *fleetstore.Store, lease clientv3.Lease
 	}
 }
 
-// gone waits until a key is deleted.
-func gone(ctx context.Context, store *fleetstore.Store, key string, revision int64) error {
+// waitDeleted waits until a key that existed at a revision is deleted.
+func waitDeleted(ctx context.Context, s *store.Store, key string, revision int64) error {
 	ctx, stop := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer stop()
-	for answer := range store.Watch(ctx, key, clientv3.WithRev(revision), clientv3.WithFilterPut()) {
+	for answer := range s.Watch(ctx, key, clientv3.WithRev(revision), clientv3.WithFilterPut()) {
 		if err := answer.Err(); err != nil {
 			return fmt.Errorf("watching the leader: %w", err)
 		}

@@ -13,71 +13,72 @@ import (
 	"coreos/internal/host/pause"
 )
 
-// predecessor is the machine's record that is there already, from before it started anew;
-// an empty one if there is none. It waits until nobody attends to it, and fails if
-// somebody does: then there are two machines with one ID. All that comes before the lease
-// is asked for, of which waiting would take a part.
-func (p *Presence) predecessor(ctx context.Context) (*mvccpb.KeyValue, error) {
+// predecessor returns the machine's record that etcd has from before a restart of the machine,
+// or an empty one. It waits until nobody renews the record's lease. If somebody does, two
+// machines have the same ID, and predecessor fails. The member asks for its lease only after
+// that, because the wait would take a part of the lease's time.
+func (m *Member) predecessor(ctx context.Context) (*mvccpb.KeyValue, error) {
 	request, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
-	answer, err := p.Store.Get(request, p.Store.Machine(p.ID))
+	answer, err := m.Store.Get(request, m.Store.Machine(m.ID))
 	if err != nil {
-		return nil, fmt.Errorf("the record of machine %s cannot be read: %w", p.ID, err)
+		return nil, fmt.Errorf("the record of machine %s cannot be read: %w", m.ID, err)
 	}
 	if len(answer.Kvs) == 0 {
 		return &mvccpb.KeyValue{}, nil
 	}
 	record := answer.Kvs[0]
 	is, err := store.Decode[store.Machine](record.Value)
-	if err == nil && is.Boot != p.Describe().Boot {
-		if err := p.unattended(ctx, clientv3.LeaseID(record.Lease), is); err != nil {
+	if err == nil && is.Boot != m.Describe().Boot {
+		if err := m.waitAbandoned(ctx, clientv3.LeaseID(record.Lease), is); err != nil {
 			return nil, err
 		}
 	}
 	return record, nil
 }
 
-// claim puts the machine's record on a lease, in place of the one before.
-func (p *Presence) claim(ctx context.Context, lease clientv3.LeaseID, before *mvccpb.KeyValue) error {
-	request, stop := context.WithTimeout(ctx, requestTime)
-	defer stop()
-	unchanged := clientv3.Compare(clientv3.ModRevision(p.Store.Machine(p.ID)), "=", before.ModRevision)
-	answer, err := p.Store.Txn(request).If(unchanged).Then(p.record(lease)).Commit()
-	if err != nil {
-		return fmt.Errorf("joining: %w", err)
-	}
-	if !answer.Succeeded {
-		return fmt.Errorf("the record of machine %s changed while the machine was joining", p.ID)
-	}
-	if before.Lease != 0 {
-		if err := Revoke(context.WithoutCancel(ctx), p.Store, clientv3.LeaseID(before.Lease)); err != nil {
-			slog.Debug("a lease is left to end by itself", "error", err)
-		}
-	}
-	return nil
-}
-
-// unattended waits until a lease was not renewed for longer than its owner would leave it,
-// or fails if it was.
-func (p *Presence) unattended(ctx context.Context, lease clientv3.LeaseID, is store.Machine) error {
+// waitAbandoned waits until a lease was not renewed for longer than its owner would wait. It
+// fails if the lease is renewed.
+func (m *Member) waitAbandoned(ctx context.Context, lease clientv3.LeaseID, is store.Machine) error {
 	last := time.Duration(-1)
 	for {
 		request, stop := context.WithTimeout(ctx, requestTime)
-		answer, err := p.Store.TimeToLive(request, lease)
+		answer, err := m.Store.TimeToLive(request, lease)
 		stop()
 		if err != nil {
-			return fmt.Errorf("whether another machine has the ID %s: %w", p.ID, err)
+			return fmt.Errorf("whether another machine has the ID %s: %w", m.ID, err)
 		}
 		left, all := time.Duration(answer.TTL)*time.Second, time.Duration(answer.GrantedTTL)*time.Second
 		switch {
 		case left <= 0 || left < all-all/3-2*time.Second:
 			return nil
 		case last >= 0 && left > last:
-			return fmt.Errorf("another machine with the ID %s is in the cluster, at %q: every machine needs an ID of its own in /etc/machine-id", p.ID, is.PublicIP)
+			return fmt.Errorf("another machine with the ID %s is in the cluster, at %q: every machine needs an ID of its own in /etc/machine-id", m.ID, is.PublicIP)
 		}
 		last = left
 		if !pause.For(ctx, time.Second) {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// claim puts the machine's record on a lease, in place of the record before, and revokes the
+// lease of that one.
+func (m *Member) claim(ctx context.Context, lease clientv3.LeaseID, before *mvccpb.KeyValue) error {
+	request, stop := context.WithTimeout(ctx, requestTime)
+	defer stop()
+	unchanged := clientv3.Compare(clientv3.ModRevision(m.Store.Machine(m.ID)), "=", before.ModRevision)
+	answer, err := m.Store.Txn(request).If(unchanged).Then(m.record(lease)).Commit()
+	if err != nil {
+		return fmt.Errorf("joining: %w", err)
+	}
+	if !answer.Succeeded {
+		return fmt.Errorf("the record of machine %s changed while the machine was joining", m.ID)
+	}
+	if before.Lease != 0 {
+		if err := Revoke(context.WithoutCancel(ctx), m.Store, clientv3.LeaseID(before.Lease)); err != nil {
+			slog.Debug("a lease is left to end by itself", "error", err)
+		}
+	}
+	return nil
 }

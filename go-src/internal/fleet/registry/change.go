@@ -8,7 +8,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/fleet/leader"
+	"coreos/internal/fleet/placement"
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitfile"
@@ -151,7 +151,7 @@ func (r *Registry) SetDrain(ctx context.Context, by, id string, drain *schema.Dr
 // etcd now, and may differ from what the leader finds.
 func (r *Registry) Rebalance(ctx context.Context, by string) (moves int, err error) {
 	err = r.change(ctx, "rebalancing", func(m *mirror) ([]clientv3.Cmp, []clientv3.Op, error) {
-		if moves = len(leader.NewBoard(m.model).Rebalance()); moves == 0 {
+		if moves = len(placement.New(m.model).Rebalance()); moves == 0 {
 			return nil, nil, nil
 		}
 		return nil, []clientv3.Op{clientv3.OpPut(r.store.Rebalance(), store.Encode(by))}, nil

@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"coreos/internal/fleet/leader"
+	"coreos/internal/fleet/placement"
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/unitfile"
 )
@@ -126,7 +126,7 @@ func (m *mirror) why(name string) schema.Reasons {
 	case job.Global:
 		return m.whyGlobal(name)
 	}
-	reasons, known := leader.NewBoard(m.model).Why(name)
+	reasons, known := placement.New(m.model).Why(name)
 	if !known {
 		return schema.Reasons{Name: name, Summary: "its unit file cannot be used: submit it again"}
 	}

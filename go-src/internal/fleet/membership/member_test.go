@@ -46,7 +46,7 @@ func (m *machine) start() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	boot, up := m.boot, m.up
-	p := &membership.Presence{
+	p := &membership.Member{
 		Store: fleetstore.New(m.Client, fleetstore.DefaultPrefix), ID: id, TTL: m.ttl, LeaseFile: m.file,
 		Describe: func() fleetstore.Machine { return fleetstore.Machine{PublicIP: "10.0.0." + boot, Boot: boot} },
 		Now:      func() time.Duration { return time.Since(up) },

@@ -1,0 +1,49 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"coreos/internal/fleet/store"
+	"coreos/internal/host/pause"
+)
+
+// undrainRetry is the pause before the next attempt to end a drain.
+const undrainRetry = 5 * time.Second
+
+// undrain ends a drain that lasts until the machine has restarted, if it has.
+func (n *Node) undrain(ctx context.Context) {
+	for {
+		err := n.endDrain(ctx)
+		if err == nil {
+			return
+		}
+		slog.Warn("whether a drain has to end is not known", "error", err)
+		if !pause.For(ctx, undrainRetry) {
+			return
+		}
+	}
+}
+
+func (n *Node) endDrain(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(ctx, undrainRetry)
+	defer stop()
+	key := n.Store.Drain(n.ID)
+	answer, err := n.Store.Get(ctx, key)
+	if err != nil || len(answer.Kvs) == 0 {
+		return err
+	}
+	drain, err := store.Decode[store.Drain](answer.Kvs[0].Value)
+	if err != nil || drain.Boot == "" || drain.Boot == n.Describe().Boot {
+		return err
+	}
+	unchanged := clientv3.Compare(clientv3.ModRevision(key), "=", answer.Kvs[0].ModRevision)
+	if _, err := n.Store.Txn(ctx).If(unchanged).Then(clientv3.OpDelete(key)).Commit(); err != nil {
+		return err
+	}
+	slog.Info("the drain has ended: the machine has started anew", "reason", drain.Reason)
+	return nil
+}
