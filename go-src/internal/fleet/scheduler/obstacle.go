@@ -2,14 +2,11 @@ package scheduler
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
-	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/unitfile"
 )
 
-// obstacle says why a machine cannot have a unit, or "" if it can.
+// obstacle returns the reason why a machine cannot have a unit; "" if it can.
 func (s *Scheduler) obstacle(u *unit, m *machine) string {
 	r := &u.Requirements
 	switch {
@@ -25,15 +22,15 @@ func (s *Scheduler) obstacle(u *unit, m *machine) string {
 	if reason := s.shortage(u, m); reason != "" {
 		return reason
 	}
-	for _, peer := range r.MachineOf {
-		if p := s.units[peer]; p == nil || p.at != m {
-			return fmt.Sprintf("%s, beside which it has to run, is not there", peer)
+	for _, name := range r.MachineOf {
+		if other := s.units[name]; other == nil || other.at != m {
+			return fmt.Sprintf("%s, beside which it has to run, is not there", name)
 		}
 	}
-	return s.enemy(u, m)
+	return s.conflict(u, m)
 }
 
-// others counts the units of a machine but for one.
+// others counts the units of a machine without one.
 func (s *Scheduler) others(u *unit, m *machine) int {
 	if u.at == m {
 		return len(m.units) - 1
@@ -41,7 +38,7 @@ func (s *Scheduler) others(u *unit, m *machine) int {
 	return len(m.units)
 }
 
-// shortage says what a machine lacks for what a unit reserves.
+// shortage returns what a machine lacks of what a unit reserves.
 func (s *Scheduler) shortage(u *unit, m *machine) string {
 	r := &u.Requirements
 	cpus, memory := m.cpus, m.memory
@@ -54,12 +51,13 @@ func (s *Scheduler) shortage(u *unit, m *machine) string {
 	case r.Memory > 0 && memory+r.Memory > m.Memory:
 		return fmt.Sprintf("%d of %d MiB of memory are reserved, %d are wanted", memory>>20, m.Memory>>20, r.Memory>>20)
 	}
-	return s.crowd(u, m)
+	return templateLimit(u, m)
 }
 
-// crowd says whether a machine has as many units of a template as any of them allows.
-func (s *Scheduler) crowd(u *unit, m *machine) string {
-	n, most := 0, u.Requirements.MaxPerMachine
+// templateLimit returns a reason if a machine has as many units of the unit's template as one of
+// them allows.
+func templateLimit(u *unit, m *machine) string {
+	n, limit := 0, u.Requirements.MaxPerMachine
 	if u.Requirements.MaxPerMachine == 0 && m.limited == 0 {
 		return ""
 	}
@@ -68,26 +66,26 @@ func (s *Scheduler) crowd(u *unit, m *machine) string {
 			continue
 		}
 		n++
-		if limit := other.Requirements.MaxPerMachine; limit > 0 && (most == 0 || limit < most) {
-			most = limit
+		if own := other.Requirements.MaxPerMachine; own > 0 && (limit == 0 || own < limit) {
+			limit = own
 		}
 	}
-	if most > 0 && n >= most {
-		return fmt.Sprintf("it has %d of the template's units, MaxPerMachine is %d", n, most)
+	if limit > 0 && n >= limit {
+		return fmt.Sprintf("it has %d of the template's units, MaxPerMachine is %d", n, limit)
 	}
 	return ""
 }
 
-// enemy says which unit of a machine is in the way. Those that the unit replaces are not:
-// they find it in their way.
-func (s *Scheduler) enemy(u *unit, m *machine) string {
-	among := m.picky
-	if isPicky(u) {
+// conflict returns a reason if a unit conflicts with one that is on a machine. A unit that it
+// replaces is no conflict: that one has to leave when the new one has come.
+func (s *Scheduler) conflict(u *unit, m *machine) string {
+	among := m.exclusive
+	if isExclusive(u) {
 		among = m.units
 	}
 	first := ""
 	for name, other := range among {
-		if other == u || !clash(u, other) {
+		if other == u || !incompatible(u, other) {
 			continue
 		}
 		if unitfile.Replaces(u.Name, u.Requirements, name) && !unitfile.Replaces(name, other.Requirements, u.Name) {
@@ -98,7 +96,7 @@ func (s *Scheduler) enemy(u *unit, m *machine) string {
 		}
 	}
 	if first == "" {
-		first = s.globalEnemy(u, m)
+		first = s.globalConflict(u, m)
 	}
 	if first != "" {
 		return "it conflicts with " + first
@@ -106,54 +104,13 @@ func (s *Scheduler) enemy(u *unit, m *machine) string {
 	return ""
 }
 
-// globalEnemy names the global unit that runs on a machine and is in the way.
-func (s *Scheduler) globalEnemy(u *unit, m *machine) string {
+// globalConflict returns the first global unit that runs on a machine and conflicts with a unit.
+func (s *Scheduler) globalConflict(u *unit, m *machine) string {
 	first := ""
 	for name, global := range s.globals {
-		if (first == "" || name < first) && global.Requirements.Fits(m.Metadata) && clash(u, global) {
+		if (first == "" || name < first) && global.Requirements.Fits(m.Metadata) && incompatible(u, global) {
 			first = name
 		}
 	}
 	return first
-}
-
-// Why explains where a unit is. ok is false if there is no such unit.
-func (s *Scheduler) Why(name string) (reasons schema.Reasons, ok bool) {
-	u := s.units[name]
-	if u == nil {
-		return reasons, false
-	}
-	reasons.Name = name
-	can := 0
-	for _, id := range slices.Sorted(maps.Keys(s.machines)) {
-		reason := s.obstacle(u, s.machines[id])
-		if reason == "" {
-			can++
-		}
-		reasons.Machines = append(reasons.Machines, schema.MachineReason{MachineID: id, Reason: reason})
-	}
-	switch {
-	case u.at != nil:
-		reasons.MachineID = u.at.ID
-		reasons.Summary = fmt.Sprintf("it was given to %s; %d of %d machines can have it", u.at.ID, can, len(s.machines))
-	case len(s.machines) == 0:
-		reasons.Summary = "there are no machines"
-	case can == 0:
-		reasons.Summary = fmt.Sprintf("none of %d machines can have it", len(s.machines))
-	default:
-		reasons.Summary = "it is about to be given to a machine"
-	}
-	return reasons, true
-}
-
-// Place says where a unit is, "" for nowhere. ok is false if there is no such unit.
-func (s *Scheduler) Place(name string) (machine string, ok bool) {
-	u := s.units[name]
-	switch {
-	case u == nil:
-		return "", false
-	case u.at == nil:
-		return "", true
-	}
-	return u.at.ID, true
 }

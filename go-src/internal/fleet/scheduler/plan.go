@@ -6,19 +6,19 @@ import (
 	"slices"
 )
 
-// Plan returns what has to be moved since the last plan, and takes it as done. SetUnit
-// corrects what was not.
+// Plan returns the moves that the changes since the last plan make necessary. The scheduler
+// counts them as done; SetUnit corrects a move that was not made.
 func (s *Scheduler) Plan() []Move {
 	p := &plan{s, map[string]string{}}
 	changed := s.changed
 	s.changed = map[string]*machine{}
 	p.settle()
 	maps.Copy(changed, s.changed)
-	p.retry(changed)
+	p.offer(changed)
 	return p.moves()
 }
 
-// plan remembers where units were when it began.
+// plan remembers where the units that it moves were at the beginning.
 type plan struct {
 	*Scheduler
 	from map[string]string
@@ -38,8 +38,8 @@ func (p *plan) moves() []Move {
 	return all
 }
 
-// settle checks the units whose circumstances changed, until none are left: a unit that
-// moved may have others follow it or leave.
+// settle checks the dirty units until there are none. A unit that moves makes others dirty:
+// those that depend on it, and those with which it conflicts.
 func (p *plan) settle() {
 	for range maxRounds {
 		if len(p.dirty) == 0 {
@@ -55,20 +55,20 @@ func (p *plan) settle() {
 	}
 }
 
-// maxRounds bounds a plan, should units chase each other in a way that nobody thought of.
+// maxRounds bounds a plan in which units move each other without end.
 const maxRounds = 1000
 
-// check leaves a unit where it is if it can be there, or finds another place for it.
+// check leaves a unit on its machine if it can be there, and otherwise moves it.
 func (p *plan) check(u *unit) {
 	if u.at != nil && p.obstacle(u, u.at) == "" {
-		p.touch(u.at, u)
+		p.requeueConflicting(u.at, u)
 		return
 	}
-	p.place(u, p.best(u, p.emptiestFirst))
+	p.move(u, p.best(u, p.emptiestFirst))
 }
 
-// retry offers the machines that changed to the units that wait.
-func (p *plan) retry(changed map[string]*machine) {
+// offer offers machines that have changed to the waiting units.
+func (p *plan) offer(changed map[string]*machine) {
 	for len(changed) > 0 && len(p.waiting) > 0 {
 		order := slices.SortedFunc(maps.Values(changed), func(a, b *machine) int {
 			return cmp.Or(cmp.Compare(len(a.units), len(b.units)), cmp.Compare(a.ID, b.ID))
@@ -83,7 +83,7 @@ func (p *plan) retry(changed map[string]*machine) {
 					}
 				}
 			}); m != nil {
-				p.place(u, m)
+				p.move(u, m)
 			}
 		}
 		p.settle()
@@ -94,22 +94,22 @@ func (p *plan) retry(changed map[string]*machine) {
 
 func (p *plan) emptiestFirst(visit func(*machine) bool) { p.byLoad.Ascend(visit) }
 
-// best returns the machine for a unit: the first that can have it, or, if the unit prefers
-// some, the first of those that please it most. nil if there is none.
+// best returns the first machine that can have a unit, or, if the unit has preferences, the first
+// of those that meet most of them. It returns nil if no machine can have the unit.
 func (p *plan) best(u *unit, visit func(func(*machine) bool)) *machine {
 	var best *machine
 	most := -1
 	visit(func(m *machine) bool {
-		if pleases := u.Requirements.Pleased(m.Metadata); pleases > most && p.obstacle(u, m) == "" {
-			best, most = m, pleases
+		if met := u.Requirements.PreferencesMet(m.Metadata); met > most && p.obstacle(u, m) == "" {
+			best, most = m, met
 		}
-		return most < u.Requirements.Wishes()
+		return most < len(u.Requirements.Prefers)
 	})
 	return best
 }
 
-// place moves a unit to a machine, nil for none.
-func (p *plan) place(u *unit, m *machine) {
+// move moves a unit to a machine; nil is no machine.
+func (p *plan) move(u *unit, m *machine) {
 	if _, known := p.from[u.Name]; !known {
 		p.from[u.Name] = u.Machine
 	}
@@ -117,10 +117,10 @@ func (p *plan) place(u *unit, m *machine) {
 	u.Machine = ""
 	if m == nil {
 		p.waiting[u.Name] = u
-		p.touchDependents(u.Name)
+		p.requeueDependents(u.Name)
 		return
 	}
 	p.put(u, m)
-	p.touch(m, u)
-	p.touchDependents(u.Name)
+	p.requeueConflicting(m, u)
+	p.requeueDependents(u.Name)
 }

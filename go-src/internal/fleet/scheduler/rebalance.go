@@ -1,20 +1,20 @@
 package scheduler
 
-// Rebalance moves units from the fullest machine to emptier ones for as long as that makes
-// their numbers more equal, and takes it as done.
+// Rebalance moves units from the fullest machine to emptier ones as long as that makes their
+// numbers more equal. The scheduler counts the moves as done.
 func (s *Scheduler) Rebalance() []Move {
 	p := &plan{s, map[string]string{}}
 	for range len(s.units) {
-		if !p.even() {
+		if !p.rebalanceOne() {
 			break
 		}
 	}
 	return p.moves()
 }
 
-// even moves one unit away from the fullest machine, and reports whether one could be. What
-// other units depend on stays where it is.
-func (p *plan) even() bool {
+// rebalanceOne moves one unit away from the fullest machine, and reports whether it could. It
+// moves no unit on which others depend.
+func (p *plan) rebalanceOne() bool {
 	full, ok := p.byLoad.Max()
 	if !ok {
 		return false
@@ -28,8 +28,8 @@ func (p *plan) even() bool {
 		to := p.best(u, func(visit func(*machine) bool) {
 			p.byLoad.Ascend(func(m *machine) bool { return len(m.units)+1 < len(full.units) && visit(m) })
 		})
-		if to != nil && r.Pleased(to.Metadata) >= r.Pleased(full.Metadata) {
-			p.place(u, to)
+		if to != nil && r.PreferencesMet(to.Metadata) >= r.PreferencesMet(full.Metadata) {
+			p.move(u, to)
 			return true
 		}
 	}

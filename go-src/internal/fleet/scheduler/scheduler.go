@@ -1,10 +1,9 @@
-// Package scheduler decides which machine has to run which unit. It knows nothing of
-// etcd: it is told what there is, remembers what that changes, and looks only at the units
-// that may be affected.
+// Package scheduler decides which machine has to run which unit. It does not know etcd: callers
+// tell it what exists and what changes. It remembers what a change may affect, and a plan looks
+// only at that.
 package scheduler
 
 import (
-	"math"
 	"slices"
 
 	"github.com/google/btree"
@@ -12,44 +11,43 @@ import (
 	"coreos/internal/fleet/unitfile"
 )
 
-// Unit is what has to be placed.
+// Unit is a unit that has to be placed on a machine.
 type Unit struct {
 	Name         string
 	Requirements unitfile.Requirements
-	// Machine is where it is now, "" for nowhere.
+	// Machine is the machine that has the unit; "" if none has.
 	Machine string
 }
 
-// Machine is where units can be placed.
+// Machine is a machine on which units can be placed.
 type Machine struct {
 	ID       string
 	Metadata map[string]string
-	// CPUs and Memory (bytes) can be reserved by units; MaxUnits is how many it takes, 0
-	// for any number.
+	// CPUs and Memory (bytes) are what units can reserve. MaxUnits is how many units the
+	// machine takes, 0 for any number.
 	CPUs     float64
 	Memory   int64
 	MaxUnits int
-	// Drained machines get no units, and keep those only that cannot run elsewhere.
+	// Drained machines keep only units that cannot run elsewhere, and get no new ones.
 	Drained bool
 }
 
-// Move takes a unit From a machine To one; "" is nowhere.
+// Move takes a unit from a machine to another one; "" is no machine.
 type Move struct{ Unit, From, To string }
 
-// Scheduler is to be used by one goroutine.
+// Scheduler places units. One goroutine at a time may use it.
 type Scheduler struct {
 	units    map[string]*unit
 	machines map[string]*machine
-	// byLoad has the machines in the order in which they are asked.
+	// byLoad has the machines, the emptiest first.
 	byLoad *btree.BTreeG[*machine]
-	// waiting are units without a machine, dirty units and machines those whose
-	// circumstances changed since the last plan.
+	// waiting has the units without a machine. dirty has the units that the next plan has to
+	// check, changed the machines that may have room for others since the last plan.
 	waiting, dirty map[string]*unit
 	changed        map[string]*machine
-	// dependents are the units that have to be where another one is.
+	// dependents has the units that name another one in MachineOf=, by that one's name.
 	dependents map[string]map[string]*unit
-	// globals are units that run wherever they fit: nobody places them, but others may not
-	// be able to run beside them.
+	// globals are the global units. Nobody places them; they conflict with other units.
 	globals map[string]*unit
 }
 
@@ -58,18 +56,7 @@ type unit struct {
 	at *machine
 }
 
-type machine struct {
-	Machine
-	units map[string]*unit
-	// picky are those of the units that conflict with or replace others.
-	picky map[string]*unit
-	// cpus and memory are reserved, limited is the number of units with MaxPerMachine.
-	cpus    int64 // thousandths
-	memory  int64
-	limited int
-}
-
-// New returns a scheduler that knows of nothing.
+// New returns a scheduler without units and machines.
 func New() *Scheduler {
 	return &Scheduler{
 		units: map[string]*unit{}, machines: map[string]*machine{}, byLoad: btree.NewG(16, less),
@@ -78,24 +65,16 @@ func New() *Scheduler {
 	}
 }
 
-// less orders machines by their load: the emptiest is asked first.
-func less(a, b *machine) bool {
-	if len(a.units) != len(b.units) {
-		return len(a.units) < len(b.units)
-	}
-	return a.ID < b.ID
-}
-
-// SetMachine adds a machine, or says what changed about it.
+// SetMachine adds a machine or changes one.
 func (s *Scheduler) SetMachine(m Machine) {
 	known := s.machines[m.ID]
 	if known == nil {
-		known = &machine{units: map[string]*unit{}, picky: map[string]*unit{}}
+		known = &machine{units: map[string]*unit{}, exclusive: map[string]*unit{}}
 		known.Machine = m
 		s.machines[m.ID] = known
 		s.byLoad.ReplaceOrInsert(known)
-		// Units that are said to be there were waiting for it to be known. They came, or
-		// lost a machine of that name, since the last plan.
+		// Units can name a machine before the scheduler knows it. They are dirty: they were
+		// added, or lost a machine with the same ID, since the last plan.
 		for _, u := range s.dirty {
 			if u.Machine == m.ID && u.at == nil {
 				s.put(u, known)
@@ -109,7 +88,7 @@ func (s *Scheduler) SetMachine(m Machine) {
 	}
 }
 
-// RemoveMachine takes a machine away: its units have to go elsewhere.
+// RemoveMachine removes a machine. Its units have to go elsewhere.
 func (s *Scheduler) RemoveMachine(id string) {
 	m := s.machines[id]
 	if m == nil {
@@ -124,7 +103,7 @@ func (s *Scheduler) RemoveMachine(id string) {
 	delete(s.changed, id)
 }
 
-// SetUnit adds a unit, or says what changed about it.
+// SetUnit adds a unit or changes one.
 func (s *Scheduler) SetUnit(u Unit) {
 	known := s.units[u.Name]
 	if known == nil {
@@ -132,134 +111,98 @@ func (s *Scheduler) SetUnit(u Unit) {
 		s.units[u.Name] = known
 	} else {
 		s.take(known)
-		s.forgetPeers(known)
+		s.removeDependencies(known)
 	}
 	known.Unit = u
-	for _, peer := range u.Requirements.MachineOf {
-		if s.dependents[peer] == nil {
-			s.dependents[peer] = map[string]*unit{}
+	for _, other := range u.Requirements.MachineOf {
+		if s.dependents[other] == nil {
+			s.dependents[other] = map[string]*unit{}
 		}
-		s.dependents[peer][u.Name] = known
+		s.dependents[other][u.Name] = known
 	}
 	if m := s.machines[u.Machine]; m != nil {
 		s.put(known, m)
 	}
 	s.dirty[u.Name] = known
-	s.touchDependents(u.Name)
+	s.requeueDependents(u.Name)
 }
 
-// RemoveUnit takes a unit away.
+// RemoveUnit removes a unit.
 func (s *Scheduler) RemoveUnit(name string) {
 	u := s.units[name]
 	if u == nil {
 		return
 	}
 	s.take(u)
-	s.forgetPeers(u)
+	s.removeDependencies(u)
 	delete(s.units, name)
 	delete(s.waiting, name)
 	delete(s.dirty, name)
-	s.touchDependents(name)
+	s.requeueDependents(name)
 }
 
-// SetGlobal says that a unit runs on every machine that fits it.
+// SetGlobal adds a global unit, or changes one. It runs on every machine that fits.
 func (s *Scheduler) SetGlobal(name string, r unitfile.Requirements) {
 	s.RemoveGlobal(name)
 	global := &unit{Unit: Unit{Name: name, Requirements: r}}
 	s.globals[name] = global
 	for _, u := range s.units {
-		if clash(u, global) {
+		if incompatible(u, global) {
 			s.dirty[u.Name] = u
 		}
 	}
 }
 
-// RemoveGlobal says that such a unit is gone.
+// RemoveGlobal removes a global unit.
 func (s *Scheduler) RemoveGlobal(name string) {
 	if global, there := s.globals[name]; there {
 		delete(s.globals, name)
-		for id, m := range s.machines { // which have room for others now
+		for id, m := range s.machines {
 			if global.Requirements.Fits(m.Metadata) {
-				s.changed[id] = m
+				s.changed[id] = m // other units may fit now
 			}
 		}
 	}
 }
 
-func (s *Scheduler) forgetPeers(u *unit) {
-	for _, peer := range u.Requirements.MachineOf {
-		delete(s.dependents[peer], u.Name)
-		if len(s.dependents[peer]) == 0 {
-			delete(s.dependents, peer)
+func (s *Scheduler) removeDependencies(u *unit) {
+	for _, other := range u.Requirements.MachineOf {
+		delete(s.dependents[other], u.Name)
+		if len(s.dependents[other]) == 0 {
+			delete(s.dependents, other)
 		}
 	}
 }
 
-// touch has units looked at again that a newcomer may not leave in peace.
-func (s *Scheduler) touch(m *machine, newcomer *unit) {
+// requeueConflicting re-queues the units of a machine that may conflict with a unit just placed
+// there.
+func (s *Scheduler) requeueConflicting(m *machine, placed *unit) {
 	for name, u := range m.units {
-		if u != newcomer && (isPicky(newcomer) || isPicky(u)) && clash(newcomer, u) {
+		if u != placed && (isExclusive(placed) || isExclusive(u)) && incompatible(placed, u) {
 			s.dirty[name] = u
 		}
 	}
 }
 
-func (s *Scheduler) touchDependents(name string) {
+// requeueDependents re-queues the units that have to be on the machine of another one.
+func (s *Scheduler) requeueDependents(name string) {
 	for dependent, u := range s.dependents[name] {
 		s.dirty[dependent] = u
 	}
 }
 
-// put places a unit on a machine, in what the scheduler knows.
-func (s *Scheduler) put(u *unit, m *machine) {
-	s.byLoad.Delete(m)
-	m.units[u.Name] = u
-	s.byLoad.ReplaceOrInsert(m)
-	if isPicky(u) {
-		m.picky[u.Name] = u
-	}
-	m.reserve(u, 1)
-	u.at, u.Machine = m, m.ID
-	delete(s.waiting, u.Name)
-}
-
-// take removes a unit from its machine, which has room for others now.
-func (s *Scheduler) take(u *unit) {
-	m := u.at
-	if m == nil {
-		return
-	}
-	s.byLoad.Delete(m)
-	delete(m.units, u.Name)
-	s.byLoad.ReplaceOrInsert(m)
-	delete(m.picky, u.Name)
-	m.reserve(u, -1)
-	u.at = nil
-	s.changed[m.ID] = m
-}
-
-func (m *machine) reserve(u *unit, sign int) {
-	m.cpus += int64(sign) * thousandths(u.Requirements.CPUs)
-	m.memory += int64(sign) * u.Requirements.Memory
-	if u.Requirements.MaxPerMachine > 0 {
-		m.limited += sign
-	}
-}
-
-// thousandths of processors add up without rounding.
-func thousandths(cpus float64) int64 { return int64(math.Round(cpus * 1000)) }
-
-func isPicky(u *unit) bool {
+// isExclusive reports whether a unit names others in Conflicts= or Replaces=.
+func isExclusive(u *unit) bool {
 	return len(u.Requirements.Conflicts) > 0 || len(u.Requirements.Replaces) > 0
 }
 
-// clash reports whether two units cannot be on one machine.
-func clash(a, b *unit) bool {
+// incompatible reports whether two units cannot be on one machine.
+func incompatible(a, b *unit) bool {
 	return unitfile.Conflict(a.Name, a.Requirements, b.Name, b.Requirements) ||
 		unitfile.Replaces(a.Name, a.Requirements, b.Name) || unitfile.Replaces(b.Name, b.Requirements, a.Name)
 }
 
-// names returns the names of units, sorted, so that plans do not depend on chance.
+// names returns the names of units, sorted: a plan must not depend on the order of a map.
 func names(units map[string]*unit) []string {
 	all := make([]string, 0, len(units))
 	for name := range units {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Model is the cluster as the keys below Cluster say, kept by batches of Follow. Records
-// that cannot be read count as not there.
+// Model is a copy of the records below Cluster, which batches of Follow keep up to date. A
+// record that cannot be read counts as missing.
 type Model struct {
 	Revision int64
 	Units    map[string]Record[Unit]
@@ -17,19 +17,19 @@ type Model struct {
 	Drains   map[string]Record[Drain]
 	// Assignments are by unit and machine.
 	Assignments map[string]map[string]Record[Assignment]
-	// Holds has the units of the assignments of each machine.
+	// Holds has the units that are assigned to each machine.
 	Holds map[string]map[string]bool
-	// Rebalance is the revision at which somebody asked for it, 0 if nobody did.
+	// Rebalance is the revision of a request to rebalance, 0 if there is none.
 	Rebalance int64
 }
 
-// Record is a value with the revision of etcd that wrote it.
+// Record is a value with the revision that wrote it.
 type Record[T any] struct {
 	Value    T
 	Revision int64
 }
 
-// NewModel returns an empty one.
+// NewModel returns an empty model.
 func NewModel() *Model {
 	m := &Model{}
 	m.reset()
@@ -44,7 +44,7 @@ func (m *Model) reset() {
 	}
 }
 
-// Apply takes a batch over.
+// Apply applies a batch.
 func (m *Model) Apply(batch Batch) {
 	if batch.Reset {
 		m.reset()
@@ -57,7 +57,7 @@ func (m *Model) Apply(batch Batch) {
 	}
 }
 
-// Kind is that of a key below Cluster, with what it is of.
+// Kind splits a key below Cluster into the kind of record and the rest.
 func (e Event) Kind() (kind, name string) {
 	kind, name, _ = strings.Cut(e.Key, "/")
 	return kind, name
@@ -87,7 +87,7 @@ func (m *Model) apply(event Event) error {
 	return nil
 }
 
-// assign keeps an assignment by its unit and by its machine.
+// assign applies the event of an assignment, in Assignments and in Holds.
 func (m *Model) assign(unit, id string, event Event) error {
 	if m.Assignments[unit] == nil {
 		m.Assignments[unit] = map[string]Record[Assignment]{}
@@ -121,12 +121,12 @@ func set[T any](records map[string]Record[T], name string, event Event) error {
 	return err
 }
 
-// MachineMetadata is what a machine says of itself and what the API said of it.
+// MachineMetadata returns the metadata of a machine: its own with those of the API over them.
 func (m *Model) MachineMetadata(id string) map[string]string {
 	return Overlay(m.Machines[id].Value.Metadata, m.Metadata[id].Value)
 }
 
-// Overlay puts the metadata that the API gave to a machine over its own.
+// Overlay returns a machine's own metadata with those that the API has given over them.
 func Overlay(own, given map[string]string) map[string]string {
 	all := make(map[string]string, len(own)+len(given))
 	maps.Copy(all, own)

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// TestModelHolds has assignments come and go: what a machine holds is always what the
-// assignments say.
+// TestModelHolds adds and removes assignments: Holds always has the same ones as Assignments.
 func TestModelHolds(t *testing.T) {
 	assignment := []byte(Encode(Assignment{Hash: "h", Target: "launched"}))
 	put := func(key string) Event { return Event{Key: "agent/" + key, Value: assignment, Revision: 1} }
@@ -27,17 +26,17 @@ func TestModelHolds(t *testing.T) {
 		if !reflect.DeepEqual(m.Holds, step.want) {
 			t.Errorf("step %d: %v, want %v", i, m.Holds, step.want)
 		}
-		turned := map[string]map[string]bool{}
+		inverted := map[string]map[string]bool{}
 		for unit, machines := range m.Assignments {
 			for id := range maps.Keys(machines) {
-				if turned[id] == nil {
-					turned[id] = map[string]bool{}
+				if inverted[id] == nil {
+					inverted[id] = map[string]bool{}
 				}
-				turned[id][unit] = true
+				inverted[id][unit] = true
 			}
 		}
-		if !reflect.DeepEqual(m.Holds, turned) {
-			t.Errorf("step %d: held are %v, assigned %v", i, m.Holds, turned)
+		if !reflect.DeepEqual(m.Holds, inverted) {
+			t.Errorf("step %d: Holds has %v, Assignments %v", i, m.Holds, inverted)
 		}
 	}
 }

@@ -1,18 +1,18 @@
 // Package store keeps fleet's state in etcd. Below the prefix there are
 //
 //	cluster/unit/NAME        the unit file, as it was submitted
-//	cluster/job/NAME         how it is wanted, and the machine that it was given to
-//	cluster/agent/ID/NAME    what machine ID has to run; it reads nothing else but
-//	global/NAME              what every machine has to run whose metadata fit
-//	cluster/machine/ID       a machine that is there, for as long as its lease
-//	cluster/metadata/ID      metadata given to it by the API
-//	cluster/drain/ID         that it is being drained
-//	cluster/rebalance        that somebody wants units moved to machines with few
-//	leader                   the machine that places units, for as long as its lease
-//	state/NAME/ID            what systemd says of the unit there, as long as that lease
+//	cluster/job/NAME         the desired state, and the machine that has the unit
+//	cluster/agent/ID/NAME    the assignment of the unit to machine ID
+//	global/NAME              the assignment to every machine with fitting metadata
+//	cluster/machine/ID       a machine in the cluster, on the machine's lease
+//	cluster/metadata/ID      metadata that the API has given to the machine
+//	cluster/drain/ID         the drain of the machine
+//	cluster/rebalance        a request to move units to machines with few
+//	leader                   the ID of the leader, on its lease
+//	state/NAME/ID            the state of the unit on machine ID, on the machine's lease
 //
-// Values are JSON. A job's key is the one place where a unit's fate is decided: whoever
-// changes anything about a unit compares the revision of its job in the same transaction.
+// Values are JSON. A change to any record of a unit compares the revision of the unit's job in
+// the same transaction, so that two changes never mix.
 package store
 
 import (
@@ -26,20 +26,20 @@ import (
 	"coreos/internal/fleet/schema"
 )
 
-// Etcd is what is needed of a client of etcd.
+// Etcd is the part of an etcd client that fleet uses.
 type Etcd interface {
 	clientv3.KV
 	clientv3.Watcher
 	clientv3.Lease
 }
 
-// Store is fleet's part of an etcd.
+// Store has the records of one fleet cluster.
 type Store struct {
 	Etcd
 	prefix string
 }
 
-// DefaultPrefix is upstream's etcd_key_prefix.
+// DefaultPrefix is the default of etcd_key_prefix, as in upstream.
 const DefaultPrefix = "/_coreos.com/fleet/"
 
 // New returns the store below a prefix.
@@ -54,34 +54,34 @@ type Unit struct {
 	By        string              `json:"by,omitempty"`
 }
 
-// Job is what is to become of a unit.
+// Job is the desired state of a unit and its machine.
 type Job struct {
-	// Target is the state in which it is wanted.
+	// Target is the desired state.
 	Target string `json:"target"`
-	// Hash is that of the unit file.
+	// Hash is the hash of the unit file.
 	Hash   string `json:"hash"`
 	Global bool   `json:"global,omitempty"`
-	// Machine is the one it was given to; "" if it waits for one.
+	// Machine is the machine that has the unit; "" if the unit waits for one.
 	Machine string `json:"machine,omitempty"`
-	// Finished says how a unit that runs once ended.
+	// Finished is "success" if a unit with RunOnce has ended without a failure.
 	Finished string `json:"finished,omitempty"`
 }
 
-// Assignment is what a machine has to do with a unit. The target schema.Inactive asks it
-// to stop the unit, forget it, and remove the assignment.
+// Assignment tells a machine what to do with a unit. The target schema.Inactive tells it to
+// stop and remove the unit, and then to delete the assignment.
 type Assignment struct {
 	Hash   string `json:"hash"`
 	Target string `json:"target"`
 }
 
-// Global is what every machine has to do with a unit whose metadata fit.
+// Global tells every machine whose metadata fit what to do with a unit.
 type Global struct {
 	Assignment
 	Metadata  map[string][]string `json:"metadata,omitempty"`
 	Conflicts []string            `json:"conflicts,omitempty"`
 }
 
-// State is what a machine says of a unit.
+// State is the state that a machine reports for a unit.
 type State struct {
 	Hash   string `json:"hash"`
 	Load   string `json:"load"`
@@ -89,33 +89,32 @@ type State struct {
 	Sub    string `json:"sub"`
 	// Current is how far the machine has taken the unit: loaded or launched.
 	Current string `json:"current"`
-	// Waiting is a unit that has to be started before it.
+	// Waiting is another unit, for which this one waits before it is started.
 	Waiting string `json:"waiting,omitempty"`
 }
 
-// Machine is what a machine says of itself.
+// Machine is the record of a machine.
 type Machine struct {
 	PublicIP string            `json:"publicIP,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Version  string            `json:"version,omitempty"`
-	// CPUs and Memory (bytes) are what units can reserve; MaxUnits how many of them it
-	// takes, 0 for any number.
+	// CPUs and Memory (bytes) are what units can reserve. MaxUnits is how many units the
+	// machine takes, 0 for any number.
 	CPUs     float64 `json:"cpus,omitempty"`
 	Memory   int64   `json:"memory,omitempty"`
 	MaxUnits int     `json:"maxUnits,omitempty"`
-	// Boot tells one boot of the machine from the next.
+	// Boot identifies the boot of the machine.
 	Boot string `json:"boot,omitempty"`
 }
 
-// Drain says that a machine has to give away its units.
+// Drain is the drain of a machine.
 type Drain = schema.Drain
 
-// Prefixes of keys, and keys.
-
-// Cluster is the prefix of all that the leader has to know.
+// Cluster is the prefix of all records that the leader needs.
 func (s *Store) Cluster() string { return s.prefix + "cluster/" }
 
-// States is the prefix of what machines say of units, UnitStates that for one of them.
+// States is the prefix of the states of all units, UnitStates that of one unit. The methods
+// below return keys, and prefixes that end with the separator.
 func (s *Store) States() string                    { return s.prefix + "state/" }
 func (s *Store) UnitStates(name string) string     { return s.States() + name + "/" }
 func (s *Store) State(name, id string) string      { return s.UnitStates(name) + id }
@@ -134,7 +133,7 @@ func (s *Store) Leader() string                    { return s.prefix + "leader" 
 // Encode writes a record.
 func Encode(record any) string {
 	data, err := json.Marshal(record)
-	if err != nil { // records are plain data
+	if err != nil { // records have only fields that can be encoded
 		panic(err)
 	}
 	return string(data)

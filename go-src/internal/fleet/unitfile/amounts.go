@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// amounts reads the options that are numbers.
+// amounts reads the options that have a number as their value.
 func (r *Requirements) amounts(f *File, name Name) error {
 	for option, set := range map[string]func(string) error{
 		"MaxPerMachine": func(text string) (err error) {
@@ -40,7 +40,7 @@ func (r *Requirements) amounts(f *File, name Name) error {
 	return nil
 }
 
-// parseBytes reads a size as systemd writes it: bytes, or with K, M, G or T of base 1024.
+// parseBytes reads a size as systemd does: a number of bytes, or with a suffix K, M, G or T of base 1024.
 func parseBytes(text string) (int64, error) {
 	digits, shift := text, 0
 	if i := strings.IndexByte("KMGT", (text + " ")[max(len(text)-1, 0)]); i >= 0 && text != "" {

@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// Name is a unit's name, in its parts: for app@1.service the stem is app@1, the prefix
-// app, the template app@.service, the instance 1.
+// Name is a unit's name and its parts. For app@1.service, the stem is app@1, the prefix app, the
+// template app@.service, and the instance 1.
 type Name struct {
 	Full, Stem, Prefix string
-	// Template and Instance are empty of a unit without an @; Instance is of a template.
+	// Template and Instance are empty if the name has no @. Instance is empty for a template.
 	Template, Instance string
 }
 
 // maxName bounds a name in bytes, as systemd does.
 const maxName = 255
 
-// types are those of units, and whether there can be templates of them.
+// types has the types of units that fleet runs. The value says whether there are templates.
 var types = map[string]bool{
 	"service": true, "socket": true, "timer": true, "path": true,
 	"device": false, "mount": false, "automount": false,
@@ -25,8 +25,8 @@ var types = map[string]bool{
 
 const nameCharacters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:-_.\\@"
 
-// ParseName takes a name apart. It refuses what systemd would not take as the name of a
-// unit, and what fleet does not run.
+// ParseName splits a name into its parts. It refuses names that systemd refuses, and types of
+// units that fleet does not run.
 func ParseName(name string) (Name, error) {
 	if name == "" {
 		return Name{}, errors.New("unit name cannot be empty")
@@ -60,15 +60,15 @@ func ParseName(name string) (Name, error) {
 	return n, nil
 }
 
-// IsTemplate tells a template from a unit that can be run.
+// IsTemplate reports whether the name is that of a template, which cannot run itself.
 func (n Name) IsTemplate() bool { return n.Template != "" && n.Instance == "" }
 
-// expand replaces fleet's specifiers.
+// expand replaces the specifiers that fleet knows.
 func (n Name) expand(text string) string {
 	return strings.NewReplacer("%n", n.Full, "%N", n.Stem, "%p", n.Prefix, "%i", n.Instance).Replace(text)
 }
 
-// SameTemplate reports whether two names are of instances of one template.
+// SameTemplate reports whether two names are instances of the same template.
 func SameTemplate(a, b string) bool {
 	prefixA, _, atA := strings.Cut(a, "@")
 	prefixB, _, atB := strings.Cut(b, "@")

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// Needs are the units of types that fleet runs that a file names in [Unit], for which it has
-// to be started after others or not at all (systemd.unit(5)).
+// Needs are the units that a file names in Requires=, BindsTo= and After= of [Unit]
+// (systemd.unit(5)). Units of types that fleet does not run are left out.
 type Needs struct{ Requires, BindsTo, After []string }
 
-// Needs reads them for a unit with that name. Names with specifiers that only systemd knows
-// are left out.
+// Needs reads the needs of a unit with that name. It leaves out names with specifiers that only
+// systemd can replace.
 func (f *File) Needs(name Name) Needs {
 	named := func(option string) []string {
 		var all []string
@@ -27,7 +27,7 @@ func (f *File) Needs(name Name) Needs {
 	return Needs{Requires: named("Requires"), BindsTo: named("BindsTo"), After: named("After")}
 }
 
-// All are the names of all of them, those first without which the unit cannot run.
+// All returns all names, each once, those of After= last.
 func (n Needs) All() []string {
 	var all []string
 	for _, name := range slices.Concat(n.Requires, n.BindsTo, n.After) {

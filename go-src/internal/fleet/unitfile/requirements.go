@@ -8,42 +8,40 @@ import (
 	"strings"
 )
 
-// Requirements are what [X-Fleet] asks of a machine, with the specifiers of the unit's
-// name replaced.
+// Requirements are the options of [X-Fleet], with the specifiers of the unit's name replaced.
 type Requirements struct {
-	// MachineID is the machine on which the unit has to run, "" for any.
+	// MachineID is the machine on which the unit has to run; "" for any.
 	MachineID string
-	// MachineOf are units beside which it has to run.
+	// MachineOf has units; this one has to run on their machine.
 	MachineOf []string
-	// Conflicts are patterns (path.Match) of units beside which it cannot run, nor they
-	// beside it.
+	// Conflicts are patterns (path.Match) of units that must not run on the same machine.
 	Conflicts []string
-	// Replaces are patterns of units that make room for it.
+	// Replaces are patterns of units that leave the machine when this one comes.
 	Replaces []string
-	// Metadata are values that a machine's metadata may have, one of them for each key.
+	// Metadata has, for each key, the values of which the machine has to have one.
 	Metadata map[string][]string
-	// Global has the unit run on every machine that fits.
+	// Global makes every machine that fits run the unit.
 	Global bool
 
-	// What follows is not upstream's.
+	// Upstream does not have the fields that follow.
 
-	// Prefers are values of metadata as in Metadata, of machines that are taken first.
+	// Prefers has values as Metadata has. Machines that have them are chosen first.
 	Prefers map[string][]string
-	// MaxPerMachine is how many units of the same template a machine may have, 0 for any
+	// MaxPerMachine is how many units of the same template a machine may have; 0 for any
 	// number.
 	MaxPerMachine int
-	// CPUs (processors) and Memory (bytes) are reserved for the unit, 0 for none.
+	// CPUs (processors) and Memory (bytes) are reserved for the unit.
 	CPUs   float64
 	Memory int64
-	// RunOnce has the unit stay finished once its process has ended without a failure,
-	// and not be run again elsewhere or after a restart of the machine.
+	// RunOnce means that no machine runs the unit again, not even after a restart, once it has
+	// ended without a failure.
 	RunOnce bool
 }
 
-// section is fleet's.
+// section is the name of fleet's section.
 const section = "X-Fleet"
 
-// options are those of [X-Fleet], with the names that they had before.
+// options has the options of [X-Fleet], with their older names.
 var options = map[string][]string{
 	"MachineID":       {"MachineID", "X-ConditionMachineID", "X-ConditionMachineBootID"},
 	"MachineOf":       {"X-ConditionMachineOf", "MachineOf"},
@@ -58,16 +56,16 @@ var options = map[string][]string{
 	"RunOnce":         {"RunOnce"},
 }
 
-// Requirements reads [X-Fleet] for a unit with that name. It refuses options that fleet
-// does not know, patterns that make no sense, and what no machine could fulfil.
+// Requirements reads the section [X-Fleet] of a unit with that name. It refuses unknown options,
+// patterns with a wrong syntax, and requirements that contradict each other.
 func (f *File) Requirements(name Name) (Requirements, error) {
 	if f = f.section(); len(f.Options) == 0 {
-		return Requirements{}, nil // as most units: a leader that begins reads them all
+		return Requirements{}, nil // most units have none, and a new leader reads all units
 	}
 	if err := f.checkOptions(); err != nil {
 		return Requirements{}, err
 	}
-	// Upstream takes the first value of the first name that has one.
+	// As in upstream, the first value of the first name counts.
 	var r Requirements
 	if ids := f.all(name, "MachineID"); len(ids) > 0 {
 		r.MachineID = ids[0]
@@ -86,7 +84,7 @@ func (f *File) Requirements(name Name) (Requirements, error) {
 	return r, errors.Join(r.amounts(f, name), r.check())
 }
 
-// section is [X-Fleet] of the file.
+// section returns a file with the section [X-Fleet] alone.
 func (f *File) section() *File {
 	own := &File{}
 	for _, option := range f.Options {
@@ -123,7 +121,7 @@ func (f *File) all(name Name, option string) []string {
 	return all
 }
 
-// split takes the values of a line apart: one, or several in quotes.
+// split returns the values of a line: the whole line, or several values in quotes.
 func split(line string) []string {
 	if !strings.HasPrefix(line, `"`) || !strings.HasSuffix(line, `"`) {
 		return []string{line}
@@ -149,7 +147,7 @@ func isTrue(text string) bool {
 	return slices.Contains([]string{"true", "yes", "1", "on", "t"}, strings.ToLower(text))
 }
 
-// metadata reads key=value. What is not that is ignored, as upstream does.
+// metadata reads KEY=VALUE. As in upstream, other text is ignored.
 func metadata(all []string) map[string][]string {
 	var m map[string][]string
 	for _, text := range all {
@@ -164,28 +162,28 @@ func metadata(all []string) map[string][]string {
 	return m
 }
 
-// check looks for requirements that no machine can fulfil.
+// check refuses requirements that no machine can meet.
 func (r Requirements) check() error {
 	for option, patterns := range map[string][]string{"Conflicts": r.Conflicts, "Replaces": r.Replaces} {
 		for _, pattern := range patterns {
 			if _, err := path.Match(pattern, ""); err != nil {
 				return fmt.Errorf("%s=%.80q: %w", option, pattern, err)
 			}
-			if i := slices.IndexFunc(r.MachineOf, func(peer string) bool { return matches(pattern, peer) }); i >= 0 {
+			if i := slices.IndexFunc(r.MachineOf, func(other string) bool { return matches(pattern, other) }); i >= 0 {
 				return fmt.Errorf("unresolvable requirements: MachineOf=%q matches %s=%q", r.MachineOf[i], option, pattern)
 			}
 		}
 	}
-	peers, conflicts, replaces := len(r.MachineOf) > 0, len(r.Conflicts) > 0, len(r.Replaces) > 0
+	machineOf, conflicts, replaces := len(r.MachineOf) > 0, len(r.Conflicts) > 0, len(r.Replaces) > 0
 	for _, combination := range []struct {
 		is   bool
 		text string
 	}{
-		{r.MachineID != "" && peers, "MachineID cannot be used with MachineOf"},
+		{r.MachineID != "" && machineOf, "MachineID cannot be used with MachineOf"},
 		{r.MachineID != "" && conflicts, "MachineID cannot be used with Conflicts"},
 		{r.MachineID != "" && r.Global, "MachineID cannot be used with Global"},
 		{r.MachineID != "" && replaces, "MachineID cannot be used with Replaces"},
-		{r.Global && peers, "Global cannot be used with MachineOf"},
+		{r.Global && machineOf, "Global cannot be used with MachineOf"},
 		{r.Global && replaces, "Global cannot be used with Replaces"},
 		{conflicts && replaces, "Conflicts cannot be used with Replaces"},
 		{r.Global && r.RunOnce, "Global cannot be used with RunOnce"},
@@ -202,12 +200,9 @@ func matches(pattern, name string) bool {
 	return ok && err == nil
 }
 
-// Wishes is the number of keys that Prefers names, Pleased how many of them a machine's
-// metadata fulfil.
-func (r Requirements) Wishes() int { return len(r.Prefers) }
-
-// Pleased: see Wishes.
-func (r Requirements) Pleased(metadata map[string]string) int {
+// PreferencesMet returns how many of the keys in Prefers have a preferred value in a machine's
+// metadata.
+func (r Requirements) PreferencesMet(metadata map[string]string) int {
 	n := 0
 	for key, values := range r.Prefers {
 		if value, ok := metadata[key]; ok && slices.Contains(values, value) {
@@ -217,7 +212,7 @@ func (r Requirements) Pleased(metadata map[string]string) int {
 	return n
 }
 
-// Fits reports whether a machine's metadata fulfil the requirements.
+// Fits reports whether a machine's metadata meet the requirements.
 func (r Requirements) Fits(metadata map[string]string) bool {
 	for key, values := range r.Metadata {
 		if value, ok := metadata[key]; !ok || !slices.Contains(values, value) {
@@ -227,15 +222,14 @@ func (r Requirements) Fits(metadata map[string]string) bool {
 	return true
 }
 
-// Conflict reports whether a unit with these requirements and one with other ones cannot
-// run beside each other.
+// Conflict reports whether one of two units names the other one in Conflicts=.
 func Conflict(name string, r Requirements, otherName string, other Requirements) bool {
 	return name != otherName &&
 		(slices.ContainsFunc(r.Conflicts, func(p string) bool { return matches(p, otherName) }) ||
 			slices.ContainsFunc(other.Conflicts, func(p string) bool { return matches(p, name) }))
 }
 
-// Replaces reports whether a unit has another one make room for it.
+// Replaces reports whether a unit names another one in Replaces=.
 func Replaces(name string, r Requirements, other string) bool {
 	return name != other && slices.ContainsFunc(r.Replaces, func(p string) bool { return matches(p, other) })
 }

@@ -1,5 +1,5 @@
-// Package unitfile knows fleet's unit files: systemd's, with a section [X-Fleet] that
-// says on which machines a unit may run
+// Package unitfile reads and writes fleet's unit files. These are systemd's, with a section
+// [X-Fleet] that says on which machines a unit may run
 // (https://github.com/coreos/fleet/blob/v1.0.0/Documentation/unit-files-and-scheduling.md).
 package unitfile
 
@@ -33,16 +33,16 @@ func Parse(text string) (*File, error) {
 	return &File{options}, nil
 }
 
-// String is the file as fleet writes it: comments and empty lines are not kept.
+// String returns the text of the file, without the comments and empty lines of the original.
 func (f *File) String() string {
 	text, err := io.ReadAll(unit.Serialize(f.Options))
-	if err != nil { // it is in memory
+	if err != nil { // reading from memory does not fail
 		panic(err)
 	}
 	return string(text)
 }
 
-// Description is that of [Unit], "" if it has none.
+// Description returns Description= of [Unit]; "" if there is none.
 func (f *File) Description() string {
 	if all := f.values("Unit", "Description"); len(all) > 0 {
 		return all[0]
@@ -60,15 +60,15 @@ func (f *File) values(section, name string) []string {
 	return all
 }
 
-// Hash identifies the contents of a unit file: the SHA-1 of how fleet writes it.
+// Hash identifies the contents of a unit file. It is the SHA-1 of the text that String returns.
 type Hash [sha1.Size]byte
 
-// Hash returns the file's.
+// Hash returns the hash of the file.
 func (f *File) Hash() Hash { return sha1.Sum([]byte(f.String())) }
 
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
-// Short is what fleetctl shows of it.
+// Short returns the seven digits that fleetctl shows.
 func (h Hash) Short() string { return h.String()[:7] }
 
 // ParseHash reads a hash of 40 hexadecimal digits.
