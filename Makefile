@@ -138,6 +138,7 @@ lint-skips-packages = $(if $(wildcard $(BUILDROOT_DIR)/utils/check-package),$(sh
 ## unit tests, and the checks of structure and docs
 unit:
 	@cd $(TOP)/go-src && $(GO) test -race ./cmd/... ./internal/... ./test/architecture ./test/makefile
+	@cd $(TOP)/go-src && $(GO) test -count=1 ./test/docs
 
 # Daemons on clusters of real etcd processes that fail, and fleets in simulated time: these without the race
 # detector, whose runtime now and then crashes in the many bubbles of synctest.

@@ -2,7 +2,7 @@
 # text of the target or the variable below them, "##@ " begins a group of targets.
 
 function flush_group() {
-	if (group != "" && targets != "") printf "%s%s:\n%s", separator, group, targets
+	if (targets != "") printf "%s%s%s", separator, group == "" ? "" : group ":\n", targets
 	if (targets != "") separator = "\n"
 	targets = ""
 }

@@ -125,7 +125,7 @@ func check(ctx context.Context, limit time.Duration, mark bool, out, problems io
 	case err != nil:
 		return err
 	case mark:
-		return m.ApplyHealth(failed, out)
+		return m.Judge(failed, out)
 	case len(failed) > 0:
 		return booted.ErrUnhealthy
 	}

@@ -8,10 +8,11 @@ import (
 	"coreos/internal/host/metrics"
 )
 
-// operations are the values of the label operation.
+// operations are all of them.
 var operations = []status.Operation{status.Idle, status.Checking, status.Available, status.Downloading, status.Verifying, status.Finalizing, status.NeedReboot, status.Reporting}
 
-// Metrics collects the engine's metrics for Prometheus from its status.
+// Metrics are the engine's metrics for Prometheus, taken from its status when they are
+// asked for.
 type Metrics struct{ Status func() status.Status }
 
 var (
@@ -25,10 +26,10 @@ var (
 	progressMetric  = prometheus.NewDesc("update_engine_progress_ratio", "How much of an update was fetched, from 0 to 1.", nil, nil)
 )
 
-// Describe implements prometheus.Collector.
+// Describe is for prometheus.Collector.
 func (m Metrics) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, to) }
 
-// Collect implements prometheus.Collector.
+// Collect is for prometheus.Collector.
 func (m Metrics) Collect(to chan<- prometheus.Metric) {
 	s := m.Status()
 	gauge := func(what *prometheus.Desc, value float64, labels ...string) {

@@ -8,12 +8,11 @@ import (
 	"net/http"
 )
 
-// Client sends requests to an Omaha server.
+// Client asks a server.
 type Client struct {
-	// URL is the URL to which requests are posted, such as
-	// "https://update.example.com/v1/update/".
+	// URL is where requests are posted: "https://update.example.com/v1/update/".
 	URL string
-	// HTTP makes the requests, with its time limits and proxies.
+	// HTTP does the requests; its time limits and proxies count.
 	HTTP *http.Client
 }
 
@@ -30,13 +29,13 @@ func (c *Client) Do(ctx context.Context, request *Request) (*Response, error) {
 	post.Header.Set("Content-Type", "text/xml; charset=utf-8")
 	got, err := c.HTTP.Do(post)
 	if err != nil {
-		return nil, fmt.Errorf("ask the update server: %w", err)
+		return nil, fmt.Errorf("asking the update server: %w", err)
 	}
 	defer got.Body.Close()
 	if got.StatusCode != http.StatusOK {
-		// A short answer helps the operator.
+		// What the server says helps the operator, if it is short.
 		text, _ := io.ReadAll(io.LimitReader(got.Body, 200))
-		return nil, fmt.Errorf("the update server %s answers %s: %q", c.URL, got.Status, bytes.TrimSpace(text))
+		return nil, fmt.Errorf("asking the update server %s: %s: %q", c.URL, got.Status, bytes.TrimSpace(text))
 	}
 	response, err := ReadResponse(got.Body)
 	if err != nil {

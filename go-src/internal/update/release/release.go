@@ -149,15 +149,15 @@ func (m *Manifest) Check() error {
 	case m.MinimumVersion != "" && !ValidVersion(m.MinimumVersion):
 		return fmt.Errorf("%w: minimum version %.40q", ErrManifest, m.MinimumVersion)
 	}
-	if err := checkNotes(m.Notes); err != nil {
+	if err := CheckNotes(m.Notes); err != nil {
 		return fmt.Errorf("%w: %w", ErrManifest, err)
 	}
 	return errors.Join(m.Boot.check(Boot, maxBoot), m.Usr.check(Usr, maxUsr))
 }
 
-// checkNotes refuses notes that are too long, and those with characters that would control
+// CheckNotes refuses release notes that are too long, and those with characters that would control
 // the terminal of whoever reads them.
-func checkNotes(notes string) error {
+func CheckNotes(notes string) error {
 	if len(notes) > MaxNotes {
 		return fmt.Errorf("release notes of %d bytes: want at most %d", len(notes), MaxNotes)
 	}
