@@ -15,9 +15,9 @@ import (
 	"coreos/internal/fleet/agent"
 	"coreos/internal/fleet/daemon"
 	"coreos/internal/fleet/leader"
-	fleetregistry "coreos/internal/fleet/registry"
+	"coreos/internal/fleet/registry"
 	"coreos/internal/fleet/schema"
-	fleetstore "coreos/internal/fleet/store"
+	"coreos/internal/fleet/store"
 	"coreos/internal/host/metrics"
 	"coreos/test/etcdtest"
 	"coreos/test/fleettest"
@@ -50,27 +50,27 @@ func startFleet(t *testing.T, n int, ttl time.Duration) *fleet {
 	f.leader.leads(t)
 	for i := 1; i < n; i++ {
 		client := f.etcd.Client(t)
-		stop := startNode(t, fleetstore.New(client, fleetstore.DefaultPrefix), i, ttl, leader.NewMetrics(), true)
+		stop := startNode(t, store.New(client, store.DefaultPrefix), i, ttl, leader.NewMetrics(), true)
 		f.stops = append(f.stops, func() { stop(); _ = client.Close() })
 	}
-	store := fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix)
-	f.follows = follow(t, store)
-	registry := fleetregistry.New(store)
-	defer registry.Close()
+	records := store.New(f.etcd.Client(t), store.DefaultPrefix)
+	f.follows = follow(t, records)
+	cluster := registry.New(records)
+	defer cluster.Close()
 	within(t, 2*time.Minute, fmt.Sprintf("%d machines", n), func() bool {
-		all, err := registry.Machines(t.Context())
+		all, err := cluster.Machines(t.Context())
 		return err == nil && len(all) == n
 	})
 	return f
 }
 
 // startNode runs a machine until the returned function is called.
-func startNode(t *testing.T, store *fleetstore.Store, i int, ttl time.Duration, leading *leader.Metrics, follower bool) func() {
+func startNode(t *testing.T, records *store.Store, i int, ttl time.Duration, leading *leader.Metrics, follower bool) func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	id := fmt.Sprintf("%032x", i)
 	node := &daemon.Node{
-		Store: store, ID: id, Systemd: fleettest.NewSystemd(), TTL: ttl, Metrics: daemon.NewMetrics(), Leader: leading, Agent: agent.NewMetrics(), NeverLeads: follower,
-		Describe: func() fleetstore.Machine { return machineRecord(i) },
+		Store: records, ID: id, Systemd: fleettest.NewSystemd(), TTL: ttl, Metrics: daemon.NewMetrics(), Leader: leading, Agent: agent.NewMetrics(), NeverLeads: follower,
+		Describe: func() store.Machine { return machineRecord(i) },
 	}
 	var running sync.WaitGroup
 	running.Go(func() { _ = node.Run(ctx) })
@@ -79,8 +79,8 @@ func startNode(t *testing.T, store *fleetstore.Store, i int, ttl time.Duration, 
 	return stop
 }
 
-func machineRecord(i int) fleetstore.Machine {
-	return fleetstore.Machine{PublicIP: "10.0.0.1", Boot: "boot", CPUs: 8, Memory: 32 << 30, Metadata: map[string]string{"zone": fmt.Sprint(i % zones)}}
+func machineRecord(i int) store.Machine {
+	return store.Machine{PublicIP: "10.0.0.1", Boot: "boot", CPUs: 8, Memory: 32 << 30, Metadata: map[string]string{"zone": fmt.Sprint(i % zones)}}
 }
 
 // candidate starts machine i, which can lead.
@@ -128,7 +128,7 @@ func TestFleetLeader(t *testing.T) {
 	if _, err := metrics.Serve(t.Context(), os.Getenv("FLEET_LEADER_METRICS"), m.Collectors()...); err != nil {
 		t.Fatal(err)
 	}
-	startNode(t, fleetstore.New(etcdtest.Connect(t, endpoint), fleetstore.DefaultPrefix), i, lease, m, false)
+	startNode(t, store.New(etcdtest.Connect(t, endpoint), store.DefaultPrefix), i, lease, m, false)
 	select {} // until it is killed
 }
 
@@ -138,18 +138,18 @@ type launched struct {
 	on map[string]string // machine by unit
 }
 
-func follow(t *testing.T, store *fleetstore.Store) *launched {
+func follow(t *testing.T, records *store.Store) *launched {
 	l := &launched{on: map[string]string{}}
-	go store.Follow(t.Context(), store.States(), l.take)
+	go records.Follow(t.Context(), records.States(), l.take)
 	return l
 }
 
-func (l *launched) take(batch fleetstore.Batch) {
+func (l *launched) take(batch store.Batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, event := range batch.Events {
 		name, id := event.Kind()
-		state, err := fleetstore.Decode[fleetstore.State](event.Value)
+		state, err := store.Decode[store.State](event.Value)
 		switch {
 		case event.Value != nil && err == nil && state.Current == schema.Launched:
 			l.on[name] = id

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"coreos/internal/fleet/placement"
-	fleetregistry "coreos/internal/fleet/registry"
-	fleetstore "coreos/internal/fleet/store"
+	"coreos/internal/fleet/registry"
+	"coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitfile"
 )
 
@@ -26,13 +26,13 @@ func (f *fleet) printLeader(t *testing.T) {
 // printEvent prints what the leader takes for an event that concerns no unit.
 func (f *fleet) printEvent(t *testing.T) {
 	const events = 200
-	store := fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix)
+	records := store.New(f.etcd.Client(t), store.DefaultPrefix)
 	before, err := scrape(f.leader.metrics)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range events {
-		if _, err := store.Put(t.Context(), store.Metadata("nobody"), fmt.Sprintf(`{"n":"%d"}`, i)); err != nil {
+		if _, err := records.Put(t.Context(), records.Metadata("nobody"), fmt.Sprintf(`{"n":"%d"}`, i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,17 +48,17 @@ func (f *fleet) printEvent(t *testing.T) {
 
 // printBegin prints what a leader does when it begins.
 func (f *fleet) printBegin(t *testing.T) {
-	store, start := fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix), time.Now()
+	records, start := store.New(f.etcd.Client(t), store.DefaultPrefix), time.Now()
 	lap := func(what string) {
 		print("a new leader: "+what, time.Since(start).Seconds(), 0, "s")
 		start = time.Now()
 	}
-	batch, err := store.Read(t.Context(), store.Cluster())
+	batch, err := records.Read(t.Context(), records.Cluster())
 	if err != nil {
 		t.Fatal(err)
 	}
 	lap("reading etcd")
-	model := fleetstore.NewModel()
+	model := store.NewModel()
 	model.Apply(batch)
 	lap("decoding")
 	placement.New(model).Plan()
@@ -67,11 +67,11 @@ func (f *fleet) printBegin(t *testing.T) {
 
 // printList prints what a list of all units costs the API, page by page.
 func (f *fleet) printList(t *testing.T, units int) {
-	registry := fleetregistry.New(fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix))
-	defer registry.Close()
+	cluster := registry.New(store.New(f.etcd.Client(t), store.DefaultPrefix))
+	defer cluster.Close()
 	for _, what := range []string{"API: the first page of units", "API: a further page of units"} {
 		start := time.Now()
-		if all, err := registry.Units(t.Context()); err != nil || len(all) != units {
+		if all, err := cluster.Units(t.Context()); err != nil || len(all) != units {
 			t.Fatalf("%d units, %v", len(all), err)
 		}
 		print(what, 1000*time.Since(start).Seconds(), 0, "ms")
@@ -105,28 +105,28 @@ func fastest(do func()) float64 {
 }
 
 // converged is a cluster in which each unit is where it has to be.
-func converged(units, machines int) *fleetstore.Model {
-	model := fleetstore.NewModel()
-	var batch fleetstore.Batch
+func converged(units, machines int) *store.Model {
+	model := store.NewModel()
+	var batch store.Batch
 	add := func(key string, record any) {
 		batch.Revision++
-		batch.Events = append(batch.Events, fleetstore.Event{Key: key, Value: []byte(fleetstore.Encode(record)), Revision: batch.Revision})
+		batch.Events = append(batch.Events, store.Event{Key: key, Value: []byte(store.Encode(record)), Revision: batch.Revision})
 	}
 	for i := range machines {
 		add("machine/"+fmt.Sprintf("%032x", i), machineRecord(i))
 	}
 	for i := range units {
 		unit := benchUnit(i)
-		add("unit/"+unit.Name, fleetstore.Unit{Options: unit.Options})
-		add("job/"+unit.Name, fleetstore.Job{Target: unit.DesiredState, Hash: unitfile.Of(unit).Hash().String()})
+		add("unit/"+unit.Name, store.Unit{Options: unit.Options})
+		add("job/"+unit.Name, store.Job{Target: unit.DesiredState, Hash: unitfile.Of(unit).Hash().String()})
 	}
 	model.Apply(batch)
-	batch = fleetstore.Batch{Revision: batch.Revision}
+	batch = store.Batch{Revision: batch.Revision}
 	for _, move := range placement.New(model).Plan() {
 		job := model.Jobs[move.Unit].Value
 		job.Machine = move.To
 		add("job/"+move.Unit, job)
-		add("agent/"+move.To+"/"+move.Unit, fleetstore.Assignment{Hash: job.Hash, Target: job.Target})
+		add("agent/"+move.To+"/"+move.Unit, store.Assignment{Hash: job.Hash, Target: job.Target})
 	}
 	model.Apply(batch)
 	return model

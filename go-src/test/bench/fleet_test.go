@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	fleetregistry "coreos/internal/fleet/registry"
+	"coreos/internal/fleet/registry"
 	"coreos/internal/fleet/schema"
-	fleetstore "coreos/internal/fleet/store"
+	"coreos/internal/fleet/store"
 	"coreos/test/etcdtest"
 )
 
@@ -69,17 +69,17 @@ func TestBenchFleet(t *testing.T) {
 
 // run submits units, watches the cluster idle, and cuts off some machines.
 func (f *fleet) run(t *testing.T, units, dead int) (is figures) {
-	store := fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix)
-	registry := fleetregistry.New(store)
-	defer registry.Close()
+	records := store.New(f.etcd.Client(t), store.DefaultPrefix)
+	cluster := registry.New(records)
+	defer cluster.Close()
 
 	before, start := measure(t, f.etcd), time.Now()
-	submit(t, registry, units)
+	submit(t, cluster, units)
 	is.submitted = time.Since(start)
 	within(t, 5*time.Minute, "all launched", func() bool { return f.follows.without(nil) == units })
 	is.launched = time.Since(start)
 	is.changing = measure(t, f.etcd).since(before)
-	registry.Close()
+	cluster.Close()
 
 	is.idle(t, f.etcd)
 	is.failover = f.lose(t, 1, dead, units, func() {})
@@ -106,11 +106,11 @@ func (f *fleet) lose(t *testing.T, first, machines, units int, do func()) time.D
 // one, if the leader is among them.
 func (f *fleet) printLeaderLost(t *testing.T, machines, units int) {
 	next := f.candidate(t, machines)
-	registry := fleetregistry.New(fleetstore.New(f.etcd.Client(t), fleetstore.DefaultPrefix))
-	defer registry.Close()
+	cluster := registry.New(store.New(f.etcd.Client(t), store.DefaultPrefix))
+	defer cluster.Close()
 	id := fmt.Sprintf("%032x", machines)
 	within(t, time.Minute, "another machine that can lead", func() bool {
-		all, err := registry.Machines(t.Context())
+		all, err := cluster.Machines(t.Context())
 		return err == nil && slices.ContainsFunc(all, func(m schema.Machine) bool { return m.ID == id })
 	})
 	took := f.lose(t, 1+machines/10, machines/10, units, f.leader.kill)
@@ -131,14 +131,14 @@ func (is *figures) idle(t *testing.T, etcd *etcdtest.Cluster) {
 }
 
 // submit has units launched.
-func submit(t *testing.T, registry *fleetregistry.Registry, units int) {
+func submit(t *testing.T, cluster *registry.Registry, units int) {
 	t.Helper()
 	var all sync.WaitGroup
 	next := make(chan int)
 	for range submitters {
 		all.Go(func() {
 			for i := range next {
-				if err := registry.Create(t.Context(), "bench", benchUnit(i)); err != nil {
+				if err := cluster.Create(t.Context(), "bench", benchUnit(i)); err != nil {
 					t.Error(err)
 				}
 			}

@@ -13,8 +13,8 @@ import (
 
 	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/cli"
-	fleetregistry "coreos/internal/fleet/registry"
-	fleetstore "coreos/internal/fleet/store"
+	"coreos/internal/fleet/registry"
+	"coreos/internal/fleet/store"
 	"coreos/test/etcdtest"
 )
 
@@ -27,13 +27,13 @@ func TestFleetctl(t *testing.T) {
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("upstream's fleetctl cannot be built: %v\n%s", err, text)
 	}
-	store := fleetstore.New(etcdtest.New(t, 1, etcdtest.NoFsync()).Client(t), fleetstore.DefaultPrefix)
+	records := store.New(etcdtest.New(t, 1, etcdtest.NoFsync()).Client(t), store.DefaultPrefix)
 	for _, id := range []string{"aaaaaaaaaaaa", "bbbbbbbbbbbb"} {
-		node(t, store, id, NewSystemd(), 5*time.Second)
+		node(t, records, id, NewSystemd(), 5*time.Second)
 	}
-	registry := fleetregistry.New(store)
-	t.Cleanup(registry.Close)
-	until(t, "two machines", func() bool { all, err := registry.Machines(t.Context()); return err == nil && len(all) == 2 })
+	fleet := registry.New(records)
+	t.Cleanup(fleet.Close)
+	until(t, "two machines", func() bool { all, err := fleet.Machines(t.Context()); return err == nil && len(all) == 2 })
 	t.Chdir(t.TempDir())
 	for name, text := range map[string]string{
 		"web@.service": "[Service]\nExecStart=/bin/sleep %i\n[X-Fleet]\nConflicts=web@*.service\n",
@@ -48,7 +48,7 @@ func TestFleetctl(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: api.Handler(registry, api.Config{})}
+	server := &http.Server{Handler: api.Handler(fleet, api.Config{})}
 	t.Cleanup(func() { _ = server.Close() })
 	go func() { _ = server.Serve(l) }()
 	t.Setenv("FLEETCTL_ENDPOINT", "unix://"+l.Addr().String())

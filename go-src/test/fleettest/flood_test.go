@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"coreos/internal/fleet/api"
-	fleetregistry "coreos/internal/fleet/registry"
+	"coreos/internal/fleet/registry"
 	"coreos/internal/fleet/store"
 	"coreos/test/etcdtest"
 )
@@ -24,14 +24,14 @@ import (
 func TestFlood(t *testing.T) {
 	const units, callers = 10_000, 100
 	cluster := etcdtest.New(t, 1, etcdtest.NoFsync())
-	registry := fleetregistry.New(store.New(cluster.Client(t), store.DefaultPrefix))
-	t.Cleanup(registry.Close)
+	fleet := registry.New(store.New(cluster.Client(t), store.DefaultPrefix))
+	t.Cleanup(fleet.Close)
 	socket := filepath.Join(t.TempDir(), "fleet.sock")
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: api.Handler(registry, api.Config{})}
+	server := &http.Server{Handler: api.Handler(fleet, api.Config{})}
 	t.Cleanup(func() { _ = server.Close() })
 	go func() { _ = server.Serve(listener) }()
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
@@ -66,7 +66,7 @@ func TestFlood(t *testing.T) {
 	go func() { all.Wait(); close(done) }()
 	for more := true; more; {
 		asked := time.Now()
-		if _, err := registry.Machines(t.Context()); err != nil {
+		if _, err := fleet.Machines(t.Context()); err != nil {
 			t.Error(err)
 		}
 		slowest = max(slowest, time.Since(asked))
@@ -77,7 +77,7 @@ func TestFlood(t *testing.T) {
 		}
 	}
 	took := time.Since(start)
-	list, err := registry.Units(t.Context())
+	list, err := fleet.Units(t.Context())
 	if err != nil || len(list) != units {
 		t.Errorf("%d units, %v", len(list), err)
 	}

@@ -9,19 +9,19 @@ import (
 	"coreos/internal/fleet/agent"
 	"coreos/internal/fleet/daemon"
 	"coreos/internal/fleet/leader"
-	fleetregistry "coreos/internal/fleet/registry"
+	"coreos/internal/fleet/registry"
 	"coreos/internal/fleet/schema"
-	fleetstore "coreos/internal/fleet/store"
+	"coreos/internal/fleet/store"
 	"coreos/test/etcdtest"
 )
 
 // node runs a machine until the returned function is called.
-func node(t *testing.T, store *fleetstore.Store, id string, systemd *Systemd, ttl time.Duration) (stop func()) {
+func node(t *testing.T, records *store.Store, id string, systemd *Systemd, ttl time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	n := &daemon.Node{
-		Store: store, ID: id, Systemd: systemd, TTL: ttl, Metrics: daemon.NewMetrics(), Leader: leader.NewMetrics(), Agent: agent.NewMetrics(),
-		Describe: func() fleetstore.Machine { return fleetstore.Machine{PublicIP: "10.0.0.1", Boot: id} },
+		Store: records, ID: id, Systemd: systemd, TTL: ttl, Metrics: daemon.NewMetrics(), Leader: leader.NewMetrics(), Agent: agent.NewMetrics(),
+		Describe: func() store.Machine { return store.Machine{PublicIP: "10.0.0.1", Boot: id} },
 	}
 	go func() { defer close(done); _ = n.Run(ctx) }()
 	stop = func() { cancel(); <-done }
@@ -42,18 +42,18 @@ func until(t *testing.T, what string, is func() bool) {
 
 func TestThreeMachines(t *testing.T) {
 	cluster := etcdtest.New(t, 1, etcdtest.NoFsync())
-	store := fleetstore.New(cluster.Client(t), fleetstore.DefaultPrefix)
+	records := store.New(cluster.Client(t), store.DefaultPrefix)
 	systemds := map[string]*Systemd{}
 	stops := map[string]func(){}
 	for _, id := range []string{"a", "b", "c"} {
 		systemds[id] = NewSystemd()
-		stops[id] = node(t, store, id, systemds[id], 3*time.Second)
+		stops[id] = node(t, records, id, systemds[id], 3*time.Second)
 	}
-	registry := fleetregistry.New(store)
-	t.Cleanup(registry.Close)
+	fleet := registry.New(records)
+	t.Cleanup(fleet.Close)
 	ctx := context.Background()
 	until(t, "three machines", func() bool {
-		all, err := registry.Machines(ctx)
+		all, err := fleet.Machines(ctx)
 		if err != nil {
 			t.Log(err)
 		}
@@ -62,13 +62,13 @@ func TestThreeMachines(t *testing.T) {
 	start := time.Now()
 	for i := range 12 {
 		name := fmt.Sprintf("u%d.service", i)
-		if err := registry.Create(ctx, "test", schema.Unit{Name: name, DesiredState: schema.Launched, Options: []schema.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/sleep"}}}); err != nil {
+		if err := fleet.Create(ctx, "test", schema.Unit{Name: name, DesiredState: schema.Launched, Options: []schema.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/sleep"}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	launched := func() int {
 		n := 0
-		all, err := registry.Units(ctx)
+		all, err := fleet.Units(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,17 +91,17 @@ func TestThreeMachines(t *testing.T) {
 	start = time.Now()
 	until(t, "all on two machines", func() bool { return systemds["a"].Running()+systemds["c"].Running() == 12 })
 	t.Logf("failover after %s", time.Since(start))
-	if err := registry.SetDrain(ctx, "test", "a", &schema.DrainRequest{Reason: "x"}); err != nil {
+	if err := fleet.SetDrain(ctx, "test", "a", &schema.DrainRequest{Reason: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "a drained", func() bool { return systemds["a"].Running() == 0 && systemds["c"].Running() == 12 })
 	for i := range 12 {
-		if err := registry.Destroy(ctx, "test", fmt.Sprintf("u%d.service", i)); err != nil {
+		if err := fleet.Destroy(ctx, "test", fmt.Sprintf("u%d.service", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	until(t, "nothing left", func() bool {
-		all, err := store.Read(ctx, "/_coreos.com/fleet/v3/")
+		all, err := records.Read(ctx, "/_coreos.com/fleet/v3/")
 		if err != nil {
 			t.Fatal(err)
 		}

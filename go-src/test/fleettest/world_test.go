@@ -24,7 +24,7 @@ import (
 	"coreos/internal/fleet/leader"
 	"coreos/internal/fleet/registry"
 	"coreos/internal/fleet/schema"
-	fleetstore "coreos/internal/fleet/store"
+	"coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitfile"
 	"coreos/internal/host/pause"
 )
@@ -95,7 +95,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		t: t, random: rand.New(rand.NewPCG(seed, 0)), etcd: NewEtcd(), machines: map[string]*simulated{}, begin: time.Now(),
 		runs: map[string]map[string]time.Time{}, wanted: map[string]string{}, mu: make(chan struct{}, 1),
 	}
-	w.registry = registry.New(fleetstore.New(w.etcd.NewClient(seed), fleetstore.DefaultPrefix))
+	w.registry = registry.New(store.New(w.etcd.NewClient(seed), store.DefaultPrefix))
 	for i := range 4 {
 		id := string(rune('a' + i))
 		m := &simulated{id: id, systemd: NewSystemd(), client: w.etcd.NewClient(seed + uint64(i)), run: memory(t)}
@@ -203,11 +203,11 @@ func (w *world) start(m *simulated) {
 	done := make(chan struct{})
 	boot := fmt.Sprint(m.id, m.boot)
 	n := &daemon.Node{
-		Store: fleetstore.New(m.client, fleetstore.DefaultPrefix), ID: m.id, Systemd: m.systemd, TTL: ttl,
+		Store: store.New(m.client, store.DefaultPrefix), ID: m.id, Systemd: m.systemd, TTL: ttl,
 		NoLeader: m.client.NoLeader, LeaseFile: filepath.Join(m.run, "lease"), Now: func() time.Duration { return w.now(m) },
 		Metrics: daemon.NewMetrics(), Leader: leader.NewMetrics(), Agent: agent.NewMetrics(),
-		Describe: func() fleetstore.Machine {
-			return fleetstore.Machine{Boot: boot, Metadata: map[string]string{"half": []string{"one", "two"}[(m.id[0]-'a')/2]}}
+		Describe: func() store.Machine {
+			return store.Machine{Boot: boot, Metadata: map[string]string{"half": []string{"one", "two"}[(m.id[0]-'a')/2]}}
 		},
 	}
 	go func() { defer close(done); _ = n.Run(ctx) }()
@@ -380,8 +380,8 @@ func (w *world) running() []string {
 
 // leader is the machine that leads.
 func (w *world) leader() string {
-	store := fleetstore.New(w.etcd.NewClient(0), fleetstore.DefaultPrefix)
-	answer, err := store.Get(context.Background(), store.Leader())
+	records := store.New(w.etcd.NewClient(0), store.DefaultPrefix)
+	answer, err := records.Get(context.Background(), records.Leader())
 	if err != nil || len(answer.Kvs) == 0 {
 		return ""
 	}

@@ -2,34 +2,30 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"slices"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"coreos/internal/etcd/conn"
 	"coreos/internal/fleet/agent"
-	"coreos/internal/fleet/api"
 	"coreos/internal/fleet/leader"
-	fleetregistry "coreos/internal/fleet/registry"
-	fleetstore "coreos/internal/fleet/store"
+	"coreos/internal/fleet/registry"
+	"coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitmanager"
 	"coreos/internal/host/hostid"
 	"coreos/internal/host/metrics"
 )
 
-// stateDirectory has what the daemon knows and systemd does not; it outlives the daemon, but
-// not the boot.
+// stateDirectory has what the daemon must remember and systemd does not know. It is on a file
+// system that outlives the daemon, but not the boot.
 const stateDirectory = "/run/fleet"
 
-// Run is the daemon, until the context ends. Units go on running then.
-// On the listeners it serves the API; to the writers it writes the state.
+// Run is the daemon. It runs until the context ends; units go on running after that. It serves
+// the API on the listeners, and writes the state of the cluster to each writer from dump.
 func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan io.Writer) error {
 	id, err := hostid.Machine()
 	if err != nil {
@@ -46,11 +42,11 @@ func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan 
 	if err != nil {
 		return err
 	}
-	store := fleetstore.New(etcd, s.KeyPrefix)
-	registry := fleetregistry.New(store)
-	defer registry.Close()
+	records := store.New(etcd, s.KeyPrefix)
+	cluster := registry.New(records)
+	defer cluster.Close()
 	n := &Node{
-		Store: store, ID: id, Systemd: systemd, Describe: func() fleetstore.Machine { return Describe(s) }, TTL: s.TTL,
+		Store: records, ID: id, Systemd: systemd, Describe: func() store.Machine { return Describe(s) }, TTL: s.TTL,
 		LeaseFile: leaseFile, NeverLeads: s.NeverLeads, KeepUnits: s.KeepUnits,
 		NoLeader: conn.NewQuorum(etcd).Lost,
 		Metrics:  NewMetrics(), Leader: leader.NewMetrics(), Agent: agent.NewMetrics(),
@@ -60,48 +56,15 @@ func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan 
 		return err
 	}
 	defer func() { stop(); measured() }()
-	served, err := serve(ctx, listeners, registry, s, n.Metrics)
+	served, err := serve(ctx, listeners, cluster, s, n.Metrics)
 	defer func() { stop(); served() }()
 	if err != nil {
 		return err
 	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
-	go func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case w := <-dump:
-				if err := writeState(ctx, w, registry); err != nil {
-					slog.Warn("the state could not be written", "error", err)
-				}
-			}
-		}
-	}()
+	go dumpStates(ctx, dump, cluster)
 	if err := n.Run(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
-}
-
-// dumpTime bounds the reading of what is written on a signal.
-const dumpTime = 10 * time.Second
-
-// writeState writes what is known of the cluster, as JSON.
-func writeState(ctx context.Context, w io.Writer, cluster api.Cluster) error {
-	ctx, stop := context.WithTimeout(ctx, dumpTime)
-	defer stop()
-	machines, err := cluster.Machines(ctx)
-	if err != nil {
-		return err
-	}
-	units, err := cluster.Units(ctx)
-	if err != nil {
-		return err
-	}
-	states, err := cluster.States(ctx)
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(w).Encode(map[string]any{"machines": machines, "units": units, "states": states})
 }

@@ -13,15 +13,15 @@ import (
 	"coreos/internal/fleet/unitmanager"
 )
 
-// leaseFile keeps the machine's lease for the next run of the daemon.
+// leaseFile has the machine's lease, for the next run of the daemon and for the guard.
 var leaseFile = filepath.Join(stateDirectory, "lease")
 
-// marks are of the units that were started.
+// marks is the directory with a mark for each unit that was started.
 var marks = filepath.Join(stateDirectory, "launched")
 
-// Guard stops the units of this machine that others may run, if the daemon is not there to do
-// it, until the context ends. The settings are read again when it comes to that; such that
-// cannot be read keep nothing.
+// Guard stops the units of this machine that other machines may run, if the daemon does not do
+// it, until the context ends. It reads the settings again before it stops units. If they cannot
+// be read, cut_off=keep does not count.
 func Guard(ctx context.Context, read func() (Settings, error)) error {
 	s, err := read()
 	if err != nil {
@@ -35,7 +35,7 @@ func Guard(ctx context.Context, read func() (Settings, error)) error {
 	if err != nil {
 		return fmt.Errorf("watching %s: %w", leaseFile, err)
 	}
-	go func() { // which nobody else listens to
+	go func() { // the guard does not need the changes, and nothing must block on them
 		for range systemd.Changes() {
 		}
 	}()
@@ -50,7 +50,7 @@ func Guard(ctx context.Context, read func() (Settings, error)) error {
 	return nil
 }
 
-// watch tells when a file was written or replaced. Several changes may be told of as one.
+// watch sends when a file was written or replaced. Several changes may come as one.
 func watch(ctx context.Context, file string) (<-chan struct{}, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return nil, err

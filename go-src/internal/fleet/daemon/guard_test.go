@@ -8,7 +8,7 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// TestWatch has a file replaced, as the lease's is, before and after it is there.
+// TestWatch creates and replaces a file as the daemon does with the file of the lease.
 func TestWatch(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "fleet", "lease")
 	changed, err := watch(t.Context(), file)

@@ -17,12 +17,11 @@ import (
 	"coreos/internal/fleet/unitmanager"
 )
 
-// daemons are what fleet has on a machine, in the order in which they end.
+// daemons are fleet's units, in the order in which they are stopped.
 var daemons = []string{"fleet.socket", "fleet.service", "fleet-guard.service"}
 
-// Leave ends this machine's part in the cluster: its daemons end, all of its units are
-// stopped and forgotten by systemd, and the lease is given back, so that other machines get
-// the units at once.
+// Leave takes this machine out of the cluster. It stops the daemons, stops and removes all units
+// of the cluster, and revokes the lease, so that other machines get the units at once.
 func Leave(ctx context.Context, s Settings, say func(format string, arguments ...any)) error {
 	systemd, err := unitmanager.New(ctx, s.Directory, marks)
 	if err != nil {
@@ -47,7 +46,7 @@ func Leave(ctx context.Context, s Settings, say func(format string, arguments ..
 	return os.Remove(leaseFile)
 }
 
-// stopAll stops all units of the machine and has systemd forget them.
+// stopAll stops and removes all units of the cluster on this machine.
 func stopAll(ctx context.Context, systemd agent.Systemd, say func(string, ...any)) error {
 	units, err := systemd.Units(ctx)
 	if err != nil {

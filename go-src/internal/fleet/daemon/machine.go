@@ -11,10 +11,10 @@ import (
 	"coreos/internal/host/hostid"
 )
 
-// reserved is the share of the memory that units cannot reserve: the system has it.
+// reserved is the divisor of the share of the memory that is kept for the system.
 const reserved = 10
 
-// Describe says what this machine is like.
+// Describe returns the record of this machine.
 func Describe(s Settings) store.Machine {
 	m := store.Machine{
 		PublicIP: s.PublicIP, Metadata: s.Metadata, Version: schema.Version, CPUs: float64(runtime.NumCPU()), MaxUnits: s.MaxUnits,
@@ -27,12 +27,12 @@ func Describe(s Settings) store.Machine {
 		all := int64(info.Totalram) * int64(info.Unit)
 		m.Memory = all - all/reserved
 	}
-	m.Boot, _ = hostid.Boot() // Linux has it
+	m.Boot, _ = hostid.Boot() // every Linux kernel has a boot ID
 	return m
 }
 
-// address is the one from which this machine would speak to the rest of the world. Nothing
-// is sent.
+// address returns the address from which this machine reaches other networks; "" if it has none.
+// It sends nothing: connecting a UDP socket only chooses a route.
 func address() string {
 	conn, err := net.Dial("udp", "192.0.2.1:9")
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metrics are those of the machine as a member of the cluster, and of its API.
+// Metrics are the metrics of the machine's membership and of its API.
 type Metrics struct {
 	member   prometheus.Gauge
 	losses   prometheus.Counter
@@ -25,7 +25,7 @@ func NewMetrics() *Metrics {
 	}
 }
 
-// Collectors are all of them.
+// Collectors returns all metrics.
 func (m *Metrics) Collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.member, m.losses, m.requests}
 }
@@ -37,7 +37,7 @@ func (m *Metrics) left() {
 	m.losses.Inc()
 }
 
-// handler measures a handler of the API.
+// handler returns a handler of the API whose requests are measured.
 func (m *Metrics) handler(h http.Handler) http.Handler {
 	return promhttp.InstrumentHandlerDuration(m.requests, h)
 }

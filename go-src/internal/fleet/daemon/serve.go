@@ -21,10 +21,10 @@ import (
 	"coreos/internal/host/tlsroots"
 )
 
-// peer is the key of who is at the other end of a connection.
-type peer struct{}
+// callerKey is the key of the caller's name in the context of a connection.
+type callerKey struct{}
 
-// Listeners are the sockets that systemd passed.
+// Listeners returns the sockets that systemd has passed.
 func Listeners() ([]net.Listener, error) {
 	all, err := activation.Listeners()
 	if err != nil {
@@ -37,7 +37,8 @@ func Listeners() ([]net.Listener, error) {
 	return all, nil
 }
 
-// lent is a listener that stays open when its server ends: the next one has it.
+// lent is a listener that stays open when its server is closed, for the next server. Close only
+// ends the server's Accept.
 type lent struct{ net.Listener }
 
 func (l lent) Close() error { return l.deadline(time.Now()) }
@@ -49,8 +50,8 @@ func (l lent) deadline(t time.Time) error {
 	return nil
 }
 
-// serve serves the API until the context ends. ended waits until the listeners are not used
-// any longer after that: the deadline that ends one server would end the next one, too.
+// serve serves the API until the context ends. ended waits until no server uses the listeners any
+// more: the deadline that ends one server would also end the next one.
 func serve(ctx context.Context, listeners []net.Listener, cluster api.Cluster, s Settings, m *Metrics) (ended func(), err error) {
 	var all sync.WaitGroup
 	for _, listener := range listeners {
@@ -65,7 +66,7 @@ func serve(ctx context.Context, listeners []net.Listener, cluster api.Cluster, s
 		server := &http.Server{
 			Handler: m.handler(api.Handler(cluster, api.Config{By: by, Allow: s.API.allow, PageSize: s.TokenLimit})),
 			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-				return context.WithValue(ctx, peer{}, caller(c))
+				return context.WithValue(ctx, callerKey{}, caller(c))
 			},
 			ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 16 << 10,
 		}
@@ -82,7 +83,7 @@ func serve(ctx context.Context, listeners []net.Listener, cluster api.Cluster, s
 	return all.Wait, nil
 }
 
-// secure asks callers over TCP for a certificate.
+// secure requires a certificate from callers over TCP.
 func secure(listener net.Listener, s APISettings) (net.Listener, error) {
 	if listener.Addr().Network() == "unix" {
 		return listener, nil
@@ -107,7 +108,7 @@ func secure(listener net.Listener, s APISettings) (net.Listener, error) {
 	}), nil
 }
 
-// caller names the user at the other end of a unix socket, "" for other connections.
+// caller returns the user at the other end of a unix socket; "" for other connections.
 func caller(c net.Conn) string {
 	conn, ok := c.(*net.UnixConn)
 	if !ok {
@@ -128,19 +129,19 @@ func caller(c net.Conn) string {
 	return "uid " + id
 }
 
-// by names who sent a request.
+// by returns the name of the caller: of its certificate, its user, or its address.
 func by(r *http.Request) string {
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		return r.TLS.PeerCertificates[0].Subject.CommonName
 	}
-	if name, _ := r.Context().Value(peer{}).(string); name != "" {
+	if name, _ := r.Context().Value(callerKey{}).(string); name != "" {
 		return name
 	}
 	return r.RemoteAddr
 }
 
-// allow lets everybody with a certificate read, and writers write. Whoever can open the
-// unix socket may do both.
+// allow lets every caller with a certificate read, and only writers change something. Callers on
+// the unix socket may do both.
 func (s APISettings) allow(r *http.Request, write bool) error {
 	if r.TLS == nil || !write || slices.Contains(s.Writers, "*") || slices.Contains(s.Writers, by(r)) {
 		return nil

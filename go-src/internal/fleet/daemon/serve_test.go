@@ -21,7 +21,7 @@ import (
 	"coreos/internal/fleet/schema"
 )
 
-// cluster knows who changed it.
+// cluster remembers the last caller that has changed it.
 type cluster struct {
 	api.Cluster
 	by    atomic.Value
@@ -42,7 +42,7 @@ func (c *cluster) Create(_ context.Context, by string, _ schema.Unit) error {
 	return nil
 }
 
-// certificates makes those of an authority, a server and clients.
+// certificates makes certificates of an authority, a server and clients.
 func certificates(t *testing.T, clients ...string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -66,7 +66,7 @@ func tcp(t *testing.T) net.Listener {
 	return l
 }
 
-// client is one with a certificate of a directory; "" has none.
+// client returns a client with a certificate from a directory; "" for none.
 func client(t *testing.T, dir, name string) *http.Client {
 	t.Helper()
 	authority, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
@@ -149,7 +149,7 @@ func TestRoles(t *testing.T) {
 				caller.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{pair}
 			} else {
 				caller = client(t, c.dir, c.who)
-				// What is tested is whether the server trusts the client.
+				// The test is about the trust of the server, not of the client.
 				caller.Transport.(*http.Transport).TLSClientConfig.RootCAs = client(t, dir, "").Transport.(*http.Transport).TLSClientConfig.RootCAs
 			}
 			base := "https://" + l.Addr().String() + "/fleet/v1/"
@@ -190,7 +190,7 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
-// over connects to a unix socket, anew for each request.
+// over returns a client that opens a new connection to a unix socket for each request.
 func over(l net.Listener) *http.Client {
 	return &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -235,8 +235,8 @@ func TestTCPNeedsCertificates(t *testing.T) {
 	}
 }
 
-// TestListenersSurvive has one server after the other serve the same sockets. Each request
-// has to be answered, and by the server of its time.
+// TestListenersSurvive serves the same sockets with one server after the other. Each request is
+// answered by the server of its time.
 func TestListenersSurvive(t *testing.T) {
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
@@ -254,7 +254,7 @@ func TestListenersSurvive(t *testing.T) {
 		}
 		end()
 	}
-	// The socket was open all the time: who comes between two servers waits.
+	// The socket stays open: a request between two servers waits.
 	done := make(chan int, 1)
 	go func() {
 		code, _, _ := ask(over(l), http.MethodGet, "http://fleet/fleet/v1/machines", "")

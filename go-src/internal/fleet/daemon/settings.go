@@ -20,10 +20,10 @@ import (
 	"coreos/internal/host/keyvalue"
 )
 
-// DefaultFile is where settings are read from if no other file is named.
+// DefaultFile is the file of settings if no other file is named.
 const DefaultFile = "/etc/fleet/fleet.conf"
 
-// Settings are those of fleet.conf, in upstream's words
+// Settings are the settings of fleet.conf, with upstream's names
 // (https://github.com/coreos/fleet/blob/v1.0.0/Documentation/deployment-and-configuration.md).
 type Settings struct {
 	Etcd        conn.Config
@@ -41,17 +41,17 @@ type Settings struct {
 	API         APISettings
 }
 
-// APISettings say who may use the API over TCP; on the unix socket its group does.
+// APISettings say who may use the API over TCP. The socket's group says who may use the unix socket.
 type APISettings struct {
 	CertFile, KeyFile, CAFile string
-	// Writers are names in client certificates that may change the cluster; "*" is all.
+	// Writers are the names in client certificates that may change the cluster; "*" is all names.
 	Writers []string
-	// Insecure serves TCP without TLS, to everybody.
+	// Insecure serves everybody over TCP, without TLS.
 	Insecure bool
 }
 
-// Read reads a file of settings, and the environment variables FLEET_* that win over it.
-// A file that is not there is an empty one, unless it was asked for.
+// Read reads a file of settings and the environment variables FLEET_*, which override the file. A
+// missing DefaultFile counts as empty; any other file must exist.
 func Read(file string, lookup func(string) (string, bool)) (Settings, error) {
 	asked := file != ""
 	if !asked {
@@ -74,8 +74,8 @@ func Read(file string, lookup func(string) (string, bool)) (Settings, error) {
 	return s, s.finish(flags)
 }
 
-// ReadDaemons reads the settings that the daemon has, for a process that is not the daemon: also
-// those that drop-ins of fleet.service set.
+// ReadDaemons reads the settings of the daemon in another process. These include the environment
+// that drop-ins of fleet.service set.
 func ReadDaemons(ctx context.Context, file string) (Settings, error) {
 	service, err := unitmanager.Environment(ctx, "fleet.service")
 	if err != nil {
@@ -90,7 +90,7 @@ func ReadDaemons(ctx context.Context, file string) (Settings, error) {
 	})
 }
 
-// notEmpty is the environment as upstream reads it: an empty variable is none.
+// notEmpty returns a lookup that ignores empty variables, as upstream does.
 func notEmpty(lookup func(string) (string, bool)) func(string) (string, bool) {
 	return func(name string) (string, bool) {
 		value, ok := lookup(name)
@@ -98,8 +98,8 @@ func notEmpty(lookup func(string) (string, bool)) func(string) (string, bool) {
 	}
 }
 
-// flags are the settings by name. What upstream has, but this fleet has no use for, is
-// taken and does nothing.
+// flags returns the settings by name. Settings of upstream that fleet does not need are accepted
+// and have no effect.
 func (s *Settings) flags() *pflag.FlagSet {
 	f := pflag.NewFlagSet("fleetd", pflag.ContinueOnError)
 	f.String("etcd_servers", conn.Default, "")
@@ -135,9 +135,9 @@ func (s *Settings) flags() *pflag.FlagSet {
 	return f
 }
 
-// readFile sets what the environment did not. A line is name=value, with or without
-// quotes; those that begin with # or ; are comments, [sections] mean nothing. The last of
-// several lines counts.
+// readFile sets what the environment has not set. A line is NAME=VALUE, with or without quotes.
+// Lines that begin with # or ; are comments, and [sections] are ignored. The last line of a name
+// counts.
 func readFile(r io.Reader, flags *pflag.FlagSet) error {
 	lines, err := keyvalue.Read(r, "#;[")
 	if err != nil {
@@ -160,10 +160,10 @@ func readFile(r io.Reader, flags *pflag.FlagSet) error {
 	return nil
 }
 
-// minTTL leaves time for a renewal that is late.
+// minTTL is the shortest lease that leaves time for a late renewal.
 const minTTL = 3 * time.Second
 
-// finish takes over the settings that are more than a text, and checks them.
+// finish sets the settings that have to be parsed, and checks all.
 func (s *Settings) finish(flags *pflag.FlagSet) error {
 	text := func(name string) string { return flags.Lookup(name).Value.String() }
 	s.Etcd.Endpoints, s.API.Writers = list(text("etcd_servers")), list(text("api_writers"))
@@ -195,8 +195,8 @@ func (s *Settings) finish(flags *pflag.FlagSet) error {
 	return nil
 }
 
-// list reads a list as upstream writes it: ["http://a", "http://b"], or with commas alone.
-// Quotes do not count: those at both ends of a line of the file are gone by now.
+// list reads a list as upstream writes it: ["http://a", "http://b"], or with commas alone. It
+// ignores quotes, because readFile has removed those at both ends of a line.
 func list(text string) []string {
 	var all []string
 	for _, item := range strings.Split(strings.Trim(strings.TrimSpace(text), "[]"), ",") {

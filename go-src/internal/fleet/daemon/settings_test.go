@@ -13,7 +13,7 @@ import (
 	"coreos/internal/host/keyvalue"
 )
 
-// read reads settings from a file with a text, and from an environment.
+// read reads settings from the text of a file and from an environment.
 func read(t *testing.T, text string, environment map[string]string) (Settings, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "fleet.conf")
@@ -23,7 +23,7 @@ func read(t *testing.T, text string, environment map[string]string) (Settings, e
 	return Read(file, func(name string) (string, bool) { value, ok := environment[name]; return value, ok })
 }
 
-// usual are the settings if none is made.
+// usual returns the settings of an empty file.
 func usual() Settings {
 	return Settings{
 		Etcd: conn.Config{Endpoints: []string{"http://127.0.0.1:2379"}}, KeyPrefix: "/_coreos.com/fleet/", Metadata: map[string]string{},

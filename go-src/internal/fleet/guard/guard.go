@@ -1,5 +1,5 @@
-// Package guard stops units that other machines may run, when the daemon that has to
-// do so is not there: because it was ended, cannot be started, or hangs.
+// Package guard stops the units that other machines may run when the daemon, which has to do it,
+// was killed, does not start, or hangs.
 package guard
 
 import (
@@ -12,24 +12,24 @@ import (
 	"coreos/internal/fleet/membership"
 )
 
-// Guard looks after the units of one machine.
+// Guard watches over the units of one machine.
 type Guard struct {
-	// LeaseFile is the daemon's, as membership writes it.
+	// LeaseFile is the file in which package membership keeps the lease.
 	LeaseFile string
-	// Changed says that the file may have changed.
+	// Changed receives when the file may have changed.
 	Changed <-chan struct{}
 	Systemd agent.Systemd
-	// Keep has units go on running.
+	// Keep reports whether units go on running when the lease has ended.
 	Keep func() bool
-	// Now is fleetpresence's clock; nil is the machine's.
+	// Now is the clock of package membership; nil is the machine's.
 	Now func() time.Duration
 }
 
-// grace is how long a daemon has that lives to write that the lease lasts longer.
+// grace is the time that a live daemon has to write that the lease lasts longer.
 const grace = time.Second
 
-// retry is before units are stopped again, if one could not be.
-const retry = 10 * time.Second
+// retryTime is the pause before the next attempt, if a unit could not be stopped.
+const retryTime = 10 * time.Second
 
 // Run guards until the context ends.
 func (g *Guard) Run(ctx context.Context) {
@@ -38,7 +38,7 @@ func (g *Guard) Run(ctx context.Context) {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	done := time.Duration(0) // of which lease the end was seen to
+	done := time.Duration(0) // the end of the lease for which units were stopped
 	for {
 		select {
 		case <-ctx.Done():
@@ -48,20 +48,20 @@ func (g *Guard) Run(ctx context.Context) {
 		}
 		_, until := membership.Recall(g.LeaseFile)
 		switch left := until + grace - g.Now(); {
-		case until == 0 || until == done: // nobody waits for the machine
+		case until == 0 || until == done: // there is no lease, or nothing left to do
 		case left > 0:
 			timer.Reset(left)
 		case g.stop(ctx, until):
 			done = until
 		default:
-			timer.Reset(retry)
+			timer.Reset(retryTime)
 		}
 	}
 }
 
-// stop stops what may run elsewhere since a lease has ended, and reports whether it has. A
-// daemon that lives does the same, which does no harm; but once there is a new lease, what
-// is started is meant to run.
+// stop stops the units that may run elsewhere since a lease has ended, and reports whether all have
+// stopped. A live daemon does the same at the same time, which does no harm. stop ends when there
+// is a new lease: the daemon starts units again then.
 func (g *Guard) stop(ctx context.Context, until time.Duration) (all bool) {
 	if g.Keep() {
 		slog.Warn("fleetd has not renewed the machine's lease: its units go on running, and others may run them as well")

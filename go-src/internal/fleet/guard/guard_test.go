@@ -16,7 +16,7 @@ import (
 	"coreos/internal/fleet/guard"
 )
 
-// systemd has units, of which it may fail to stop the first time.
+// systemd has units. Its first attempts to stop one fail.
 type systemd struct {
 	agent.Systemd
 	mu      sync.Mutex
@@ -48,7 +48,7 @@ func (s *systemd) Stop(_ context.Context, name string) error {
 		s.fails--
 		return errors.New("it is ill")
 	}
-	if name == "web.service" { // one at a time, for the test
+	if name == "web.service" { // the only one that the test counts
 		s.stopped = append(s.stopped, name)
 	}
 	return nil
@@ -114,7 +114,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// renew has a daemon renew its lease, every ten seconds, for a time.
+// renew renews a lease as a daemon does, every ten seconds, for a time.
 func renew(d time.Duration) func(func(time.Duration)) {
 	return func(write func(time.Duration)) {
 		for begin := time.Now(); ; time.Sleep(10 * time.Second) {

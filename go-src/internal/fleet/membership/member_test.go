@@ -14,7 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleet/membership"
-	fleetstore "coreos/internal/fleet/store"
+	"coreos/internal/fleet/store"
 	"coreos/test/fleettest"
 )
 
@@ -23,17 +23,17 @@ const (
 	ttl = 30 * time.Second
 )
 
-// machine is one whose daemon can be started, ended and cut off.
+// machine is a machine whose daemon the test can start, end and cut off.
 type machine struct {
 	*fleettest.Client
-	file string // of the lease; gone after a reboot
+	file string // the LeaseFile; a reboot removes it
 	boot string
-	up   time.Time // since when it is up
+	up   time.Time // when it booted
 	ttl  time.Duration
 
 	mu      sync.Mutex
-	leases  []clientv3.LeaseID // one for each time that it joined
-	session context.Context    // the last of them
+	leases  []clientv3.LeaseID // of all times that it has joined
+	session context.Context    // of the last time
 	left    []time.Time
 }
 
@@ -41,14 +41,14 @@ func newMachine(t *testing.T, etcd *fleettest.Etcd, boot string) *machine {
 	return &machine{Client: etcd.NewClient(1), file: filepath.Join(t.TempDir(), "lease"), boot: boot, up: time.Now(), ttl: ttl}
 }
 
-// start runs the daemon until the returned function is called, which waits for its end.
+// start runs the daemon. The returned function ends it and waits for that.
 func (m *machine) start() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	boot, up := m.boot, m.up
 	p := &membership.Member{
-		Store: fleetstore.New(m.Client, fleetstore.DefaultPrefix), ID: id, TTL: m.ttl, LeaseFile: m.file,
-		Describe: func() fleetstore.Machine { return fleetstore.Machine{PublicIP: "10.0.0." + boot, Boot: boot} },
+		Store: store.New(m.Client, store.DefaultPrefix), ID: id, TTL: m.ttl, LeaseFile: m.file,
+		Describe: func() store.Machine { return store.Machine{PublicIP: "10.0.0." + boot, Boot: boot} },
 		Now:      func() time.Duration { return time.Since(up) },
 	}
 	go func() {
@@ -66,47 +66,47 @@ func (m *machine) start() (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// settle forgets that left was called when the daemon was started: for units of an
-// earlier run, if it does not know of a lease.
+// settle forgets the calls of left so far. A daemon without a LeaseFile calls it at the start, for
+// the units of an earlier run.
 func (m *machine) settle() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.left = nil
 }
 
-// leave is how often left was called since.
+// leave returns how often left was called since settle.
 func (m *machine) leave() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.left)
 }
 
-// joined is how often the machine has joined, and whether it is in the cluster now.
+// joined returns how often the machine has joined, and whether it is in the cluster now.
 func (m *machine) joined() (times int, now bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.leases), m.session != nil && m.session.Err() == nil
 }
 
-// record is the machine's in etcd, and its lease; the zero values if there is none.
-func record(t *testing.T, etcd *fleettest.Etcd) (fleetstore.Machine, clientv3.LeaseID) {
+// record returns the machine's record in etcd and its lease; zero values if there is none.
+func record(t *testing.T, etcd *fleettest.Etcd) (store.Machine, clientv3.LeaseID) {
 	t.Helper()
-	store := fleetstore.New(etcd.NewClient(2), fleetstore.DefaultPrefix)
-	answer, err := store.Get(context.Background(), store.Machine(id))
+	records := store.New(etcd.NewClient(2), store.DefaultPrefix)
+	answer, err := records.Get(context.Background(), records.Machine(id))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(answer.Kvs) == 0 {
-		return fleetstore.Machine{}, 0
+		return store.Machine{}, 0
 	}
-	is, err := fleetstore.Decode[fleetstore.Machine](answer.Kvs[0].Value)
+	is, err := store.Decode[store.Machine](answer.Kvs[0].Value)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return is, clientv3.LeaseID(answer.Kvs[0].Lease)
 }
 
-// log is what was logged.
+// log keeps log output.
 type log struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -124,7 +124,7 @@ func (l *log) String() string {
 	return l.text.String()
 }
 
-// logged keeps what is logged during a test.
+// logged returns the log output of the test from now on.
 func logged(t *testing.T) *log {
 	l, before := &log{}, slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(l, nil)))
@@ -168,15 +168,15 @@ func TestTwoMachinesWithOneID(t *testing.T) {
 
 func TestRestartKeepsTheLease(t *testing.T) {
 	for name, c := range map[string]struct {
-		away           time.Duration // how long the daemon does not run
-		damage         func(*machine)
-		same, forsaken bool // the lease after the restart; whether left is called for the units
+		away             time.Duration // how long the daemon does not run
+		damage           func(*machine)
+		same, calledLeft bool // the lease after the restart; whether left is called for the units
 	}{
 		"at once":          {away: 0, same: true},
 		"shortly":          {away: ttl / 2, same: true},
-		"for too long":     {away: 2 * ttl, forsaken: true},
-		"file is gone":     {damage: func(m *machine) { _ = os.Remove(m.file) }, forsaken: true},
-		"file is damaged":  {damage: func(m *machine) { _ = os.WriteFile(m.file, []byte("x"), 0o600) }, forsaken: true},
+		"for too long":     {away: 2 * ttl, calledLeft: true},
+		"file is gone":     {damage: func(m *machine) { _ = os.Remove(m.file) }, calledLeft: true},
+		"file is damaged":  {damage: func(m *machine) { _ = os.WriteFile(m.file, []byte("x"), 0o600) }, calledLeft: true},
 		"etcd is not back": {away: time.Second, same: true, damage: func(m *machine) { m.Cut(true); time.AfterFunc(15*time.Second, func() { m.Cut(false) }) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -201,8 +201,8 @@ func TestRestartKeepsTheLease(t *testing.T) {
 				if same := m.leases[0] == m.leases[1]; same != c.same {
 					t.Errorf("the same lease: %v", same)
 				}
-				if forsaken := m.leave() > 0; forsaken != c.forsaken {
-					t.Errorf("left was called: %v", forsaken)
+				if calledLeft := m.leave() > 0; calledLeft != c.calledLeft {
+					t.Errorf("left was called: %v", calledLeft)
 				}
 				if _, lease := record(t, etcd); lease != m.leases[1] {
 					t.Errorf("the record is on lease %x, the machine on %x", lease, m.leases[1])
@@ -212,7 +212,7 @@ func TestRestartKeepsTheLease(t *testing.T) {
 	}
 }
 
-// TestLeaseFile has the file say what there is to resume, from the first moment on.
+// TestLeaseFile checks that the LeaseFile has the lease from the moment on when the machine has joined.
 func TestLeaseFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logged(t)
@@ -243,8 +243,8 @@ func TestLeaseFile(t *testing.T) {
 	})
 }
 
-// TestCutOff cuts machines off at all moments between two renewals. The cluster must not
-// see the lease end before the machine has left.
+// TestCutOff cuts machines off at many moments between two renewals. The lease must not end before
+// the machine has called left.
 func TestCutOff(t *testing.T) {
 	for at := ttl; at < ttl+11*time.Second; at += 700 * time.Millisecond {
 		t.Run("", func(t *testing.T) {
@@ -282,7 +282,7 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// TestRevoked has somebody else end the lease.
+// TestRevoked revokes the lease behind the machine's back.
 func TestRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logged(t)
@@ -302,7 +302,7 @@ func TestRevoked(t *testing.T) {
 	})
 }
 
-// TestReboot has the machine start anew before its lease has ended.
+// TestReboot restarts the machine before its lease has ended.
 func TestReboot(t *testing.T) {
 	for _, away := range []time.Duration{0, 5 * time.Second, ttl - 2*time.Second, 2 * ttl} {
 		synctest.Test(t, func(t *testing.T) {
@@ -340,9 +340,9 @@ func TestReboot(t *testing.T) {
 	}
 }
 
-// TestLateJoin has a machine join with a lease that is about to end: etcd started anew,
-// which gave the lease of its last boot all its time again, and the machine waited to know
-// that nobody else has its ID. It has to stay.
+// TestLateJoin lets a machine join late: etcd has restarted and has given the lease of the last boot
+// its full time again, and the machine has waited to see that no other machine has its ID. It must
+// stay in the cluster.
 func TestLateJoin(t *testing.T) {
 	for _, ttl := range []time.Duration{3 * time.Second, 6 * time.Second, 10 * time.Second, 15 * time.Second} {
 		t.Run(ttl.String(), func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// checkKeys has a connection take only the key that its host is known by.
+// checkKeys makes a connection accept only the known key of its host.
 func (c Config) checkKeys(config *ssh.ClientConfig, address string) error {
 	if c.KnownHosts == "" {
 		config.HostKeyCallback = ssh.InsecureIgnoreHostKey()
@@ -33,7 +33,7 @@ func (c Config) checkKeys(config *ssh.ClientConfig, address string) error {
 	return nil
 }
 
-// checkKey looks a key up under the name and under the address of its host.
+// checkKey looks up a key by the name and by the address of its host.
 func (c Config) checkKey(known ssh.HostKeyCallback, host string, remote net.Addr, key ssh.PublicKey) error {
 	err := known(host, remote, key)
 	var other *knownhosts.KeyError
@@ -68,8 +68,8 @@ func (c Config) remember(host string, key ssh.PublicKey) error {
 	return errors.Join(err, file.Close())
 }
 
-// algorithms are those of the keys that a host is known by: one with several keys would
-// show another one, else. None means any.
+// algorithms returns the algorithms of the known keys of a host. A host with several keys could
+// otherwise present one that is not known. For an unknown host there are none, which allows all.
 func algorithms(known ssh.HostKeyCallback, address string) []string {
 	var other *knownhosts.KeyError
 	if !errors.As(known(address, new(net.TCPAddr), noKey{}), &other) {
@@ -87,7 +87,7 @@ func algorithms(known ssh.HostKeyCallback, address string) []string {
 	return slices.Compact(all)
 }
 
-// noKey is nobody's.
+// noKey is a key that no host has.
 type noKey struct{}
 
 func (noKey) Type() string                        { return "none" }

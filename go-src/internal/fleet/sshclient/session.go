@@ -16,14 +16,14 @@ import (
 	"golang.org/x/term"
 )
 
-// Streams are a command's.
+// Streams are the standard streams of a command.
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
 }
 
-// Run runs a command on the machine and returns its exit status; a shell, if it is "".
-// With forward, the programs there can use the ssh-agent.
+// Run runs a command on the machine, or a shell if the command is empty, and returns its exit
+// status. With forward, programs there can use the ssh-agent.
 func (c *Client) Run(command string, streams Streams, forward bool) (status int, err error) {
 	session, err := c.ssh.NewSession()
 	if err != nil {
@@ -60,8 +60,8 @@ func (c *Client) Run(command string, streams Streams, forward bool) (status int,
 	return 0, err
 }
 
-// feed passes input on. Unlike what the session would do, neither input that never ends nor
-// a command that does not read it keeps the session from ending well.
+// feed copies the input to the session. Unlike Session.Stdin, it does not keep the session open if
+// the input never ends, or if the command does not read it.
 func feed(session *ssh.Session, in io.Reader) error {
 	if in == nil {
 		return nil
@@ -84,7 +84,7 @@ func (c *Client) forwardAgent(session *ssh.Session) error {
 	return agent.RequestAgentForwarding(session)
 }
 
-// terminal gives the session a terminal like ours, if in is one.
+// terminal gives the session a terminal of the same size and kind, if in is a terminal.
 func terminal(session *ssh.Session, in io.Reader) (restore func(), err error) {
 	file, ok := in.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
@@ -106,8 +106,8 @@ func terminal(session *ssh.Session, in io.Reader) (restore func(), err error) {
 	return func() { _ = term.Restore(fd, old) }, err
 }
 
-// DialContext connects to an address as the machine sees it: over tcp, or to a unix
-// socket, by fleetctl fd-forward on the machine.
+// DialContext connects to an address from the machine: over tcp, or to a unix socket there, with
+// fleetctl fd-forward.
 func (c *Client) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if network != "unix" {
 		return c.ssh.DialContext(ctx, network, address)
@@ -117,7 +117,7 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 		return nil, err
 	}
 	f := &forward{session: session, end: sync.OnceValue(session.Wait), host: c.host, address: address}
-	session.Stderr = &f.said
+	session.Stderr = &f.stderr
 	if f.Writer, err = session.StdinPipe(); err == nil {
 		f.Reader, err = session.StdoutPipe()
 	}
@@ -130,13 +130,13 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 	return f, nil
 }
 
-// forward is a connection by fd-forward.
+// forward is a connection over fd-forward.
 type forward struct {
 	io.Reader
 	io.Writer
 	session       *ssh.Session
 	end           func() error
-	said          saying
+	stderr        beginning
 	host, address string
 }
 
@@ -150,13 +150,13 @@ func (f *forward) Write(p []byte) (int, error) {
 	return n, f.reason(err)
 }
 
-// reason says why the connection ended, if there is a reason.
+// reason replaces io.EOF by the error of the command, if it has one.
 func (f *forward) reason(err error) error {
 	if !errors.Is(err, io.EOF) {
 		return err
 	}
 	if problem := f.end(); problem != nil {
-		return fmt.Errorf("fleetctl fd-forward %s on %s: %w: %s", f.address, f.host, problem, &f.said)
+		return fmt.Errorf("fleetctl fd-forward %s on %s: %w: %s", f.address, f.host, problem, &f.stderr)
 	}
 	return err
 }
@@ -174,21 +174,21 @@ func (f *forward) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
 func (f *forward) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
 func (f *forward) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
 
-// saying keeps the beginning of what a command says on its standard error.
-type saying struct {
+// beginning keeps the beginning of what is written to it.
+type beginning struct {
 	mu   sync.Mutex
 	text []byte
 }
 
-func (t *saying) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p[:min(len(p), 1024-len(t.text))]...)
+func (b *beginning) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text = append(b.text, p[:min(len(p), 1024-len(b.text))]...)
 	return len(p), nil
 }
 
-func (t *saying) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(string(t.text))
+func (b *beginning) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.TrimSpace(string(b.text))
 }

@@ -1,5 +1,5 @@
-// Package sshclient reaches the machines of a cluster by SSH, with the keys of an
-// ssh-agent: for commands and shells there, and as a way to a fleetd's socket.
+// Package sshclient connects to the machines of a cluster by SSH, with the keys of an ssh-agent. It
+// runs commands and shells there, and reaches fleetd's socket.
 package sshclient
 
 import (
@@ -15,14 +15,14 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// Config is how to log in.
+// Config says how to log in.
 type Config struct {
 	User string
-	// Timeout is for the connection and the handshake.
+	// Timeout bounds the connection and the handshake.
 	Timeout time.Duration
-	// KnownHosts is the file with the keys of hosts; "": any key will do.
+	// KnownHosts is the file with the keys of hosts; "" accepts any key.
 	KnownHosts string
-	// Ask asks the operator whether a key that is not in KnownHosts is that of its host.
+	// Ask asks the operator whether an unknown key belongs to its host.
 	Ask func(question string) bool
 }
 
@@ -33,8 +33,8 @@ type Client struct {
 	host  string
 }
 
-// Dial logs in at a machine, HOST or HOST:PORT. With another client it goes through that
-// one's machine.
+// Dial logs in at a machine, HOST or HOST:PORT. If through is not nil, the connection goes through
+// that client's machine.
 func (c Config) Dial(ctx context.Context, address string, through *Client) (*Client, error) {
 	client, err := c.dial(ctx, withPort(address), through)
 	if err != nil && ctx.Err() == nil {
@@ -62,7 +62,7 @@ func (c Config) dial(ctx context.Context, address string, through *Client) (*Cli
 	if err != nil {
 		return nil, errors.Join(err, keys.Close())
 	}
-	// Connections through a tunnel have no deadlines.
+	// Connections through a tunnel have no deadlines: closing them ends the handshake.
 	stop := context.AfterFunc(ctx, func() { _ = connection.Close() })
 	handshake, channels, requests, err := ssh.NewClientConn(connection, address, config)
 	if !stop() {
@@ -76,7 +76,7 @@ func (c Config) dial(ctx context.Context, address string, through *Client) (*Cli
 	return &Client{ssh.NewClient(handshake, channels, requests), keys, address}, nil
 }
 
-// Close ends the connection.
+// Close closes the connection.
 func (c *Client) Close() error { return errors.Join(c.ssh.Close(), c.agent.Close()) }
 
 func dialAgent() (net.Conn, error) {
@@ -91,7 +91,7 @@ func dialAgent() (net.Conn, error) {
 	return keys, nil
 }
 
-// withPort adds SSH's port to an address without one.
+// withPort adds the port of SSH to an address without a port.
 func withPort(address string) string {
 	if _, _, err := net.SplitHostPort(address); err == nil {
 		return address
@@ -99,7 +99,7 @@ func withPort(address string) string {
 	return net.JoinHostPort(strings.Trim(address, "[]"), "22")
 }
 
-// Quote writes a command for a shell that is to take its words as they are.
+// Quote returns a command line from which a shell reads exactly these words.
 func Quote(words ...string) string {
 	quoted := make([]string, len(words))
 	for i, word := range words {

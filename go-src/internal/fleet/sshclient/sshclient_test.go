@@ -131,8 +131,8 @@ func TestTroubleWithLogin(t *testing.T) {
 	}
 }
 
-// TestTunnel asks a fleetd on the other side for its machines, over its socket and over
-// TCP, and goes through one machine to another.
+// TestTunnel reads the machines of a fleetd through SSH, over its unix socket and over TCP, and
+// through one machine from another.
 func TestTunnel(t *testing.T) {
 	server := sshtest.New(t)
 	var cluster apitest.Cluster

@@ -14,84 +14,84 @@ import (
 	"coreos/internal/host/systemd"
 )
 
-// What is in the mark of a unit: nothing once it was asked to start, started when that has come
-// to its end, stopping when it was asked to stop.
+// The contents of the mark of a unit. It is empty after the call to start the unit, started when
+// systemd's job has ended, and stopping after the call to stop the unit.
 const (
 	started  = "started\n"
 	stopping = "stopping\n"
 )
 
 // Start implements agent.Systemd.
-func (s *Systemd) Start(ctx context.Context, name string) error {
-	conn, err := s.connection(ctx)
+func (m *Manager) Start(ctx context.Context, name string) error {
+	conn, err := m.connection(ctx)
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(s.mark(name), nil, 0o644); err != nil {
+	if err := renameio.WriteFile(m.mark(name), nil, 0o644); err != nil {
 		return err
 	}
 	call, stop := context.WithTimeout(ctx, callTime)
 	defer stop()
 	job, err := systemd.Enqueue(call, conn.StartUnitContext, name)
 	if err != nil {
-		_ = os.Remove(s.mark(name))
+		_ = os.Remove(m.mark(name))
 		return err
 	}
-	go s.markStarted(ctx, name, job)
+	go m.markStarted(ctx, name, job)
 	return nil
 }
 
-// markStarted keeps that a unit has started, once it has.
-func (s *Systemd) markStarted(ctx context.Context, name string, job systemd.Job) {
+// markStarted waits for the start of a unit and records it in the mark.
+func (m *Manager) markStarted(ctx context.Context, name string, job systemd.Job) {
 	if err := job.Wait(ctx); ctx.Err() != nil {
 		return
 	} else if err != nil {
 		slog.Warn("a unit did not start: see its journal", "unit", name, "error", err)
-	} else if err := s.remark(name, started); err != nil {
+	} else if err := m.remark(name, started); err != nil {
 		slog.Warn("the mark that a unit has started cannot be written", "unit", name, "error", err)
 	}
-	s.tell(ctx, name)
+	m.tell(ctx, name)
 }
 
-// remark changes what is in the mark of a unit, if it has one: it was started, and not stopped
-// meanwhile.
-func (s *Systemd) remark(name, text string) error {
-	if _, err := os.Lstat(s.mark(name)); err != nil {
+// remark changes the contents of the mark of a unit. Without a mark the unit was not started, or
+// was stopped meanwhile, and nothing is written.
+func (m *Manager) remark(name, text string) error {
+	if _, err := os.Lstat(m.mark(name)); err != nil {
 		return nil
 	}
-	return renameio.WriteFile(s.mark(name), []byte(text), 0o644)
+	return renameio.WriteFile(m.mark(name), []byte(text), 0o644)
 }
 
 // Stop implements agent.Systemd.
-func (s *Systemd) Stop(ctx context.Context, name string) error {
-	conn, err := s.connection(ctx)
+func (m *Manager) Stop(ctx context.Context, name string) error {
+	conn, err := m.connection(ctx)
 	if err != nil {
 		return err
 	}
 	ctx, stop := context.WithTimeout(ctx, stopTime)
 	defer stop()
-	// The daemon and its guard stop units, and do not ask each other.
-	if err := s.remark(name, stopping); err != nil {
+	// The guard may stop the unit at the same time: the daemon sees by the mark that it did.
+	if err := m.remark(name, stopping); err != nil {
 		return err
 	}
 	if err := systemd.Run(ctx, conn.StopUnitContext, name); systemd.IsNoSuchUnit(err) {
-		return s.unmark(name)
+		return m.unmark(name)
 	} else if err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
-	return s.unmark(name)
+	return m.unmark(name)
 }
 
-func (s *Systemd) unmark(name string) error {
-	if err := os.Remove(s.mark(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (m *Manager) unmark(name string) error {
+	if err := os.Remove(m.mark(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
 // State implements agent.Systemd.
-func (s *Systemd) State(ctx context.Context, name string) (agent.State, error) {
-	conn, err := s.connection(ctx)
+func (m *Manager) State(ctx context.Context, name string) (agent.State, error) {
+	conn, err := m.connection(ctx)
 	if err != nil {
 		return agent.State{}, err
 	}
@@ -106,9 +106,9 @@ func (s *Systemd) State(ctx context.Context, name string) (agent.State, error) {
 	}
 	state := agent.State{Load: all[0].LoadState, Active: all[0].ActiveState, Sub: all[0].SubState}
 	state.Pending = state.Active == "inactive" && all[0].JobType == "start"
-	mark, err := os.ReadFile(s.mark(name))
+	mark, err := os.ReadFile(m.mark(name))
 	state.Launched = err == nil && string(mark) != stopping
-	// systemd forgets a unit that ended well, and with it that it ever ran.
+	// systemd may unload a unit that ended well, and then does not know that it ran. The mark does.
 	state.Ended = err == nil && string(mark) == started && state.Active == "inactive"
 	return state, nil
 }

@@ -1,8 +1,8 @@
-// Package unitmanager has the machine's systemd run fleet's units, over D-Bus
+// Package unitmanager runs fleet's units in the machine's systemd, over D-Bus
 // (https://www.freedesktop.org/software/systemd/man/latest/org.freedesktop.systemd1.html).
 //
-// Unit files are in a directory below /run and linked from there: they are gone after a
-// restart of the machine, as the units are.
+// Unit files are in a directory below /run, and linked into systemd's. Files and units are gone
+// after a restart of the machine.
 package unitmanager
 
 import (
@@ -24,8 +24,8 @@ import (
 	"coreos/internal/host/systemd"
 )
 
-// Systemd implements agent.Systemd.
-type Systemd struct {
+// Manager is the systemd of this machine. It implements agent.Systemd.
+type Manager struct {
 	units, marks string
 	changes      chan string
 	reloads      chan chan error
@@ -34,133 +34,65 @@ type Systemd struct {
 	conn *dbus.Conn
 }
 
-var _ agent.Systemd = (*Systemd)(nil)
+var _ agent.Systemd = (*Manager)(nil)
 
-// Times: how long systemd has for a call, and for a unit to stop.
+// callTime bounds a call of systemd, stopTime the stop of a unit.
 const (
 	callTime = 30 * time.Second
 	stopTime = 15 * time.Minute
 )
 
-// New returns the systemd of this machine, which it calls until the context ends. The
-// two directories have the unit files, and marks of the units that were started.
-func New(ctx context.Context, units, marks string) (*Systemd, error) {
-	s := &Systemd{
+// New connects to systemd, until the context ends. units is the directory for the unit files,
+// marks that for the marks of started units.
+func New(ctx context.Context, units, marks string) (*Manager, error) {
+	m := &Manager{
 		units: units, marks: marks,
 		changes: make(chan string, 1024), reloads: make(chan chan error),
 	}
-	for _, dir := range []string{s.units, s.marks} {
+	for _, dir := range []string{m.units, m.marks} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
 	}
-	go s.reload(ctx)
-	_, err := s.connection(ctx)
-	return s, err
-}
-
-// connection returns one to systemd, a new one if the last was lost.
-func (s *Systemd) connection(ctx context.Context) (*dbus.Conn, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn != nil && s.conn.Connected() {
-		return s.conn, nil
-	}
-	conn, err := systemd.Connect(context.WithoutCancel(ctx))
-	if err != nil {
-		return nil, err
-	}
-	if err := conn.Subscribe(); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("systemd reports no changes: %w", err)
-	}
-	updates, lost := make(chan *dbus.PropertiesUpdate, 4096), make(chan error, 1)
-	conn.SetPropertiesSubscriber(updates, lost)
-	go s.watch(ctx, conn, updates, lost)
-	s.conn = conn
-	return conn, nil
-}
-
-// connected is how often a connection that says nothing is looked at.
-const connected = 10 * time.Second
-
-// watch passes changes on for as long as a connection lives.
-func (s *Systemd) watch(ctx context.Context, conn *dbus.Conn, updates <-chan *dbus.PropertiesUpdate, lost <-chan error) {
-	defer conn.Close()
-	tick := time.NewTicker(connected)
-	defer tick.Stop()
-	s.changed(ctx) // what came before was not seen
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case update := <-updates:
-			if _, is := update.Changed["ActiveState"]; is {
-				s.tell(ctx, update.UnitName)
-			}
-		case <-lost: // more than there was room for
-			s.changed(ctx)
-		case <-tick.C:
-			if !conn.Connected() {
-				_, _ = s.connection(ctx) // or the next call says why not
-				return
-			}
-		}
-	}
-}
-
-// changed says that any unit may have changed.
-func (s *Systemd) changed(ctx context.Context) {
-	entries, err := os.ReadDir(s.units)
-	if err != nil {
-		return
-	}
-	for _, entry := range entries {
-		s.tell(ctx, entry.Name())
-	}
-}
-
-func (s *Systemd) tell(ctx context.Context, name string) {
-	select {
-	case s.changes <- name:
-	case <-ctx.Done():
-	}
+	go m.reload(ctx)
+	_, err := m.connection(ctx)
+	return m, err
 }
 
 // Changes implements agent.Systemd.
-func (s *Systemd) Changes() <-chan string { return s.changes }
+func (m *Manager) Changes() <-chan string { return m.changes }
 
 // Units implements agent.Systemd.
-func (s *Systemd) Units(context.Context) (map[string]agent.Found, error) {
-	entries, err := os.ReadDir(s.units)
+func (m *Manager) Units(context.Context) (map[string]agent.Found, error) {
+	entries, err := os.ReadDir(m.units)
 	if err != nil {
 		return nil, err
 	}
 	all := map[string]agent.Found{}
 	for _, entry := range entries {
 		if _, err := unitfile.ParseName(entry.Name()); err != nil || !entry.Type().IsRegular() {
-			continue // a temporary file
+			continue // a temporary file of renameio
 		}
-		text, err := os.ReadFile(filepath.Join(s.units, entry.Name()))
+		text, err := os.ReadFile(filepath.Join(m.units, entry.Name()))
 		if err != nil {
 			return nil, err
 		}
-		_, err = os.Lstat(s.mark(entry.Name()))
+		_, err = os.Lstat(m.mark(entry.Name()))
 		all[entry.Name()] = agent.Found{Text: string(text), Launched: err == nil}
 	}
 	return all, nil
 }
 
-func (s *Systemd) mark(name string) string { return filepath.Join(s.marks, name) }
+func (m *Manager) mark(name string) string { return filepath.Join(m.marks, name) }
 
-// Install implements agent.Systemd. The name is one that fleetunit takes, so that it
-// names a file in the directory.
-func (s *Systemd) Install(ctx context.Context, name, text string) error {
-	path := filepath.Join(s.units, name)
+// Install implements agent.Systemd. unitfile.ParseName must accept the name, so that it is the name
+// of a file in the directory.
+func (m *Manager) Install(ctx context.Context, name, text string) error {
+	path := filepath.Join(m.units, name)
 	if err := renameio.WriteFile(path, []byte(text), 0o644); err != nil {
 		return err
 	}
-	conn, err := s.connection(ctx)
+	conn, err := m.connection(ctx)
 	if err != nil {
 		return err
 	}
@@ -169,12 +101,12 @@ func (s *Systemd) Install(ctx context.Context, name, text string) error {
 	if _, err := conn.LinkUnitFilesContext(call, []string{path}, true, true); err != nil {
 		return fmt.Errorf("linking %s: %w", path, err)
 	}
-	return s.wantReload(ctx)
+	return m.wantReload(ctx)
 }
 
 // Remove implements agent.Systemd.
-func (s *Systemd) Remove(ctx context.Context, name string) error {
-	conn, err := s.connection(ctx)
+func (m *Manager) Remove(ctx context.Context, name string) error {
+	conn, err := m.connection(ctx)
 	if err != nil {
 		return err
 	}
@@ -186,66 +118,13 @@ func (s *Systemd) Remove(ctx context.Context, name string) error {
 	if err := conn.ResetFailedUnitContext(call, name); err != nil && !systemd.IsNoSuchUnit(err) {
 		return fmt.Errorf("forgetting that %s failed: %w", name, err)
 	}
-	if err := os.Remove(filepath.Join(s.units, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(filepath.Join(m.units, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return s.wantReload(ctx)
+	return m.wantReload(ctx)
 }
 
-// wantReload has systemd read unit files again, once for all that want it at a time.
-func (s *Systemd) wantReload(ctx context.Context) error {
-	done := make(chan error, 1)
-	select {
-	case s.reloads <- done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return <-done
-}
-
-// collect is how long a reload waits for more units: it takes systemd longer the more
-// there are, whatever changed.
-const collect = 30 * time.Millisecond
-
-func (s *Systemd) reload(ctx context.Context) {
-	for {
-		var waiting []chan error
-		select {
-		case <-ctx.Done():
-			return
-		case done := <-s.reloads:
-			waiting = append(waiting, done)
-		}
-		timer := time.NewTimer(collect)
-		for more := true; more; {
-			select {
-			case done := <-s.reloads:
-				waiting = append(waiting, done)
-			case <-timer.C:
-				more = false
-			}
-		}
-		err := s.reloadNow(ctx)
-		for _, done := range waiting {
-			done <- err
-		}
-	}
-}
-
-func (s *Systemd) reloadNow(ctx context.Context) error {
-	conn, err := s.connection(ctx)
-	if err != nil {
-		return err
-	}
-	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
-	defer stop()
-	if err := conn.ReloadContext(ctx); err != nil {
-		return fmt.Errorf("systemd does not read its unit files again: %w", err)
-	}
-	return nil
-}
-
-// Environment is what Environment= of a service says.
+// Environment returns the variables that Environment= of a service sets.
 func Environment(ctx context.Context, service string) (map[string]string, error) {
 	ctx, stop := context.WithTimeout(ctx, callTime)
 	defer stop()

@@ -1,4 +1,4 @@
-// Package sshtest has a machine that can be reached by SSH, for tests.
+// Package sshtest is an SSH server for tests.
 package sshtest
 
 import (
@@ -24,11 +24,11 @@ import (
 	"coreos/internal/fleet/cli"
 )
 
-// Server is an SSH server that runs what it is asked to, as the test's user. It lets core
-// in, with the key of an ssh-agent that it sets SSH_AUTH_SOCK to.
+// Server is an SSH server that runs commands as the user of the test. It accepts the user core with
+// the key of an ssh-agent, and sets SSH_AUTH_SOCK to that agent.
 type Server struct {
 	Address string
-	// Key is the server's, Other another one of its keys.
+	// Key and Other are two keys of the server.
 	Key, Other ssh.PublicKey
 
 	test      *testing.T
@@ -36,7 +36,7 @@ type Server struct {
 	forwarded atomic.Bool
 }
 
-// New starts a server, until the test ends.
+// New starts a server, which runs until the test ends.
 func New(t *testing.T) *Server {
 	t.Helper()
 	s := &Server{test: t}
@@ -75,7 +75,7 @@ func (s *Server) addKey(private crypto.Signer) ssh.PublicKey {
 	return signer.PublicKey()
 }
 
-// Forwarded says whether the ssh-agent was forwarded.
+// Forwarded reports whether a client has forwarded the ssh-agent.
 func (s *Server) Forwarded() bool { return s.forwarded.Load() }
 
 func accept(l net.Listener, serve func(net.Conn)) {
@@ -132,7 +132,7 @@ func (s *Server) serve(connection net.Conn) {
 	}
 }
 
-// direct connects a channel to the address that it asks for.
+// direct connects a channel to the address for which the client asks.
 func direct(request ssh.NewChannel) {
 	var to struct {
 		Host   string
@@ -182,7 +182,7 @@ func (s *Server) session(request ssh.NewChannel) {
 	}
 }
 
-// run prepares a command; fleetctl is ours.
+// run prepares a command. The command fleetctl runs in this process.
 func (s *Server) run(command string) func(ssh.Channel) int {
 	return func(channel ssh.Channel) int {
 		streams := cli.Streams{In: channel, Out: channel, Err: channel.Stderr()}
