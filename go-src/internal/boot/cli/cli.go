@@ -13,6 +13,7 @@ import (
 
 	"coreos/internal/boot/booted"
 	"coreos/internal/boot/slot"
+	"coreos/internal/cli/exit"
 	"coreos/internal/cli/program"
 )
 
@@ -67,7 +68,7 @@ func change(use, short string, apply func(slot.Store, slot.Name) error) *cobra.C
 		RunE: func(_ *cobra.Command, args []string) error {
 			name, err := slot.ParseName(args[0])
 			if err != nil {
-				return err
+				return exit.Usage(err)
 			}
 			m, err := booted.Open()
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coreos/internal/cli/exit"
+	"coreos/internal/cli/program"
 	"coreos/internal/etcd/certs"
 )
 
@@ -21,7 +22,7 @@ func certsCommand() *cobra.Command {
 			"and an etcd.conf.env that make it a member of a cluster of exactly these machines. Another run\n" +
 			"renews the certificates that expire soon or are for other addresses, and keeps the rest.\n\n" +
 			"DIR holds the key of the authority: do not keep it on the machines.",
-		Args: cobra.NoArgs,
+		Args: program.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			r.Say = sayTo(command.OutOrStdout())
 			if r.Dir == "" || len(machines)+len(r.Clients) == 0 {

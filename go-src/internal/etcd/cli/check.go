@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coreos/internal/cli/exit"
+	"coreos/internal/cli/program"
 	"coreos/internal/etcd/check"
 	"coreos/internal/etcd/defrag"
 	etcdunit "coreos/internal/etcd/unit"
@@ -25,7 +26,7 @@ func (o *options) defragCommand() *cobra.Command {
 			"members are healthy, and no other member is being defragmented. The member does not answer\n"+
 			"meanwhile. A leader first hands the leadership to another member.",
 			defrag.WorthBytes>>20, int(100*defrag.WorthShare)),
-		Args: cobra.NoArgs,
+		Args: program.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if _, err := o.local(); err != nil {
 				return err
@@ -52,7 +53,7 @@ func (o *options) checkCommand() *cobra.Command {
 		Short: "Warn of what will stop etcd",
 		Long: "Print a line for each finding, the worst first. Exit status: 0 if there is no finding, 1 if the\n" +
 			"local member does not answer, 3 for warnings and alarms.",
-		Args: cobra.NoArgs,
+		Args: program.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			env, err := o.local()
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coreos/internal/cli/exit"
+	"coreos/internal/cli/program"
 	"coreos/internal/etcd/datadir"
 	"coreos/internal/etcd/member"
 	etcdunit "coreos/internal/etcd/unit"
@@ -47,7 +48,7 @@ func (o *options) joinCommand() *cobra.Command {
 		Short: "Make this machine one more member of a cluster",
 		Long: "Run this on the new machine. It works like replace but removes no member: for a cluster that\n" +
 			"grows, and for one that was restored.",
-		Args: cobra.NoArgs,
+		Args: program.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return r.run(command, o) },
 	}
 	r.flags(o, command)

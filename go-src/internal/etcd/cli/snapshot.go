@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coreos/internal/cli/program"
 	"coreos/internal/etcd/conn"
 	"coreos/internal/etcd/datadir"
 	"coreos/internal/etcd/envfile"
@@ -26,7 +27,7 @@ func (o *options) snapshotCommand() *cobra.Command {
 		Short: "Take a snapshot of the local member, and keep only the newest",
 		Long: "Take a snapshot and verify it. Then delete the oldest snapshots, by their names\n" +
 			"etcd-TIME-REVISION.db, until --keep are left. An incomplete snapshot never has such a name.",
-		Args: cobra.NoArgs,
+		Args: program.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if _, err := o.local(); err != nil {
 				return err

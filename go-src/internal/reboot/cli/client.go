@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coreos/internal/cli/exit"
+	"coreos/internal/cli/program"
 	"coreos/internal/host/hostid"
 	"coreos/internal/host/logind"
 	rebootlock "coreos/internal/reboot/lock"
@@ -156,7 +157,7 @@ func (o *options) rebootCommand() *cobra.Command {
 		Short: "Reboot honoring reboot locks",
 		Long: "Restart this machine now, if the lock is free and nothing inhibits a restart. The daemon\n" +
 			"releases the lock when the machine is up and healthy.",
-		Args: cobra.NoArgs,
+		Args: program.NoArgs,
 		RunE: func(command *cobra.Command, args []string) error {
 			if os.Geteuid() != 0 {
 				return errors.New("must be root to initiate a reboot")
@@ -204,7 +205,7 @@ func sendNeedReboot() *cobra.Command {
 	return &cobra.Command{
 		Use:   "send-need-reboot",
 		Short: "Send a 'need reboot' signal, as update-engine does",
-		Args:  cobra.NoArgs,
+		Args:  program.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			bus, err := dbus.ConnectSystemBus()
 			if err != nil {

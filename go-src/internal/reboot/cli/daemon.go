@@ -12,6 +12,7 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
+	"coreos/internal/cli/program"
 	"coreos/internal/etcd/conn"
 	"coreos/internal/host/hostid"
 	"coreos/internal/host/metrics"
@@ -28,7 +29,7 @@ func daemon() *cobra.Command {
 		Short: "Restart this machine after updates (run by locksmithd.service)",
 		Long: "Restart the machine when update-engine says that an update needs it, and when REBOOT_STRATEGY,\n" +
 			"the reboot window and the lock of the machine's group allow it. Each flag has an environment\nvariable: LOCKSMITHD_GROUP is that of --group.",
-		Args: cobra.NoArgs,
+		Args: program.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return o.serve(command.Context()) },
 	}
 	o.flags(command, "LOCKSMITHD")

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coreos/internal/cli/output"
+	"coreos/internal/cli/program"
 	rebootlock "coreos/internal/reboot/lock"
 	"coreos/internal/reboot/semaphore"
 )
@@ -22,7 +23,7 @@ func (o *options) statusCommand() *cobra.Command {
 		Long: "Print how many machines can take the lock now, how many may hold it at most, and the holders.\n" +
 			"Then print details of the holders, versions that failed, and the machines of the group. The\n" +
 			"machines that wait for the lock come first, in the order in which they will restart.",
-		Args: cobra.NoArgs,
+		Args: program.NoArgs,
 	}
 	command.RunE = o.on(func(ctx context.Context, lock *rebootlock.Lock, _ []string) error {
 		s, err := lock.Get(ctx)
