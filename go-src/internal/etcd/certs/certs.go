@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -33,19 +34,19 @@ type Machine struct {
 }
 
 // names are those of machines and clients, which become names of directories.
-var names = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`) })
 
-var dnsName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,62}\.?)+$`)
+var dnsName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,62}\.?)+$`) })
 
 // ParseMachine parses NAME=ADDRESS[,ADDRESS...].
 func ParseMachine(text string) (Machine, error) {
 	name, addresses, _ := strings.Cut(text, "=")
 	m := Machine{name, strings.Split(addresses, ",")}
-	if !names.MatchString(name) || name == "clients" {
+	if !names().MatchString(name) || name == "clients" {
 		return m, fmt.Errorf("machine %.80q: want NAME=ADDRESS[,ADDRESS...], with a name of letters, digits, dots, _ and -", text)
 	}
 	for _, address := range m.Addresses {
-		if ip := net.ParseIP(address); ip == nil && (!dnsName.MatchString(address) || len(address) > 253) {
+		if ip := net.ParseIP(address); ip == nil && (!dnsName().MatchString(address) || len(address) > 253) {
 			return m, fmt.Errorf("machine %s: %.80q is neither an IP address nor a DNS name", name, address)
 		}
 	}
@@ -114,7 +115,7 @@ func (r *Request) check() error {
 		}
 	}
 	for _, name := range r.Clients {
-		if !names.MatchString(name) {
+		if !names().MatchString(name) {
 			return fmt.Errorf("client %.80q: want a name of letters, digits, dots, _ and -", name)
 		}
 	}

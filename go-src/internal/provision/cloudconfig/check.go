@@ -6,15 +6,17 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
 // The checks of single texts. Each returns what it wants, or "" if it is content.
 
 func matching(pattern, want string) func(string) string {
-	expression := regexp.MustCompile(`^(?:` + pattern + `)$`)
+	// Not at the start of the process: other commands are in the same binary.
+	expression := sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:` + pattern + `)$`) })
 	return func(s string) string {
-		if expression.MatchString(s) {
+		if expression().MatchString(s) {
 			return ""
 		}
 		return want
