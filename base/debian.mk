@@ -18,9 +18,31 @@ debian-go := $(debian-dir)/go
 debian-setting = $(shell sed -n 's/^$(1)="\(.*\)"/\1/p' $(O)/.config)
 debian-suite = $(call debian-setting,BR2_COREOS_DEBIAN_SUITE)
 
-# Commands of go-src that are not for the machine's /usr/bin.
-debian-host-commands := bootkey configctl releasectl sbom
-debian-initramfs-commands := bootengine
+# Our commands are those of the packages that the configuration selects, in package/*/*.mk.
+# The macros that Buildroot has for these files only make lists of commands here.
+debian-selected := $(shell sed -n 's/^\(BR2_PACKAGE_[A-Z0-9_]*\)=y$$/\1/p' $(O)/.config 2>/dev/null)
+package-name = $(notdir $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST)))))
+package-prefix = $(shell echo '$(package-name)' | tr 'a-z-' 'A-Z_')
+if-selected = $(if $(filter BR2_PACKAGE_$(1),$(debian-selected)),$(2),$(3))
+
+# $(1): upper-case package name, $(2): package name
+define debian-go-package
+debian-$(if $(filter YES,$($(1)_INSTALL_IMAGES)),initramfs,target)-commands += $(call if-selected,$(1),$(notdir $($(1)_BUILD_TARGETS)))
+endef
+define debian-host-package
+debian-host-commands += $(call if-selected,HOST_$(1),$(notdir $(HOST_$(1)_BUILD_TARGETS)))
+endef
+define debian-command-package
+debian-links += $(call if-selected,$(1),$($(1)_COMMANDS))
+debian-left-out += $(call if-selected,$(1),,no_$(subst -,_,$(2)))
+endef
+coreos-go-package = $(call debian-go-package,$(package-prefix))
+host-coreos-go-package = $(call debian-host-package,$(package-prefix))
+coreos-command-package = $(call debian-command-package,$(package-prefix),$(package-name))
+
+# The two that are left out have rules of their own below.
+include $(filter-out %/ignition.mk %/coreos-multicall.mk,$(sort $(wildcard $(TOP)/package/*/*.mk)))
+debian-commands := $(sort $(debian-target-commands) $(debian-host-commands) $(debian-initramfs-commands))
 
 .PHONY: debian-defconfig
 debian-defconfig:
@@ -44,9 +66,12 @@ $(debian-base).stamp: $(O)/.config $(wildcard $(TOP)/base/debian/*) | debian-roo
 	@touch $@
 
 # Go knows best what changed; the binaries keep their time when nothing did.
+debian-go-build = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w'
 .PHONY: debian-go
 debian-go: | debian-room
-	@cd $(TOP)/go-src && CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o $(debian-go)/new/ ./cmd/...
+	$(if $(debian-commands),,@echo "error: $(O)/.config selects no command: load it again with make coreos_x86_64_dev_defconfig" >&2; exit 1)
+	@cd $(TOP)/go-src && $(debian-go-build) -o $(debian-go)/new/ $(addprefix ./cmd/,$(debian-commands))
+	@cd $(TOP)/go-src && $(debian-go-build) -tags '$(debian-left-out)' -o $(debian-go)/new/ ./cmd/multicall
 	@for binary in $(debian-go)/new/*; do \
 		cmp -s $$binary $(debian-go)/$${binary##*/} || cp $$binary $(debian-go)/; done
 
@@ -55,10 +80,8 @@ $(debian-go)/ignition: $(TOP)/go-src/go.mod $(TOP)/Makefile | debian-room
 	@echo "ignition"
 	@cd $(TOP)/go-src && CGO_ENABLED=1 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w $(COREOS_IGNITION_LDFLAGS)' -o $@ $(ignition)/internal
 
-debian-commands := $(patsubst $(TOP)/go-src/cmd/%/,%,$(dir $(wildcard $(TOP)/go-src/cmd/*/main.go)))
-$(addprefix $(debian-go)/,$(debian-commands)): debian-go ;
+$(addprefix $(debian-go)/,$(debian-commands) multicall): debian-go ;
 
-debian-target-commands := $(filter-out $(debian-host-commands) $(debian-initramfs-commands),$(debian-commands))
 overlays = $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/$(call debian-setting,BR2_COREOS_BOARD)/rootfs-overlay)
 # Directories stand for the symbolic links in them, whose targets are the machine's.
 overlay-files := $(shell find $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/*/rootfs-overlay) -type f -o -type d)
@@ -72,14 +95,16 @@ debian-release: | debian-room
 
 $(debian-dir)/release: debian-release ;
 
-$(debian-dir)/target.stamp: $(debian-base).stamp $(overlay-files) $(TOP)/post-fakeroot.sh $(debian-dir)/release \
+$(debian-dir)/target.stamp: $(O)/.config $(debian-base).stamp $(overlay-files) $(TOP)/post-fakeroot.sh $(debian-dir)/release \
 		$(wildcard $(TOP)/board/*/setuid.list $(TOP)/board/*/modules-remove.list) \
-		$(debian-go)/ignition $(addprefix $(debian-go)/,$(debian-target-commands))
+		$(addprefix $(debian-go)/,ignition multicall $(debian-target-commands))
 	@echo "target: $(O)/target"
 	@rm -rf --one-file-system $(O)/target $(O)/target.new
 	@cp -a $(debian-base) $(O)/target.new
 	@for overlay in $(overlays); do rsync -a $$overlay/ $(O)/target.new/; done
-	@install -m 755 $(debian-go)/ignition $(addprefix $(debian-go)/,$(debian-target-commands)) $(O)/target.new/usr/bin/
+	@install -m 755 $(addprefix $(debian-go)/,ignition $(debian-target-commands)) $(O)/target.new/usr/bin/
+	@install -D -m 755 $(debian-go)/multicall $(O)/target.new/usr/lib/coreos/multicall
+	@for name in $(debian-links); do ln -s ../lib/coreos/multicall $(O)/target.new/usr/bin/$$name; done
 	@chroot $(O)/target.new /usr/bin/ignition --version >/dev/null || { \
 		echo "error: ignition does not run in the image: this machine's C library is newer; build on Debian $(debian-suite)" >&2; exit 1; }
 	@BUILD_DIR=$(O)/build BR2_CONFIG=$(O)/.config $(TOP)/post-fakeroot.sh $(O)/target.new

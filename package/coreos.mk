@@ -57,6 +57,30 @@ coreos-go-package = \
 host-coreos-go-package = \
 	$(eval $(call inner-coreos-go,HOST_$(call UPPERCASE,$(pkgname)),host-$(pkgname)))$(host-golang-package)
 
+# A package whose commands are in the binary of coreos-multicall, and links to it. Go
+# code of a package that is not selected stays out: by the tag no_PACKAGE, see
+# go-src/cmd/multicall.
+COREOS_COMMANDS_LEFT_OUT = \
+	$(foreach p,$(filter-out $(PACKAGES),$(COREOS_COMMAND_PACKAGES)),no_$(subst -,_,$(p)))
+
+# $(1): upper-case package name
+# $(2): package name
+# check-package disable Indent
+define inner-coreos-command
+COREOS_COMMAND_PACKAGES += $(2)
+$(1)_DEPENDENCIES += coreos-multicall
+
+define $(1)_INSTALL_TARGET_CMDS
+	mkdir -p $$(TARGET_DIR)/usr/bin
+	$$(foreach c,$$($(1)_COMMANDS),\
+		ln -sfn ../lib/coreos/multicall $$(TARGET_DIR)/usr/bin/$$(c)
+	)
+endef
+endef
+
+coreos-command-package = \
+	$(eval $(call inner-coreos-command,$(call UPPERCASE,$(pkgname)),$(pkgname)))$(generic-package)
+
 # `source` must fetch everything a later, offline build needs
 .PHONY: coreos-go-source
 coreos-go-source: host-go

@@ -4,6 +4,6 @@
 #
 ################################################################################
 
-COREOS_CLOUDINIT_BUILD_TARGETS = cmd/coreos-cloudinit
+COREOS_CLOUDINIT_COMMANDS = coreos-cloudinit
 
-$(eval $(coreos-go-package))
+$(eval $(coreos-command-package))

@@ -4,6 +4,6 @@
 #
 ################################################################################
 
-COREOS_ETCD_BUILD_TARGETS = cmd/etcd cmd/etcdctl cmd/etcdutl cmd/etcd-memberctl
+COREOS_ETCD_COMMANDS = etcd etcdctl etcdutl etcd-memberctl
 
-$(eval $(coreos-go-package))
+$(eval $(coreos-command-package))

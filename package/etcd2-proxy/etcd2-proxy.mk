@@ -4,6 +4,6 @@
 #
 ################################################################################
 
-ETCD2_PROXY_BUILD_TARGETS = cmd/etcd2-proxy
+ETCD2_PROXY_COMMANDS = etcd2-proxy
 
-$(eval $(coreos-go-package))
+$(eval $(coreos-command-package))

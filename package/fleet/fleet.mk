@@ -4,6 +4,6 @@
 #
 ################################################################################
 
-FLEET_BUILD_TARGETS = cmd/fleetd cmd/fleetctl
+FLEET_COMMANDS = fleetd fleetctl
 
-$(eval $(coreos-go-package))
+$(eval $(coreos-command-package))

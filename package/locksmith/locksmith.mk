@@ -4,6 +4,6 @@
 #
 ################################################################################
 
-LOCKSMITH_BUILD_TARGETS = cmd/locksmithctl
+LOCKSMITH_COMMANDS = locksmithctl
 
-$(eval $(coreos-go-package))
+$(eval $(coreos-command-package))

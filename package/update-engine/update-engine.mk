@@ -4,6 +4,6 @@
 #
 ################################################################################
 
-UPDATE_ENGINE_BUILD_TARGETS = cmd/update-engine cmd/update_engine_client
+UPDATE_ENGINE_COMMANDS = update-engine update_engine_client
 
-$(eval $(coreos-go-package))
+$(eval $(coreos-command-package))
