@@ -9,8 +9,8 @@ import (
 	"coreos/internal/fleet/schema"
 )
 
-// waitActive waits until systemd says of all units that they are active. It is an error if
-// one fails or ends before.
+// waitActive waits until systemd reports all units as active. A unit that fails or ends before that
+// is an error.
 func (a *app) waitActive(ctx context.Context, started []schema.Unit, attempts int) error {
 	byName := map[string]schema.Unit{}
 	for _, u := range started {
@@ -48,20 +48,19 @@ func unitNames(units []schema.Unit) []string {
 	return names
 }
 
-// active looks at a unit that was started: one that failed may be started again by
-// systemd, and one that is inactive may not have been started yet, so both are believed
-// only after a while.
+// active judges the state of a unit that was started. systemd may restart a failed unit, and an
+// inactive unit may not have been started yet, so both count as errors only after a while.
 func (w *waiter) active(u schema.Unit, s schema.UnitState) (done bool, err error) {
 	where := fmt.Sprintf("on %s: %s (%s)", place(w.machine(s.MachineID), false), s.SystemdActiveState, s.SystemdSubState)
 	switch {
 	case s.SystemdLoadState != "loaded":
-		return false, w.lasts(u.Name, fmt.Sprintf("could not be loaded by systemd on %s: %s", place(w.machine(s.MachineID), false), s.SystemdLoadState))
+		return false, w.persists(u.Name, fmt.Sprintf("could not be loaded by systemd on %s: %s", place(w.machine(s.MachineID), false), s.SystemdLoadState))
 	case s.SystemdActiveState == "active":
 		return true, nil
 	case s.SystemdActiveState == "failed":
-		return false, w.lasts(u.Name, "failed "+where)
+		return false, w.persists(u.Name, "failed "+where)
 	case s.SystemdActiveState == "inactive":
-		err = w.lasts(u.Name, "does not run "+where)
+		err = w.persists(u.Name, "does not run "+where)
 		if err != nil && ends(u) {
 			return true, nil
 		}
@@ -72,7 +71,7 @@ func (w *waiter) active(u schema.Unit, s schema.UnitState) (done bool, err error
 	return false, nil
 }
 
-// finished asks whether a unit without a state has run once.
+// finished reports whether a unit with RunOnce, which has no state any more, has finished.
 func (w *waiter) finished(ctx context.Context, u schema.Unit) bool {
 	if !ends(u) {
 		return false
@@ -81,12 +80,12 @@ func (w *waiter) finished(ctx context.Context, u schema.Unit) bool {
 	return err == nil && is.Finished != ""
 }
 
-// ends reports whether a unit runs something once, so that it is no failure if it ends.
+// ends reports whether a unit may end: it has Type=oneshot or RunOnce=.
 func ends(u schema.Unit) bool {
 	return requirements(u).RunOnce || slices.Contains(u.Options, schema.UnitOption{Section: "Service", Name: "Type", Value: "oneshot"})
 }
 
-// fetchStates asks for the states of units by their names.
+// fetchStates returns the states of units by name.
 func (a *app) fetchStates(ctx context.Context, names []string) (map[string]schema.UnitState, error) {
 	found := map[string]schema.UnitState{}
 	if len(names) > few {

@@ -15,9 +15,9 @@ import (
 func (a *app) loadCommand() *cobra.Command {
 	return a.raiseCommand(schema.Loaded, "load", &cobra.Command{
 		Use:   "load UNIT...",
-		Short: "Have units loaded by systemd on machines, without starting them",
-		Long: "Submits the units, if the cluster does not know them (see submit), and waits until each has a\n" +
-			"machine on which systemd knows it.",
+		Short: "Load units into systemd on machines of the cluster, without starting them",
+		Long: "Submits the units that the cluster does not have (see submit), and waits until systemd has loaded\n" +
+			"each of them on a machine.",
 	})
 }
 
@@ -25,14 +25,14 @@ func (a *app) startCommand() *cobra.Command {
 	return a.raiseCommand(schema.Launched, "start", &cobra.Command{
 		Use:   "start UNIT...",
 		Short: "Start units on machines of the cluster",
-		Long: "Submits the units, if the cluster does not know them (see submit), and waits until each is\n" +
-			"active. If that takes some seconds it says what it waits for. It is an error if a unit fails or\n" +
-			"ends, except that one of Type=oneshot or with RunOnce may end.\n\n" +
+		Long: "Submits the units that the cluster does not have (see submit), and waits until each is active. After\n" +
+			"some seconds it prints what it waits for. A unit that fails or ends is an error; a unit with\n" +
+			"Type=oneshot or RunOnce may end.\n\n" +
 			"    fleetctl start web@{1..3}.service",
 	})
 }
 
-// raiseCommand is load and start.
+// raiseCommand makes the commands load and start.
 func (a *app) raiseCommand(state, verb string, command *cobra.Command) *cobra.Command {
 	var s submission
 	var b blocking
@@ -49,7 +49,7 @@ func (a *app) raiseCommand(state, verb string, command *cobra.Command) *cobra.Co
 	return command
 }
 
-// raise has units wanted in a state in which they are on machines.
+// raise sets the desired state loaded or launched, and waits for it.
 func (a *app) raise(ctx context.Context, args []string, state, verb string, b blocking) error {
 	var changed []schema.Unit
 	for _, arg := range args {
@@ -60,7 +60,7 @@ func (a *app) raise(ctx context.Context, args []string, state, verb string, b bl
 		if u.DesiredState == state && u.Finished == "" {
 			continue
 		}
-		if u.Finished != "" && state == schema.Launched { // or it would stay finished
+		if u.Finished != "" && state == schema.Launched { // the cluster forgets that it has finished only if the desired state changes
 			if err := a.client.Set(ctx, schema.Unit{Name: u.Name, DesiredState: schema.Inactive}); err != nil {
 				return fmt.Errorf("%s %s: %w", verb, u.Name, err)
 			}
@@ -77,7 +77,7 @@ func (a *app) raise(ctx context.Context, args []string, state, verb string, b bl
 	return a.waitActive(ctx, waiting, b.attempts)
 }
 
-// triggered says which of the units are not waited for, and returns the others.
+// triggered prints the units for which the command does not wait, and returns the others.
 func (a *app) triggered(units []schema.Unit, verb string, b blocking) (waiting []schema.Unit) {
 	for _, u := range units {
 		switch {
@@ -98,8 +98,8 @@ func (a *app) triggered(units []schema.Unit, verb string, b blocking) (waiting [
 func (a *app) stopCommand() *cobra.Command {
 	return a.lowerCommand(schema.Loaded, "stop", "stopped", &cobra.Command{
 		Use:   "stop UNIT...",
-		Short: "Stop units, which stay loaded on their machines",
-		Long:  "Stops units and waits until they have ended. Names can be patterns, such as 'web@*'.",
+		Short: "Stop units; they stay loaded on their machines",
+		Long:  "Stops units and waits until they have stopped. Names can be patterns, such as 'web@*'.",
 	}, func(u schema.Unit) (bool, error) {
 		if u.CurrentState == schema.Inactive {
 			return false, fmt.Errorf("unable to stop unit %s in state inactive: it is on no machine; unload it to have it stay so", u.Name)
@@ -111,14 +111,15 @@ func (a *app) stopCommand() *cobra.Command {
 func (a *app) unloadCommand() *cobra.Command {
 	return a.lowerCommand(schema.Inactive, "unload", "unloaded", &cobra.Command{
 		Use:   "unload UNIT...",
-		Short: "Stop units and take them from their machines",
-		Long:  "Has units run nowhere; the cluster keeps their files. Names can be patterns, such as 'web@*'.",
+		Short: "Stop units and remove them from their machines",
+		Long: "Stops units and removes them from their machines. The cluster keeps their files. Names can be\n" +
+			"patterns, such as 'web@*'.",
 	}, func(u schema.Unit) (bool, error) {
 		return u.CurrentState != schema.Inactive || u.DesiredState != schema.Inactive, nil
 	})
 }
 
-// lowerCommand is stop and unload; needed says of a unit that is not global whether it
+// lowerCommand makes the commands stop and unload. needed reports whether a unit that is not global
 // has to be changed.
 func (a *app) lowerCommand(state, verb, past string, command *cobra.Command, needed func(schema.Unit) (bool, error)) *cobra.Command {
 	var b blocking
@@ -156,9 +157,9 @@ func (a *app) destroyCommand() *cobra.Command {
 	var b blocking
 	command := &cobra.Command{
 		Use:   "destroy UNIT...",
-		Short: "Stop units and have the cluster forget them",
-		Long: "Stops units, removes their files and all that the cluster knows of them. Names can be patterns,\n" +
-			"such as 'web@*'.",
+		Short: "Stop units and remove them from the cluster",
+		Long: "Stops units, and removes their files and records from the cluster. Names can be patterns, such as\n" +
+			"'web@*'.",
 		ValidArgsFunction: a.completeUnits,
 		RunE: a.onFound(func(ctx context.Context, found []schema.Unit) error {
 			var failed error
@@ -175,7 +176,7 @@ func (a *app) destroyCommand() *cobra.Command {
 func (a *app) destroy(ctx context.Context, name string, b blocking) error {
 	err := a.client.Destroy(ctx, name)
 	if errors.Is(err, schema.ErrNotFound) {
-		return nil // somebody else was quicker
+		return nil // somebody else has destroyed it
 	}
 	if err != nil {
 		return fmt.Errorf("error destroying unit %s: %w", name, err)
@@ -198,9 +199,9 @@ func (a *app) restartCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "restart UNIT...",
 		Short: "Stop and start units, one after the other",
-		Long: "Stops each unit and starts it again where it is, and waits until it is active before it goes on\n" +
-			"to the next one. One that was stopped is started. Global units are restarted by systemctl on\n" +
-			"each of their machines, by SSH. Names can be patterns, such as 'web@*'.",
+		Long: "Stops each unit, starts it again on the same machine, and waits until it is active before it\n" +
+			"restarts the next one. It starts a unit that is stopped. For a global unit it runs systemctl on\n" +
+			"each of the unit's machines, over SSH. Names can be patterns, such as 'web@*'.",
 		ValidArgsFunction: a.completeUnits,
 		RunE: a.onFound(func(ctx context.Context, found []schema.Unit) error {
 			if len(found) == 0 {
@@ -248,7 +249,7 @@ func (a *app) restart(ctx context.Context, u schema.Unit, b blocking) error {
 	return a.waitActive(ctx, []schema.Unit{u}, b.attempts)
 }
 
-// waitStopped waits without a word for a unit that will be started again.
+// waitStopped waits, without output, until a unit that is restarted has stopped.
 func (a *app) waitStopped(ctx context.Context, name string, b blocking) error {
 	silent := *a
 	silent.Out = io.Discard

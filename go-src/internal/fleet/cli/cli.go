@@ -1,5 +1,5 @@
-// Package cli has the commands of fleetctl. Their names, flags, variables and output
-// are those of fleet's (https://github.com/coreos/fleet/blob/v1.0.0/Documentation/using-the-client.md).
+// Package cli has the commands of fleetctl. Their names, flags, variables and output are those of
+// upstream's fleetctl (https://github.com/coreos/fleet/blob/v1.0.0/Documentation/using-the-client.md).
 package cli
 
 import (
@@ -20,7 +20,7 @@ import (
 	"coreos/internal/fleet/sshclient"
 )
 
-// Streams are those of the command.
+// Streams are the standard streams of the command.
 type Streams = sshclient.Streams
 
 // app is one run of fleetctl.
@@ -28,12 +28,12 @@ type app struct {
 	Streams
 	flags  globalFlags
 	client *client.Client
-	// machines are those of the cluster, when they have been asked for.
+	// machines has the machines of the cluster; nil until they are loaded.
 	machines map[string]schema.Machine
 	sshPort  int
 }
 
-// globalFlags are those of all commands.
+// globalFlags are the flags of all commands.
 type globalFlags struct {
 	debug, version              bool
 	driver, endpoint            string
@@ -81,8 +81,8 @@ func (a *app) command() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "fleetctl",
 		Short: "Run units on the machines of a fleet cluster",
-		Long: "fleetctl gives unit files to a cluster, starts and stops them there, and shows what became of them.\n" +
-			"Its flags have environment variables: FLEETCTL_ENDPOINT for --endpoint.",
+		Long: "fleetctl submits unit files to a cluster, starts and stops the units, and shows their states.\n" +
+			"Each flag has an environment variable, such as FLEETCTL_ENDPOINT for --endpoint.",
 		Args:          usage(cobra.NoArgs),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -140,7 +140,7 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 	}
 }
 
-// prepare does what comes before every command.
+// prepare reads the environment before every command.
 func (a *app) prepare(command *cobra.Command) error {
 	if err := envflags.Set(command.Root().PersistentFlags(), "FLEETCTL", envflags.NotEmpty); err != nil {
 		return exit.Usage(err)
@@ -152,7 +152,7 @@ func (a *app) prepare(command *cobra.Command) error {
 	return nil
 }
 
-// on has a command run with a client of the cluster.
+// on runs a command with a client of the cluster.
 func (a *app) on(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(command *cobra.Command, args []string) error {
 		if err := a.connect(command.Context()); err != nil {
@@ -162,7 +162,7 @@ func (a *app) on(run func(ctx context.Context, args []string) error) func(*cobra
 	}
 }
 
-// onUnits has a command run that does nothing without units.
+// onUnits runs a command that has units as arguments. Without arguments it does nothing.
 func (a *app) onUnits(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return a.on(func(ctx context.Context, args []string) error {
 		if len(args) == 0 {
@@ -173,7 +173,7 @@ func (a *app) onUnits(run func(ctx context.Context, args []string) error) func(*
 	})
 }
 
-// onFound has a command run on the units of the cluster that are named.
+// onFound runs a command on the units of the cluster that the arguments name.
 func (a *app) onFound(run func(ctx context.Context, found []schema.Unit) error) func(*cobra.Command, []string) error {
 	return a.onUnits(func(ctx context.Context, args []string) error {
 		found, err := a.findUnits(ctx, args)

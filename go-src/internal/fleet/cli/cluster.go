@@ -16,8 +16,8 @@ func (a *app) whyCommand() *cobra.Command {
 	format := "table"
 	command := &cobra.Command{
 		Use:               "why UNIT",
-		Short:             "Explain why a unit is where it is, or nowhere",
-		Long:              "Prints a sentence, and for each machine why it cannot have the unit.",
+		Short:             "Explain why a unit is on its machine, or on none",
+		Long:              "Prints a summary, and for each machine the reason why it cannot run the unit.",
 		ValidArgsFunction: a.completeUnits,
 		RunE: a.on(func(ctx context.Context, args []string) error {
 			if len(args) != 1 {
@@ -55,9 +55,9 @@ func (a *app) drainCommand() *cobra.Command {
 	request, b := schema.DrainRequest{}, blocking{}
 	command := &cobra.Command{
 		Use:   "drain MACHINE",
-		Short: "Have a machine give its units to others and get no new ones",
-		Long: "Waits until the machine has no units that can run elsewhere, and says what it waits for. Global units\n" +
-			"and those with MachineID go on. The machine is named by its ID or the beginning of it.",
+		Short: "Move the units of a machine to other machines, and give it no new ones",
+		Long: "Waits until the machine has no units that can run elsewhere, and prints what it waits for. Global\n" +
+			"units and units with MachineID stay. MACHINE is an ID or the beginning of one.",
 		Args: cobra.ExactArgs(1),
 		RunE: a.on(func(ctx context.Context, args []string) error {
 			m, err := a.findMachine(ctx, args[0])
@@ -75,16 +75,15 @@ func (a *app) drainCommand() *cobra.Command {
 		}),
 	}
 	command.Flags().StringVar(&request.Reason, "reason", "", "`TEXT` for others who look at the machine")
-	command.Flags().BoolVar(&request.UntilRestart, "until-restart", false, "have the drain end by itself when the machine has started anew")
+	command.Flags().BoolVar(&request.UntilRestart, "until-restart", false, "end the drain when the machine has restarted")
 	b.addFlags(command, true)
 	return command
 }
 
-// bound reports whether a unit can run on one machine only.
+// bound reports whether a unit can run only on one machine.
 func bound(u schema.Unit) bool { return requirements(u).MachineID != "" }
 
-// waitEmpty waits until only units are left on a machine that can run nowhere else.
-// Global ones are among them.
+// waitEmpty waits until a machine has no units but global units and units that can run only there.
 func (a *app) waitEmpty(ctx context.Context, m schema.Machine, attempts int) error {
 	w := a.waiter(nil)
 	empty := 0
@@ -104,7 +103,7 @@ func (a *app) waitEmpty(ctx context.Context, m schema.Machine, attempts int) err
 		if empty++; len(w.left) > 0 {
 			empty = 0
 		}
-		return empty == 2, nil // a list that changes between its pages can lack a unit
+		return empty == 2, nil // one list may miss a unit, if the cluster changes between two pages
 	})
 	if err != nil {
 		return fmt.Errorf("drain %s: %w with %d units left; no new ones come", m.ID, err, len(w.left))
@@ -117,7 +116,7 @@ func (a *app) undrainCommand() *cobra.Command {
 	untilRestart := false
 	command := &cobra.Command{
 		Use:   "undrain MACHINE",
-		Short: "Let a machine have units again",
+		Short: "End the drain of a machine",
 		Args:  cobra.ExactArgs(1),
 		RunE: a.on(func(ctx context.Context, args []string) error {
 			m, err := a.findMachine(ctx, args[0])

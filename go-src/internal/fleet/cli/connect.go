@@ -17,10 +17,10 @@ import (
 	"coreos/internal/host/tlsroots"
 )
 
-// driverAPI is the way to the cluster that there is.
+// driverAPI is the only driver.
 const driverAPI = "API"
 
-// connect makes the client. Only a tunnel is built at once.
+// connect makes the client. It connects only to the machine of a tunnel.
 func (a *app) connect(ctx context.Context) error {
 	if a.flags.driver != driverAPI && a.flags.driver != "" {
 		return fmt.Errorf("--driver=%s: fleetctl does not read etcd itself; use --driver=%s and the --endpoint of a fleetd", a.flags.driver, driverAPI)
@@ -89,7 +89,7 @@ func home(path string) string {
 	return path
 }
 
-// ask asks the operator; nobody answers where there is no terminal.
+// ask asks the operator a question. Without a terminal the answer is no.
 func (a *app) ask(question string) bool {
 	fmt.Fprint(a.Err, question)
 	var answer string
@@ -97,7 +97,7 @@ func (a *app) ask(question string) bool {
 	return strings.EqualFold(answer, "yes") || strings.EqualFold(answer, "y")
 }
 
-// loadMachines asks for the machines, once. Without them lists are of use, too.
+// loadMachines reads the machines, once. Lists show IDs alone if that fails.
 func (a *app) loadMachines(ctx context.Context) {
 	if a.machines != nil {
 		return
@@ -112,8 +112,7 @@ func (a *app) loadMachines(ctx context.Context) {
 	}
 }
 
-// machine returns one of those that were loaded; one that has only an ID, if it is not
-// among them.
+// machine returns a loaded machine, or one with the ID alone.
 func (a *app) machine(id string) schema.Machine {
 	if m, ok := a.machines[id]; ok {
 		return m
@@ -121,7 +120,7 @@ func (a *app) machine(id string) schema.Machine {
 	return schema.Machine{ID: id}
 }
 
-// findMachine returns the one whose ID begins so.
+// findMachine returns the machine with an ID, or the only one whose ID begins with it.
 func (a *app) findMachine(ctx context.Context, prefix string) (schema.Machine, error) {
 	all, err := a.client.Machines(ctx)
 	if err != nil {

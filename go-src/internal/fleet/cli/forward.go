@@ -15,14 +15,14 @@ func (a *app) fdForwardCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "fd-forward SOCKET",
 		Short: "Connect stdin and stdout to a unix socket",
-		Long:  "Is run on a machine by fleetctl --tunnel elsewhere, to reach fleetd's socket.",
+		Long:  "fleetctl --tunnel runs this command on the machine at the end of the tunnel, to reach fleetd's socket.",
 		Args:  cobra.ExactArgs(1),
 		RunE:  func(_ *cobra.Command, args []string) error { return a.forward(args[0]) },
 	}
 }
 
-// forward copies until one side ends. What the other side still says after the end of
-// stdin is printed.
+// forward copies both ways until the socket is closed. After the end of stdin it still prints what
+// comes from the socket.
 func (a *app) forward(path string) error {
 	socket, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
@@ -30,7 +30,7 @@ func (a *app) forward(path string) error {
 	}
 	defer socket.Close()
 	go func() {
-		_, _ = io.Copy(socket, a.In) // who is on the other side sees the end
+		_, _ = io.Copy(socket, a.In) // an error closes the socket, which the other side sees
 		_ = socket.CloseWrite()
 	}()
 	_, err = io.Copy(a.Out, socket)

@@ -13,13 +13,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// lister are the flags of a command that prints a table.
+// lister has the flags of a command that prints a table.
 type lister struct {
 	fields, output string
 	full, noLegend bool
 }
 
-// column makes the text of an item in a column.
+// column returns the text of an item in a column.
 type column[T any] func(item T, full bool) string
 
 func (l *lister) addFlags(command *cobra.Command, fields string, known []string) {
@@ -32,11 +32,11 @@ func (l *lister) addFlags(command *cobra.Command, fields string, known []string)
 
 func names[T any](columns map[string]column[T]) []string { return slices.Sorted(maps.Keys(columns)) }
 
-// listCommand is a command that lists what fetch returns.
+// listCommand makes a command that prints the items that fetch returns.
 func listCommand[T any](a *app, command *cobra.Command, fields string, columns map[string]column[T], fetch func(context.Context) ([]T, error)) *cobra.Command {
 	l := new(lister)
 	l.addFlags(command, fields, names(columns))
-	command.Args = cobra.ArbitraryArgs // upstream takes and ignores some
+	command.Args = cobra.ArbitraryArgs // upstream accepts and ignores arguments
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		shown, err := choose(l, columns)
 		if err != nil {
@@ -53,7 +53,7 @@ func listCommand[T any](a *app, command *cobra.Command, fields string, columns m
 	return command
 }
 
-// choose looks up the columns that are asked for.
+// choose returns the columns that --fields names.
 func choose[T any](l *lister, columns map[string]column[T]) (shown []column[T], err error) {
 	if l.output != "table" && l.output != "json" {
 		return nil, fmt.Errorf("--output=%s is not table or json", l.output)
@@ -88,7 +88,7 @@ func show[T any](a *app, l *lister, shown []column[T], items []T) error {
 	return table.Flush()
 }
 
-// or is text, or a dash.
+// or returns the text, or a dash if it is empty.
 func or(text string) string {
 	if text == "" {
 		return "-"

@@ -48,7 +48,7 @@ func drainText(d *schema.Drain) string {
 	return d.Reason
 }
 
-// machineID is how a machine is called: by the beginning of its ID.
+// machineID returns the ID of a machine, shortened if full is not set.
 func machineID(m schema.Machine, full bool) string {
 	if full {
 		return m.ID
@@ -56,7 +56,7 @@ func machineID(m schema.Machine, full bool) string {
 	return m.ID[:min(len(m.ID), 8)] + "..."
 }
 
-// place is a machine with its address.
+// place returns the ID of a machine with its address.
 func place(m schema.Machine, full bool) string {
 	if m.PrimaryIP == "" {
 		return machineID(m, full)
@@ -66,7 +66,7 @@ func place(m schema.Machine, full bool) string {
 
 func (a *app) listUnitsCommand() *cobra.Command {
 	command := &cobra.Command{Use: "list-units", Short: "List the units that are on machines, and their states",
-		Long: "Lists what systemd says of the cluster's units, for each machine that has the unit."}
+		Long: "Lists the states that systemd reports for the units of the cluster, on each machine that has the unit."}
 	columns := map[string]column[schema.UnitState]{
 		"unit":   func(s schema.UnitState, _ bool) string { return s.Name },
 		"load":   func(s schema.UnitState, _ bool) string { return s.SystemdLoadState },
@@ -92,8 +92,8 @@ func (a *app) listUnitsCommand() *cobra.Command {
 }
 
 func (a *app) listUnitFilesCommand() *cobra.Command {
-	command := &cobra.Command{Use: "list-unit-files", Short: "List the units that the cluster knows",
-		Long: "Lists all units, with the state in which they are wanted and the one in which they are."}
+	command := &cobra.Command{Use: "list-unit-files", Short: "List the units that the cluster has",
+		Long: "Lists all units, with their desired and their current states."}
 	target := func(u schema.Unit, full bool) string {
 		switch {
 		case global(u):
@@ -129,11 +129,11 @@ func (a *app) listUnitFilesCommand() *cobra.Command {
 	})
 }
 
-// global reports whether the unit runs on all machines that fit.
+// global reports whether a unit runs on all machines that fit.
 func global(u schema.Unit) bool { return requirements(u).Global }
 
 func requirements(u schema.Unit) unitfile.Requirements {
-	r, _ := unitfile.RequirementsOf(u) // those of a unit that was taken are right
+	r, _ := unitfile.RequirementsOf(u) // fleetd has checked the requirements
 	return r
 }
 

@@ -15,10 +15,10 @@ import (
 	"coreos/internal/fleet/schema"
 )
 
-// types are those of the units that fleet runs.
+// types has the suffixes of the units that fleet runs.
 var types = []string{".service", ".socket", ".timer", ".path", ".device", ".mount", ".automount"}
 
-// withType makes web.service of web.
+// withType adds .service to a name without a type.
 func withType(arg string) string {
 	if slices.ContainsFunc(types, func(kind string) bool { return strings.HasSuffix(arg, kind) }) {
 		return arg
@@ -26,10 +26,10 @@ func withType(arg string) string {
 	return arg + ".service"
 }
 
-// unitName is the name of the unit in a file.
+// unitName returns the name of the unit in a file.
 func unitName(arg string) string { return withType(path.Base(arg)) }
 
-// oneUnit returns the unit that the only argument names.
+// oneUnit returns the unit that the one argument names.
 func (a *app) oneUnit(ctx context.Context, args []string) (schema.Unit, error) {
 	if len(args) != 1 {
 		return schema.Unit{}, fmt.Errorf("one unit file must be provided, not %d", len(args))
@@ -48,8 +48,7 @@ func (a *app) unit(ctx context.Context, name string) (schema.Unit, error) {
 	return u, nil
 }
 
-// findUnits returns those of the arguments' units that the cluster knows. Arguments can
-// be patterns.
+// findUnits returns the units of the cluster that match the arguments, which can be patterns.
 func (a *app) findUnits(ctx context.Context, args []string) ([]schema.Unit, error) {
 	all, err := a.client.Units(ctx)
 	if err != nil {
@@ -58,7 +57,7 @@ func (a *app) findUnits(ctx context.Context, args []string) ([]schema.Unit, erro
 	var found []schema.Unit
 	seen := map[string]bool{}
 	for _, arg := range args {
-		pattern := strings.ReplaceAll(unitName(arg), `\`, `\\`) // which is part of names
+		pattern := strings.ReplaceAll(unitName(arg), `\`, `\\`) // names contain it, as in \x2d
 		if _, err := path.Match(pattern, ""); err != nil {
 			return nil, exit.Usagef("%q: %w", arg, err)
 		}
@@ -102,5 +101,5 @@ func (a *app) completeUnits(command *cobra.Command, _ []string, begin string) ([
 			found = append(found, u.Name)
 		}
 	}
-	return found, cobra.ShellCompDirectiveDefault // files, too
+	return found, cobra.ShellCompDirectiveDefault // the shell adds files
 }

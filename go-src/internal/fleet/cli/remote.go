@@ -24,9 +24,9 @@ func (a *app) sshFlags(command *cobra.Command) {
 func (a *app) statusCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "status UNIT...",
-		Short: "Print what systemctl status says of units, on their machines",
-		Long: "Runs systemctl status on the machine of each unit, here or by SSH; for a global unit on each of its\n" +
-			"machines. The exit status is systemctl's.",
+		Short: "Print the output of systemctl status for units, on their machines",
+		Long: "Runs systemctl status on the machine of each unit, locally or over SSH; for a global unit on each of\n" +
+			"its machines. The exit status is that of systemctl.",
 		ValidArgsFunction: a.completeUnits,
 		RunE: a.on(func(ctx context.Context, args []string) error {
 			for i, arg := range args {
@@ -51,9 +51,10 @@ func (a *app) statusCommand() *cobra.Command {
 func (a *app) journalCommand() *cobra.Command {
 	lines, follow, sudo, output := 10, false, false, "short"
 	command := &cobra.Command{
-		Use:               "journal UNIT",
-		Short:             "Print the journal of a unit, from its machine",
-		Long:              "Runs journalctl on the machine of the unit, here or by SSH. A global unit has no one machine.",
+		Use:   "journal UNIT",
+		Short: "Print the journal of a unit, from its machine",
+		Long: "Runs journalctl on the machine of the unit, locally or over SSH. A global unit has more than one\n" +
+			"machine, and is an error.",
 		ValidArgsFunction: a.completeUnits,
 		RunE: a.on(func(ctx context.Context, args []string) error {
 			u, err := a.oneUnit(ctx, args)
@@ -82,7 +83,7 @@ func (a *app) journalCommand() *cobra.Command {
 	return command
 }
 
-// onMachinesOf runs a command on the machine of a unit, or on all of those of a global one.
+// onMachinesOf runs a command on the machine of a unit, or on all machines of a global unit.
 func (a *app) onMachinesOf(ctx context.Context, u schema.Unit, words ...string) error {
 	if !global(u) {
 		if u.CurrentState == schema.Inactive || u.MachineID == "" {
@@ -102,7 +103,7 @@ func (a *app) onMachinesOf(ctx context.Context, u schema.Unit, words ...string) 
 	return nil
 }
 
-// run runs a command on a machine, which may be this one.
+// run runs a command on a machine: on this one without SSH.
 func (a *app) run(ctx context.Context, machineID string, words []string) error {
 	if id, err := hostid.Machine(); err == nil && id == machineID {
 		command := exec.CommandContext(ctx, words[0], words[1:]...)
@@ -117,7 +118,7 @@ func (a *app) run(ctx context.Context, machineID string, words []string) error {
 	a.loadMachines(ctx)
 	m := a.machine(machineID)
 	if m.PrimaryIP == "" {
-		return fmt.Errorf("machine %s is not in the cluster, or has told no address", machineID)
+		return fmt.Errorf("machine %s is not in the cluster, or has reported no address", machineID)
 	}
 	return a.remote(ctx, m.PrimaryIP, sshclient.Quote(words...), false)
 }
@@ -155,7 +156,7 @@ func (a *app) sshCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "ssh {MACHINE|UNIT} [-- COMMAND...]",
 		Short: "Open a shell on a machine, or on that of a unit, or run a command there",
-		Long: "The machine is named by its ID or the beginning of it, or by a unit that it has.\n\n" +
+		Long: "The argument is the ID of a machine, the beginning of an ID, or a unit that is on the machine.\n\n" +
 			"    fleetctl --tunnel 192.0.2.10 ssh web@1.service -- docker ps",
 		ValidArgsFunction: a.completeUnits,
 		RunE: a.on(func(ctx context.Context, args []string) (err error) {
@@ -177,7 +178,7 @@ func (a *app) sshCommand() *cobra.Command {
 				return err
 			}
 			if m.PrimaryIP == "" {
-				return fmt.Errorf("machine %s has told no address", m.ID)
+				return fmt.Errorf("machine %s has reported no address", m.ID)
 			}
 			return a.remote(ctx, m.PrimaryIP, strings.Join(args, " "), forward)
 		}),
@@ -185,12 +186,12 @@ func (a *app) sshCommand() *cobra.Command {
 	f := command.Flags()
 	f.StringVar(&machine, "machine", "", "`ID` of the machine, or the beginning of it")
 	f.StringVar(&unit, "unit", "", "the machine of this unit")
-	f.BoolVarP(&forward, "forward-agent", "A", false, "let programs there use our ssh-agent")
+	f.BoolVarP(&forward, "forward-agent", "A", false, "let programs there use the local ssh-agent")
 	a.sshFlags(command)
 	return command
 }
 
-// machineOf returns the machine that a unit was given to.
+// machineOf returns the machine that has a unit.
 func (a *app) machineOf(ctx context.Context, arg string) (schema.Machine, error) {
 	u, err := a.unit(ctx, unitName(arg))
 	switch {
@@ -204,7 +205,7 @@ func (a *app) machineOf(ctx context.Context, arg string) (schema.Machine, error)
 	return a.findMachine(ctx, u.MachineID)
 }
 
-// lookUp finds a machine by what may be its ID, or a unit.
+// lookUp finds a machine by its ID or by a unit that it has.
 func (a *app) lookUp(ctx context.Context, arg string) (schema.Machine, error) {
 	byID, noMachine := a.findMachine(ctx, arg)
 	byUnit, noUnit := a.machineOf(ctx, arg)

@@ -16,12 +16,12 @@ import (
 	"coreos/internal/fleet/unitfile"
 )
 
-// roll gives units a new file, one after the other.
+// roll replaces the file of units, one unit after the other.
 type roll struct {
 	*app
-	// steady is how long a unit has to be active, limit how long it may take to get there.
+	// steady is how long a unit has to be active. limit bounds the time until it has been.
 	steady, limit time.Duration
-	// check is a command of the shell that says whether a unit does its work; "" for none.
+	// check is a shell command that fails if a unit does not work; "" for none.
 	check string
 }
 
@@ -29,10 +29,10 @@ func (a *app) rollCommand() *cobra.Command {
 	r := roll{app: a}
 	command := &cobra.Command{
 		Use:   "roll FILE",
-		Short: "Give units a new file, one after the other, for as long as they are healthy",
-		Long: "Replaces the file of all instances of a template, or of one unit, with the one here. Each unit is\n" +
-			"restarted with it where it is, and has to be active for --steady before the next one follows. If\n" +
-			"it is not within --limit it gets its old file back and nothing more is changed.\n\n" +
+		Short: "Replace the file of units, one unit after the other, while they stay healthy",
+		Long: "Replaces the file of all instances of a template, or of one unit, with FILE. Each unit is restarted\n" +
+			"on its machine and has to be active for --steady before the next one follows. If it is not within\n" +
+			"--limit, roll restores the old file of this unit and stops.\n\n" +
 			"    fleetctl roll --check='curl -fsS http://$MACHINE_IP/health' web@.service",
 		ValidArgsFunction: a.completeUnits,
 		Args:              cobra.ExactArgs(1),
@@ -62,8 +62,8 @@ func (r *roll) run(ctx context.Context, path string) error {
 	return nil
 }
 
-// rolled are the units that a file is of. The template itself is the last: a unit that is
-// made from it meanwhile is made from the one that is known to work.
+// rolled returns the units that have the file. The template itself is the last one: instances that
+// are made meanwhile get the file that is known to work.
 func (r *roll) rolled(ctx context.Context, name string) ([]schema.Unit, error) {
 	all, err := r.client.Units(ctx)
 	if err != nil {
@@ -86,7 +86,7 @@ func (r *roll) rolled(ctx context.Context, name string) ([]schema.Unit, error) {
 	return units, nil
 }
 
-// one gives a unit the file, or leaves it with the one that it has.
+// one replaces the file of a unit. If the unit is not healthy then, one restores the old file.
 func (r *roll) one(ctx context.Context, u schema.Unit, file *unitfile.File) error {
 	if unitfile.Of(u).Hash() == file.Hash() {
 		r.say("Unit %s has the file already", u.Name)
@@ -119,7 +119,7 @@ func (r *roll) one(ctx context.Context, u schema.Unit, file *unitfile.File) erro
 	return fmt.Errorf("%s was not healthy with the new file: %w", u.Name, err)
 }
 
-// healthy waits until a unit is active, has been so for long enough, and passes the check.
+// healthy waits until a unit has been active for long enough and the check succeeds.
 func (r *roll) healthy(ctx context.Context, u schema.Unit, check string) error {
 	ctx, stop := context.WithTimeoutCause(ctx, r.limit, errLate)
 	defer stop()
@@ -152,8 +152,8 @@ func (r *roll) healthy(ctx context.Context, u schema.Unit, check string) error {
 	return err
 }
 
-// state is that of a unit which is active with its file, or has ended as it was to; of a
-// global one, that of one machine if it is so on all.
+// state returns the state of a unit that is active with its file, or has ended and may end. For a
+// global unit this must hold on all machines, and the state is that of one of them.
 func (r *roll) state(ctx context.Context, u schema.Unit) (schema.UnitState, error) {
 	r.loadMachines(ctx)
 	states, err := r.client.StatesOf(ctx, u.Name)
@@ -176,7 +176,7 @@ func (r *roll) state(ctx context.Context, u schema.Unit) (schema.UnitState, erro
 	return states[0], nil
 }
 
-// passes runs the operator's check.
+// passes runs the check of the operator.
 func (r *roll) passes(ctx context.Context, check, name string, m schema.Machine) error {
 	if check == "" {
 		return nil

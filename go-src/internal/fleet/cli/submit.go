@@ -20,10 +20,10 @@ func (a *app) submitCommand() *cobra.Command {
 	var s submission
 	command := &cobra.Command{
 		Use:   "submit UNIT...",
-		Short: "Give units to the cluster, without starting them",
-		Long: "Gives the cluster the files of units. A unit that it has already stays as it is, unless --replace\n" +
-			"is given. The file of web@1.service is web@.service, if there is none of its own, in the cluster\n" +
-			"or here.",
+		Short: "Submit units to the cluster, without starting them",
+		Long: "Submits the files of units. A unit that the cluster has stays as it is, unless --replace is given.\n" +
+			"If there is no file web@1.service, its file is that of the template web@.service, in the cluster or\n" +
+			"in the local directory.",
 		ValidArgsFunction: a.completeUnits,
 		RunE: a.onUnits(func(ctx context.Context, args []string) error {
 			return a.submit(ctx, args, s)
@@ -33,25 +33,25 @@ func (a *app) submitCommand() *cobra.Command {
 	return command
 }
 
-// submission is how units are submitted.
+// submission says how units are submitted.
 type submission struct {
 	replace, sign bool
-	// replaceable are the states in which a unit may be wanted that is replaced.
+	// replaceable has the desired states in which a unit can be replaced.
 	replaceable []string
 	attempts    int
 }
 
-// addFlags adds those of a command that leaves units in a state.
+// addFlags adds the flags of a command that leaves units in a state.
 func (s *submission) addFlags(command *cobra.Command, state string) {
 	states := []string{schema.Inactive, schema.Loaded, schema.Launched}
 	s.replaceable = states[:slices.Index(states, state)+1]
 	f := command.Flags()
-	f.BoolVar(&s.replace, "replace", false, "replace units that the cluster has with what is in the files here")
+	f.BoolVar(&s.replace, "replace", false, "replace units that the cluster has by the local files")
 	f.BoolVar(&s.sign, "sign", false, "cannot be used: units are not signed")
 	_ = f.MarkHidden("sign")
 }
 
-// submit has the cluster know all of the units. It waits until it does.
+// submit submits the units that the cluster does not have, and waits until it has them.
 func (a *app) submit(ctx context.Context, args []string, s submission) error {
 	if s.sign {
 		return exit.Usage(errors.New("--sign cannot be used: units are not signed"))
@@ -76,8 +76,8 @@ func (a *app) submit(ctx context.Context, args []string, s submission) error {
 	return a.wait(ctx, created, schema.Inactive, s.attempts)
 }
 
-// needed returns the file with which a unit has to be created or replaced, nil if it can
-// stay as it is.
+// needed returns the file with which a unit has to be created or replaced; nil if there is nothing
+// to do.
 func (a *app) needed(ctx context.Context, arg string, s submission) (*unitfile.File, error) {
 	old, err := a.unit(ctx, unitName(arg))
 	if errors.Is(err, schema.ErrNotFound) {
@@ -105,8 +105,8 @@ func (a *app) needed(ctx context.Context, arg string, s submission) (*unitfile.F
 	return file, nil
 }
 
-// source finds the file of a unit: its own, or that of its template, which may be in the
-// cluster and here. The one here comes first for who wants to replace units.
+// source finds the file of a unit: its own, or that of its template in the cluster or in the local
+// directory. With replace the local template comes first.
 func (a *app) source(ctx context.Context, arg string, replace bool) (*unitfile.File, error) {
 	file, err := readFile(arg)
 	if !errors.Is(err, os.ErrNotExist) {
@@ -137,7 +137,7 @@ func (a *app) source(ctx context.Context, arg string, replace bool) (*unitfile.F
 	return local, localErr
 }
 
-// warnOfOther tells the operator that the unit of the cluster is not the one here.
+// warnOfOther warns if the unit of the cluster differs from the local file.
 func (a *app) warnOfOther(arg string, u schema.Unit) {
 	file, err := readFile(arg)
 	if errors.Is(err, os.ErrNotExist) {
@@ -158,7 +158,7 @@ func (a *app) warnOfOther(arg string, u schema.Unit) {
 	}
 }
 
-// maxFile is more than any unit file that fleetunit reads.
+// maxFile is larger than any file that package unitfile accepts.
 const maxFile = 1 << 20
 
 func readFile(path string) (*unitfile.File, error) {

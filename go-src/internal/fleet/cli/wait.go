@@ -13,22 +13,21 @@ import (
 	"coreos/internal/host/pause"
 )
 
-// How units are waited for. The API cannot tell of changes, so it is asked again and again.
+// The API does not report changes, so the commands poll it.
 const (
 	firstPause = 50 * time.Millisecond
 	maxPause   = time.Second
-	// attempt is what --block-attempts counts, as upstream does.
+	// attempt is the unit of --block-attempts, as in upstream.
 	attempt = 2 * time.Second
-	// few units are asked for one by one.
+	// few is the number of units up to which each is requested by itself.
 	few = 8
 )
 
-// patience is how long it takes until the operator is told why nothing happens, and how
-// long a unit has to be missing, failed or dead before that is believed. It is shorter in
-// tests.
+// patience is the time after which a command prints what it waits for. It is also how long a unit
+// has to be missing, failed or inactive before that is an error. Tests shorten it.
 var patience = 3 * time.Second
 
-// blocking are the flags of commands that wait.
+// blocking has the flags of commands that wait.
 type blocking struct {
 	attempts int
 	noBlock  bool
@@ -42,10 +41,10 @@ func (b *blocking) addFlags(command *cobra.Command, noBlock bool) {
 	}
 }
 
-// errLate ends the waiting after the last attempt.
+// errLate says that the last attempt has failed.
 var errLate = errors.New("timed out")
 
-// poll calls check until it returns true, more and more rarely.
+// poll calls check until it returns true, with growing pauses.
 func poll(ctx context.Context, attempts int, check func(context.Context) (done bool, err error)) error {
 	if attempts > 0 {
 		var cancel func()
@@ -66,12 +65,12 @@ func poll(ctx context.Context, attempts int, check func(context.Context) (done b
 	}
 }
 
-// waiter waits for units and tells the operator what for.
+// waiter waits for units and tells the operator why.
 type waiter struct {
 	*app
 	left  []string
 	began time.Time
-	// stuck are units that have a problem that may be the end of the story.
+	// stuck has the units with a problem that becomes an error if it persists.
 	stuck map[string]problem
 	told  map[string]string
 }
@@ -85,7 +84,7 @@ func (a *app) waiter(names []string) *waiter {
 	return &waiter{app: a, left: names, began: time.Now(), stuck: map[string]problem{}, told: map[string]string{}}
 }
 
-// wait waits until all units are in a state and says so of each.
+// wait waits until all units are in a state, and prints each one that is.
 func (a *app) wait(ctx context.Context, names []string, state string, attempts int) error {
 	w := a.waiter(names)
 	err := poll(ctx, attempts, func(ctx context.Context) (bool, error) {
@@ -97,7 +96,7 @@ func (a *app) wait(ctx context.Context, names []string, state string, attempts i
 		err = w.each(func(name string) (bool, error) {
 			u, ok := units[name]
 			if !ok {
-				return false, w.lasts(name, "is not in the cluster any more")
+				return false, w.persists(name, "is not in the cluster any more")
 			}
 			delete(w.stuck, name)
 			if !reached(u, state) {
@@ -124,8 +123,8 @@ func units(names []string) string {
 	return "units " + strings.Join(names, " ")
 }
 
-// reached reports whether a unit is in a state. Global ones have none of their own, and
-// one that runs once can have finished before anybody looked.
+// reached reports whether a unit is in a state. A global unit has no current state; a unit with
+// RunOnce can have finished between two polls.
 func reached(u schema.Unit, state string) bool {
 	if global(u) {
 		return u.DesiredState == state
@@ -146,7 +145,7 @@ func (w *waiter) announce(ctx context.Context, u schema.Unit) {
 	w.say("Unit %s %s%s", u.Name, u.CurrentState, text)
 }
 
-// each removes the units of which done returns true from those that are left.
+// each removes the units for which done returns true from those that are left.
 func (w *waiter) each(done func(name string) (bool, error)) error {
 	var left []string
 	for i, name := range w.left {
@@ -163,8 +162,8 @@ func (w *waiter) each(done func(name string) (bool, error)) error {
 	return nil
 }
 
-// lasts is an error if a unit has had a problem for long enough.
-func (w *waiter) lasts(name, text string) error {
+// persists returns an error if a unit has had the same problem for long enough.
+func (w *waiter) persists(name, text string) error {
 	old, ok := w.stuck[name]
 	if !ok || old.text != text {
 		w.stuck[name] = problem{text, time.Now()}
@@ -176,7 +175,7 @@ func (w *waiter) lasts(name, text string) error {
 	return fmt.Errorf("unit %s %s", name, text)
 }
 
-// tell tells the operator what is waited for, of a unit or of all, when it is news.
+// tell prints what a unit, or all of them, wait for, if that has changed.
 func (w *waiter) tell(name, text string) {
 	if time.Since(w.began) < patience || w.told[name] == text {
 		return
@@ -188,7 +187,7 @@ func (w *waiter) tell(name, text string) {
 	w.warn("Waiting for %s", text)
 }
 
-// explain says why units are not where they should be, of a few.
+// explain prints why the first units are not in the state yet.
 func (w *waiter) explain(ctx context.Context) {
 	if time.Since(w.began) < patience {
 		return
@@ -203,7 +202,7 @@ func (w *waiter) explain(ctx context.Context) {
 	}
 }
 
-// fetch asks for units by their names.
+// fetch returns units by name.
 func (a *app) fetch(ctx context.Context, names []string) (map[string]schema.Unit, error) {
 	found := map[string]schema.Unit{}
 	if len(names) > few {
