@@ -34,6 +34,8 @@ export SOURCE_DATE_EPOCH ?= $(shell git -C $(TOP) log -1 --format=%ct 2>/dev/nul
 ## make makes some
 export SIGNING_KEY_DIR ?= $(O)/keys
 override SIGNING_KEY_DIR := $(abspath $(SIGNING_KEY_DIR))
+## a repository in which the build also publishes its release; default: none
+export COREOS_REPOSITORY ?=
 ## the image that smoke, soak and bench boot
 IMAGE ?= $(O)/images/coreos_production_qemu_image.img
 
