@@ -13,33 +13,33 @@ import (
 	"coreos/internal/host/pause"
 )
 
-// Client is a machine's connection to an Etcd, with a network in between.
+// Client is a connection to an Etcd over a simulated network.
 type Client struct {
 	etcd   *Etcd
 	random *rand.Rand
 
 	mu sync.Mutex
-	// cut is whether nothing goes through, slow how long a message may take at most, and
-	// lossy the share of answers that are lost.
+	// cut is set while no message arrives. slow is the longest time of a message, lossy the
+	// share of messages that are lost.
 	cut   bool
 	slow  time.Duration
 	lossy float64
-	heals chan struct{} // closed when it is no longer cut
-	asks  chan struct{} // closed when progress is asked for
-	// writes are those left until the one with which the connection is cut, either before
-	// it is done or, if last, after it; -1 is never.
+	heals chan struct{} // closed when the connection is no longer cut
+	asks  chan struct{} // closed when progress is requested
+	// writes is the number of writes before the one that cuts the connection; -1 for none. The
+	// cut comes before that write, or, if last is set, after it.
 	writes int
 	last   bool
 }
 
 var _ store.Etcd = (*Client)(nil)
 
-// NewClient returns a connection. Its faults come from the seed.
+// NewClient returns a connection. The seed decides its faults.
 func (e *Etcd) NewClient(seed uint64) *Client {
 	return &Client{etcd: e, random: rand.New(rand.NewPCG(seed, 1)), heals: make(chan struct{}), asks: make(chan struct{}), writes: -1}
 }
 
-// Cut has nothing go through, or all again.
+// Cut cuts the connection, or heals it.
 func (c *Client) Cut(cut bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,8 +50,8 @@ func (c *Client) Cut(cut bool) {
 	c.cut = cut
 }
 
-// CutAtWrite cuts the connection with a later write, 0 being the next: before it is done, or
-// after, so that the answer is lost.
+// CutAtWrite cuts the connection at the n-th write from now, counted from 0: before the write, or
+// after it, so that only the answer is lost.
 func (c *Client) CutAtWrite(n int, after bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,7 +65,7 @@ func (c *Client) WasCut() bool {
 	return c.writes < 0
 }
 
-// write does a write, or not, if the connection is cut with it.
+// write makes a write, unless the connection is cut before it.
 func (c *Client) write(do func()) {
 	c.mu.Lock()
 	cut := c.writes == 0
@@ -80,15 +80,15 @@ func (c *Client) write(do func()) {
 	}
 }
 
-// Disturb has messages take up to a time, and a share of answers be lost.
+// Disturb delays messages by up to a time, and loses a share of them.
 func (c *Client) Disturb(slow time.Duration, lossy float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.slow, c.lossy = slow, lossy
 }
 
-// way is what a message meets: how long it takes, and whether it is lost.
-func (c *Client) way() (delay time.Duration, lost bool, heals <-chan struct{}) {
+// route decides how long a message takes, and whether it is lost.
+func (c *Client) route() (delay time.Duration, lost bool, heals <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.slow > 0 {
@@ -97,13 +97,13 @@ func (c *Client) way() (delay time.Duration, lost bool, heals <-chan struct{}) {
 	return delay, c.cut || c.random.Float64() < c.lossy, c.heals
 }
 
-// errAway is what a request that is lost ends with, if its context does not end before.
+// errAway is the error of a lost request, if its context does not end before.
 var errAway = rpctypes.ErrTimeout
 
-// giveUp is how long the connection waits for an answer.
+// giveUp is how long the client waits for an answer.
 const giveUp = 5 * time.Second
 
-// call asks etcd. The question may be lost, or the answer.
+// call sends a request. The request or the answer may be lost.
 func (c *Client) call(ctx context.Context, ask func(*Etcd)) error {
 	away := false
 	for _, do := range []func(){func() {
@@ -113,7 +113,7 @@ func (c *Client) call(ctx context.Context, ask func(*Etcd)) error {
 			ask(c.etcd)
 		}
 	}, func() {}} {
-		delay, lost, _ := c.way()
+		delay, lost, _ := c.route()
 		lost = lost || away
 		if lost {
 			delay = giveUp
@@ -129,10 +129,10 @@ func (c *Client) call(ctx context.Context, ask func(*Etcd)) error {
 	return ctx.Err()
 }
 
-// NoLeader asks the members whether they have a leader.
+// NoLeader reports whether etcd has no leader; false if it does not answer.
 func (c *Client) NoLeader(ctx context.Context) bool {
 	for range 2 {
-		if delay, lost, _ := c.way(); lost || !pause.For(ctx, delay) {
+		if delay, lost, _ := c.route(); lost || !pause.For(ctx, delay) {
 			return false
 		}
 	}
@@ -141,125 +141,8 @@ func (c *Client) NoLeader(ctx context.Context) bool {
 	return c.etcd.lost
 }
 
-// Watch implements clientv3.Watcher.
-func (c *Client) Watch(ctx context.Context, key string, options ...clientv3.OpOption) clientv3.WatchChan {
-	op := clientv3.OpGet(key, options...)
-	answers := make(chan clientv3.WatchResponse)
-	go func() {
-		defer close(answers)
-		next, seen := op.Rev(), 0
-		for ctx.Err() == nil {
-			c.mu.Lock()
-			asks := c.asks
-			c.mu.Unlock()
-			answer, advanced := c.etcd.since(op, next, &seen)
-			delay, lost, heals := c.way()
-			if lost {
-				select {
-				case <-heals:
-				case <-time.After(giveUp):
-				case <-ctx.Done():
-				}
-				return
-			}
-			if !pause.For(ctx, delay) {
-				return
-			}
-			select {
-			case answers <- answer:
-				next = answer.Header.Revision + 1
-			case <-ctx.Done():
-				return
-			}
-			select {
-			case <-advanced:
-			case <-asks:
-			case <-ctx.Done():
-			}
-		}
-	}()
-	return answers
-}
-
-// since returns the events of a range from a revision on, and what tells of more. seen is
-// how much of the history was looked at.
-func (e *Etcd) since(op clientv3.Op, from int64, seen *int) (clientv3.WatchResponse, <-chan struct{}) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	answer := clientv3.WatchResponse{Header: e.header()}
-	for _, event := range e.history[*seen:] {
-		key, end := string(event.Kv.Key), string(op.RangeBytes())
-		in := key == string(op.KeyBytes()) || end != "" && key >= string(op.KeyBytes()) && key < end
-		if in && event.Kv.ModRevision >= from && (!op.IsFilterPut() || event.Type != clientv3.EventTypePut) {
-			answer.Events = append(answer.Events, event)
-		}
-	}
-	*seen = len(e.history)
-	return answer, e.advanced
-}
-
-// RequestProgress implements clientv3.Watcher.
-func (c *Client) RequestProgress(context.Context) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	close(c.asks)
-	c.asks = make(chan struct{})
-	return nil
-}
-
 // Close implements clientv3.Watcher and clientv3.Lease.
 func (c *Client) Close() error { return nil }
-
-// Get implements clientv3.KV.
-func (c *Client) Get(ctx context.Context, key string, options ...clientv3.OpOption) (answer *clientv3.GetResponse, err error) {
-	err = c.call(ctx, func(e *Etcd) { answer = (*clientv3.GetResponse)(e.get(clientv3.OpGet(key, options...))) })
-	return answer, err
-}
-
-// Put implements clientv3.KV.
-func (c *Client) Put(ctx context.Context, key, value string, options ...clientv3.OpOption) (*clientv3.PutResponse, error) {
-	_, err := c.Txn(ctx).Then(clientv3.OpPut(key, value, options...)).Commit()
-	return &clientv3.PutResponse{}, err
-}
-
-// Delete implements clientv3.KV.
-func (c *Client) Delete(ctx context.Context, key string, options ...clientv3.OpOption) (*clientv3.DeleteResponse, error) {
-	_, err := c.Txn(ctx).Then(clientv3.OpDelete(key, options...)).Commit()
-	return &clientv3.DeleteResponse{}, err
-}
-
-// Do implements clientv3.KV, for puts.
-func (c *Client) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
-	_, err := c.Txn(ctx).Then(op).Commit()
-	return clientv3.OpResponse{}, err
-}
-
-// Txn implements clientv3.KV.
-func (c *Client) Txn(ctx context.Context) clientv3.Txn { return &txn{client: c, ctx: ctx} }
-
-type txn struct {
-	client   *Client
-	ctx      context.Context
-	is       []clientv3.Cmp
-	then, or []clientv3.Op
-}
-
-func (t *txn) If(is ...clientv3.Cmp) clientv3.Txn   { t.is = is; return t }
-func (t *txn) Then(ops ...clientv3.Op) clientv3.Txn { t.then = ops; return t }
-func (t *txn) Else(ops ...clientv3.Op) clientv3.Txn { t.or = ops; return t }
-func (t *txn) Commit() (answer *clientv3.TxnResponse, err error) {
-	var refused error
-	err = t.client.call(t.ctx, func(e *Etcd) {
-		t.client.write(func() {
-			response, err := e.txn(t.is, t.then, t.or)
-			answer, refused = (*clientv3.TxnResponse)(response), err
-		})
-	})
-	if err == nil {
-		err = refused
-	}
-	return answer, err
-}
 
 // Grant implements clientv3.Lease.
 func (c *Client) Grant(ctx context.Context, seconds int64) (*clientv3.LeaseGrantResponse, error) {
@@ -305,7 +188,7 @@ func (c *Client) KeepAliveOnce(ctx context.Context, id clientv3.LeaseID) (*clien
 	return answer, nil
 }
 
-// What fleet does not use.
+// The methods below are those that fleet does not use.
 
 func (c *Client) GetStream(context.Context, string, ...clientv3.OpOption) (clientv3.GetStreamChan, error) {
 	panic("not simulated")

@@ -12,11 +12,11 @@ import (
 	"coreos/internal/host/pause"
 )
 
-// TestHistoryWithoutLeader has etcd be there, without a leader, for a time that is longer than any lease.
-// Nothing stops, not even where a daemon is restarted meanwhile, or where nothing else can be
-// heard of: a machine that is cut off stops what may run elsewhere.
+// TestHistoryWithoutLeader takes etcd's leader away for longer than any lease. No unit stops, not even
+// where a daemon is restarted meanwhile. A machine that is also cut off from etcd stops the units that
+// may run elsewhere.
 func TestHistoryWithoutLeader(t *testing.T) {
-	logs()
+	setLog()
 	for away := range 40 {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, uint64(away))
@@ -56,9 +56,9 @@ func TestHistoryWithoutLeader(t *testing.T) {
 	}
 }
 
-// TestHistoryOfDrains has a drain end with the boot of the machine, and not before.
+// TestHistoryOfDrains checks that a drain until the restart of a machine ends with it, and not before.
 func TestHistoryOfDrains(t *testing.T) {
-	logs()
+	setLog()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
 		defer w.end()
@@ -96,10 +96,10 @@ func TestHistoryOfDrains(t *testing.T) {
 	})
 }
 
-// TestHistoryOfLostLeaders has the leader vanish with each write of a placement, before it is
-// done and after it, for good or until its lease has ended.
+// TestHistoryOfLostLeaders loses the leader at each write of a placement, before and after the write,
+// for ever or until its lease has ended.
 func TestHistoryOfLostLeaders(t *testing.T) {
-	logs()
+	setLog()
 	for _, after := range []bool{false, true} {
 		for _, dies := range []bool{false, true} {
 			steps := 0
@@ -114,7 +114,7 @@ func TestHistoryOfLostLeaders(t *testing.T) {
 	}
 }
 
-// leaderLostAt reports whether there was such a step.
+// leaderLostAt reports whether the leader made that write.
 func leaderLostAt(t *testing.T, step int, after, dies bool) (was bool) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, uint64(step))

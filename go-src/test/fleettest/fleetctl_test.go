@@ -18,8 +18,8 @@ import (
 	"coreos/test/etcdtest"
 )
 
-// TestFleetctl has our fleetctl and upstream's, one after the other, drive a cluster of two
-// machines on real etcd.
+// TestFleetctl drives a cluster of two machines on a real etcd with our fleetctl, and then with
+// upstream's.
 func TestFleetctl(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "fleetctl")
 	build := exec.Command("go", "build", "-o", binary, "github.com/coreos/fleet/fleetctl")
@@ -68,7 +68,7 @@ func TestFleetctl(t *testing.T) {
 	})
 }
 
-// drive runs commands; each has to end well and to print what follows it.
+// drive runs commands. Each has to succeed and to print the texts that follow it.
 func drive(t *testing.T, run func(args []string, out *bytes.Buffer) int) {
 	for _, step := range [][]string{
 		{"list-machines", "aaaaaaaa...", "bbbbbbbb..."},

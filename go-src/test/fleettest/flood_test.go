@@ -18,9 +18,9 @@ import (
 	"coreos/test/etcdtest"
 )
 
-// TestFlood has the API asked for ten thousand units as fast as a hundred callers can, some of
-// them for the same ones, and asks it what there is meanwhile. All are there afterwards, each
-// once, and the server answers.
+// TestFlood submits ten thousand units through the API, from a hundred callers as fast as they can,
+// some units twice, and reads the machines meanwhile. All units exist afterwards, each once, and no
+// request fails.
 func TestFlood(t *testing.T) {
 	const units, callers = 10_000, 100
 	cluster := etcdtest.New(t, 1, etcdtest.NoFsync())

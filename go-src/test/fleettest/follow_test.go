@@ -17,7 +17,7 @@ import (
 	"coreos/internal/host/pause"
 )
 
-// spy is a connection that notes which ranges are read.
+// spy is a connection that records the ranges that are read.
 type spy struct {
 	*Client
 	mu     sync.Mutex
@@ -54,7 +54,7 @@ func (s *spy) has(key string) bool {
 // a unit and a machine whose names begin with those of the agent's. It must not read their
 // records.
 func TestAgentReadsItsOwn(t *testing.T) {
-	logs()
+	setLog()
 	synctest.Test(t, func(t *testing.T) {
 		etcd := NewEtcd()
 		client := &spy{Client: etcd.NewClient(0)}
@@ -109,9 +109,9 @@ func TestAgentReadsItsOwn(t *testing.T) {
 // TestHistoryOfMetadata has a global unit that runs where the API has put a disk. It goes on
 // while other things change.
 func TestHistoryOfMetadata(t *testing.T) {
-	logs()
+	setLog()
 	synctest.Test(t, func(t *testing.T) {
-		n := &needy{newWorld(t, 1)}
+		n := &pair{newWorld(t, 1)}
 		defer n.end()
 		n.heal()
 		options := []schema.UnitOption{{Section: "X-Fleet", Name: "Global", Value: "true"}, {Section: "X-Fleet", Name: "MachineMetadata", Value: "disk=ssd"}}

@@ -92,7 +92,7 @@ func (l *lone) session() (end func()) {
 // TestCutOff ends a machine's lease. The units go on running until the agent is told that the
 // cluster may run them elsewhere. Those that cannot run elsewhere go on after that, too.
 func TestCutOff(t *testing.T) {
-	logs()
+	setLog()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLone(t, 0)
 		defer l.stop()
@@ -126,7 +126,7 @@ func TestCutOff(t *testing.T) {
 // TestCascade replaces a unit that another one on the same machine requires. systemd stops both;
 // the agent starts both again.
 func TestCascade(t *testing.T) {
-	logs()
+	setLog()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLone(t, 0)
 		defer l.stop()
@@ -157,7 +157,7 @@ func TestCascade(t *testing.T) {
 // TestNoStateIsLeft destroys a unit at the time when the agent, over a slow network, publishes its
 // state. etcd must not keep that state.
 func TestNoStateIsLeft(t *testing.T) {
-	logs()
+	setLog()
 	for seed := range uint64(40) {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLone(t, seed)

@@ -11,10 +11,12 @@ import (
 	"coreos/internal/host/pause"
 )
 
-// needy has front.service and back.service, which need not be on one machine.
-type needy struct{ *world }
+// pair is a world with front.service, which may need back.service, each on a machine of the test's
+// choice.
+type pair struct{ *world }
 
-func (n *needy) wants(name, machine, state, need string) {
+// wants submits a unit of a machine. need lists the options that name back.service.
+func (n *pair) wants(name, machine, state, need string) {
 	n.t.Helper()
 	options := []schema.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}, {Section: "X-Fleet", Name: "MachineID", Value: machine}}
 	for _, option := range strings.Fields(need) {
@@ -25,8 +27,8 @@ func (n *needy) wants(name, machine, state, need string) {
 	}
 }
 
-// runsAfter waits and compares what runs.
-func (n *needy) runsAfter(wait time.Duration, what string, want ...string) {
+// runsAfter waits, and compares the units that run.
+func (n *pair) runsAfter(wait time.Duration, what string, want ...string) {
 	n.t.Helper()
 	pause.For(n.t.Context(), wait)
 	if runs := n.running(); !slices.Equal(runs, want) {
@@ -37,7 +39,8 @@ func (n *needy) runsAfter(wait time.Duration, what string, want ...string) {
 	}
 }
 
-func (n *needy) summary() string {
+// summary returns the reason that the API gives for front.service.
+func (n *pair) summary() string {
 	why, err := n.registry.Why(n.t.Context(), "front.service")
 	if err != nil {
 		n.t.Fatal(err)
@@ -45,15 +48,15 @@ func (n *needy) summary() string {
 	return why.Summary
 }
 
-// TestHistoryOfNeeds has a unit need another one that is elsewhere, comes to its machine and
-// goes away again.
+// TestHistoryOfNeeds runs a unit that needs one on another machine. That one also comes to the same
+// machine, and goes away again.
 func TestHistoryOfNeeds(t *testing.T) {
-	logs()
+	setLog()
 	for _, test := range []struct {
 		need string
-		do   func(*needy)
+		do   func(*pair)
 	}{
-		{"Requires", func(n *needy) {
+		{"Requires", func(n *pair) {
 			n.runsAfter(5*time.Minute, "nobody has started what it requires")
 			if is := n.summary(); is != "it is on a, and waits for back.service" {
 				n.t.Error(is)
@@ -84,7 +87,7 @@ func TestHistoryOfNeeds(t *testing.T) {
 			n.change(n.registry.SetDesired(n.t.Context(), "test", "back.service", schema.Launched))
 			n.runsAfter(20*time.Second, "and started", "back.service b", "front.service a")
 		}},
-		{"BindsTo", func(n *needy) {
+		{"BindsTo", func(n *pair) {
 			n.runsAfter(5*time.Minute, "nobody has started what it is bound to")
 			n.wants("back.service", "b", schema.Launched, "")
 			n.runsAfter(20*time.Second, "both are started", "back.service b", "front.service a")
@@ -94,7 +97,7 @@ func TestHistoryOfNeeds(t *testing.T) {
 			n.start(n.machines["b"])
 			n.runsAfter(20*time.Second, "and back", "back.service b", "front.service a")
 		}},
-		{"Requires After", func(n *needy) {
+		{"Requires After", func(n *pair) {
 			for _, machine := range []string{"a", "b", "a", "c"} {
 				n.wants("back.service", machine, schema.Launched, "")
 				n.runsAfter(20*time.Second, "what it requires went to "+machine, "back.service "+machine, "front.service a")
@@ -104,7 +107,7 @@ func TestHistoryOfNeeds(t *testing.T) {
 			n.wants("back.service", "b", schema.Launched, "")
 			n.runsAfter(5*time.Minute, "and is there again", "back.service b", "front.service a")
 		}},
-		{"After", func(n *needy) {
+		{"After", func(n *pair) {
 			n.runsAfter(20*time.Second, "nobody wants what comes first", "front.service a")
 			n.change(n.registry.Destroy(n.t.Context(), "test", "front.service"))
 			n.runsAfter(20*time.Second, "all are destroyed")
@@ -124,7 +127,7 @@ func TestHistoryOfNeeds(t *testing.T) {
 	} {
 		t.Run(test.need, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				n := &needy{newWorld(t, 1)}
+				n := &pair{newWorld(t, 1)}
 				defer n.end()
 				n.heal()
 				for _, m := range n.machines {
@@ -138,12 +141,12 @@ func TestHistoryOfNeeds(t *testing.T) {
 	}
 }
 
-// TestHistoryOfOrder has units of a machine that come after each other be started in turn.
+// TestHistoryOfOrder checks that units of one machine start in the order of After=.
 func TestHistoryOfOrder(t *testing.T) {
-	logs()
+	setLog()
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
-			n := &needy{newWorld(t, seed)}
+			n := &pair{newWorld(t, seed)}
 			defer n.end()
 			n.heal()
 			var order []string

@@ -10,10 +10,10 @@ import (
 	"coreos/internal/host/pause"
 )
 
-// TestHistoryOfArrivals has machines get units that need each other, over a network that
-// brings their files in any order: systemd knows all of them before one is started.
-func TestHistoryOfArrivals(t *testing.T) {
-	logs()
+// TestHistoryOfInstalls gives a machine several units over a slow network, so that their files arrive
+// in any order. systemd must know all of them before one is started.
+func TestHistoryOfInstalls(t *testing.T) {
+	setLog()
 	tested := 0
 	for seed := range uint64(40) {
 		synctest.Test(t, func(t *testing.T) {
@@ -39,10 +39,10 @@ func TestHistoryOfArrivals(t *testing.T) {
 				}
 			}
 			if w.leader() == "b" {
-				return // what is about to be tested is what others give to it
+				return // the test ends b's daemon, and needs another leader
 			}
 			tested++
-			w.off(b) // so that it gets all of them at once
+			w.off(b) // all assignments wait for it
 			b.client.Disturb(time.Second, 0)
 			for i := range 5 {
 				w.change(w.registry.SetDesired(t.Context(), "test", fmt.Sprintf("u%d.service", i), schema.Launched))

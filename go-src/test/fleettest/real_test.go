@@ -15,7 +15,7 @@ import (
 	"coreos/test/etcdtest"
 )
 
-// node runs a machine until the returned function is called.
+// node runs a machine. The returned function ends it.
 func node(t *testing.T, records *store.Store, id string, systemd *Systemd, ttl time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -29,7 +29,7 @@ func node(t *testing.T, records *store.Store, id string, systemd *Systemd, ttl t
 	return stop
 }
 
-// until waits for the cluster to be in a state.
+// until waits until the cluster is in a state.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !is(); {

@@ -12,8 +12,8 @@ import (
 	"coreos/internal/fleet/store"
 )
 
-// TestRegistriesBehind has two machines' APIs change the same units in turns, with copies
-// of the cluster that are up to a second behind: each sees what the other did.
+// TestRegistriesBehind changes the same units through two registries in turn. Their copies of the
+// cluster are up to a second behind; each sees what the other one did.
 func TestRegistriesBehind(t *testing.T) {
 	for seed := range uint64(50) {
 		synctest.Test(t, func(t *testing.T) { registriesBehind(t, seed) })

@@ -20,28 +20,28 @@ var (
 	verbose   = flag.Bool("daemons", false, "print what the daemons log")
 )
 
-// step makes one thing happen. With reads and writes of the API it is waited for.
+// step makes one thing happen. It waits for requests to the API.
 func (w *world) step() {
 	ids, names := slices.Sorted(maps.Keys(w.machines)), slices.Sorted(maps.Keys(units))
 	m, name := w.machines[ids[w.random.IntN(len(ids))]], names[w.random.IntN(len(names))]
-	ctx := context.Background()
-	switch w.random.IntN(20) {
+	if kind := w.random.IntN(20); !w.disturb(m, kind) {
+		w.request(m, name, kind)
+	}
+}
+
+// disturb makes something happen to a machine or to etcd, if it is one of the first kinds.
+func (w *world) disturb(m *simulated, kind int) bool {
+	switch kind {
 	case 0:
 		w.note("%s: power cut", m.id)
 		w.off(m)
 		w.reboot(m)
-		pause.For(ctx, time.Duration(w.random.Int64N(int64(3*ttl))))
+		w.pause(3 * ttl)
 		w.note("%s: power on", m.id)
 		w.start(m)
 	case 1, 2:
 		w.note("%s: restart of the daemon", m.id)
 		w.off(m)
-		w.start(m)
-	case 17:
-		w.note("%s: the daemon is away", m.id)
-		w.off(m)
-		pause.For(ctx, time.Duration(w.random.Int64N(int64(3*ttl))))
-		w.note("%s: the daemon is back", m.id)
 		w.start(m)
 	case 3:
 		w.note("%s: cut off", m.id)
@@ -56,23 +56,44 @@ func (w *world) step() {
 	case 7:
 		w.note("%s: quick", m.id)
 		m.client.Disturb(0, 0)
+	case 15:
+		w.locked(func() { m.ill, m.wasIll = !m.ill, true })
+		w.note("%s: systemd fails: %t", m.id, m.ill)
+	case 16:
+		w.note("etcd has no leader")
+		w.etcd.Lose(true)
+		w.pause(3 * ttl)
+		w.note("etcd has a leader")
+		w.etcd.Lose(false)
+	case 17:
+		w.note("%s: the daemon is away", m.id)
+		w.off(m)
+		w.pause(3 * ttl)
+		w.note("%s: the daemon is back", m.id)
+		w.start(m)
+	case 18: // as after a suspension of this machine alone
+		jump := time.Duration(w.random.Int64N(int64(3 * ttl)))
+		w.note("%s: the clock jumps by %s", m.id, jump)
+		w.locked(func() { m.ahead += jump })
+	default:
+		return false
+	}
+	return true
+}
+
+// pause waits for a random time.
+func (w *world) pause(most time.Duration) {
+	pause.For(context.Background(), time.Duration(w.random.Int64N(int64(most))))
+}
+
+// request changes something through the API.
+func (w *world) request(m *simulated, name string, kind int) {
+	ctx := context.Background()
+	switch kind {
 	case 8:
 		drain := []*schema.DrainRequest{{}, {UntilRestart: true}, nil, nil, nil, nil}[w.random.IntN(6)]
 		w.note("drain %s: %+v", m.id, drain)
 		w.change(w.registry.SetDrain(ctx, "test", m.id, drain))
-	case 15:
-		w.locked(func() { m.ill, m.wasIll = !m.ill, true })
-		w.note("%s: systemd is ill: %t", m.id, m.ill)
-	case 16:
-		w.note("etcd has no leader")
-		w.etcd.Lose(true)
-		pause.For(ctx, time.Duration(w.random.Int64N(int64(3*ttl))))
-		w.note("etcd has a leader")
-		w.etcd.Lose(false)
-	case 18: // as after a suspension, which others did not notice
-		jump := time.Duration(w.random.Int64N(int64(3 * ttl)))
-		w.note("%s: the clock jumps by %s", m.id, jump)
-		w.locked(func() { m.ahead += jump })
 	case 9:
 		w.note("destroy %s", name)
 		w.change(w.registry.Destroy(ctx, "test", name))
@@ -93,8 +114,10 @@ func (w *world) step() {
 	}
 }
 
+// TestHistories runs random histories. After each, the cluster is healed and has to be in the
+// desired state.
 func TestHistories(t *testing.T) {
-	logs()
+	setLog()
 	for seed := uint64(*first); seed < uint64(*first+*histories); seed++ {
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
@@ -116,7 +139,7 @@ func history(t *testing.T, seed uint64) {
 					w.fail("%s", w.broken)
 				}
 			})
-			pause.For(context.Background(), time.Duration(w.random.Int64N(int64(5*time.Second))))
+			w.pause(5 * time.Second)
 		}
 		w.heal()
 		w.locked(w.check)

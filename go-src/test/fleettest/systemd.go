@@ -1,4 +1,5 @@
-// Package fleettest has clusters of fleet's machines on simulated systemds.
+// Package fleettest simulates what a fleet cluster runs on: etcd, the network, and the systemd of each
+// machine. Its tests run whole clusters in simulated time.
 package fleettest
 
 import (
@@ -13,17 +14,18 @@ import (
 	"coreos/internal/fleet/unitfile"
 )
 
-// Systemd is the systemd of one machine, as far as fleet can see. It outlives the daemon.
+// Systemd simulates the systemd of one machine. It outlives the daemon.
 type Systemd struct {
 	// Stopping is how long a unit takes to stop.
 	Stopping time.Duration
-	// Fails makes a call fail, after it was done or before; nil makes none.
+	// Fails decides whether a call fails, and whether it has an effect nevertheless; nil for
+	// calls that never fail.
 	Fails func() (fails, done bool)
-	// Ran and Stopped are told when a unit begins and ends to run; nil for nobody.
+	// Ran and Stopped are called when a unit has started and stopped; nil for no call.
 	Ran, Stopped func(unit string)
-	// Starting is told before a unit is started; nil for nobody.
+	// Starting is called before a unit is started; nil for no call.
 	Starting func(unit string)
-	// Own are units that are not fleet's.
+	// Own are units that fleet has not installed.
 	Own []string
 
 	mu      sync.Mutex
@@ -31,22 +33,22 @@ type Systemd struct {
 	changes chan string
 }
 
-// known is a unit that systemd knows.
+// known is an installed unit.
 type known struct {
 	text  string
 	needs unitfile.Needs
-	// launched is after a start by fleet, until it stops the unit.
+	// launched is set from a start by fleet until fleet stops the unit.
 	launched, running bool
 }
 
 var _ agent.Systemd = (*Systemd)(nil)
 
-// NewSystemd returns one that has no units.
+// NewSystemd returns a systemd without units.
 func NewSystemd() *Systemd {
 	return &Systemd{units: map[string]*known{}, changes: make(chan string, 1024)}
 }
 
-// Reboot ends all units and forgets them.
+// Reboot stops and removes all units.
 func (s *Systemd) Reboot() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +60,7 @@ func (s *Systemd) Reboot() {
 	clear(s.units)
 }
 
-// tell tells of a unit, but not of what stands in for another one.
+// tell calls a function with a unit that is no stand-in.
 func (s *Systemd) tell(who func(string), name string) {
 	if who != nil && s.units[name].text != agent.StandIn() {
 		who(name)
@@ -92,10 +94,10 @@ func (s *Systemd) Units(context.Context) (map[string]agent.Found, error) {
 // Changes implements agent.Systemd.
 func (s *Systemd) Changes() <-chan string { return s.changes }
 
-// errFails is what a call ends with that was made to fail.
+// errFails is the error of a call that Fails lets fail.
 var errFails = errors.New("systemd is not well")
 
-// try does something that may fail.
+// try makes a call that may fail.
 func (s *Systemd) try(do func() error) error {
 	if s.Fails == nil {
 		return do()
@@ -183,7 +185,7 @@ func (s *Systemd) set(name string, launched bool) error {
 	return nil
 }
 
-// start starts a unit after those without which it cannot run.
+// start starts a unit and, before it, those on which it depends.
 func (s *Systemd) start(name string) error {
 	unit := s.units[name]
 	if unit == nil && slices.Contains(s.Own, name) {
@@ -205,7 +207,7 @@ func (s *Systemd) start(name string) error {
 	return nil
 }
 
-// stop stops a unit after those that cannot run without it.
+// stop stops a unit and, before it, those that depend on it.
 func (s *Systemd) stop(name string) {
 	for other, unit := range s.units {
 		if unit.running && unit.needs.DependsOn(name) {
