@@ -1,5 +1,5 @@
-// Package booted is the machine that we run on, as seen from its slots: which one
-// runs, from which disk, and what the boot loader knows of both.
+// Package booted describes the running machine: which slot it runs, from which disk, and
+// the boot state of both slots.
 package booted
 
 import (
@@ -12,13 +12,13 @@ import (
 
 const sysfs = "/sys"
 
-// Machine is the running system's slot and disk.
+// Machine is the running slot and its disk.
 type Machine struct {
 	Running slot.Name
 	disk    disk.Disk
 }
 
-// Open finds out what the system runs from.
+// Open returns the running machine.
 func Open() (*Machine, error) {
 	running, name, err := slot.Running()
 	if err != nil {
@@ -36,8 +36,8 @@ func Open() (*Machine, error) {
 	return nil, fmt.Errorf("the disk that the system was booted from, %s, is gone", name)
 }
 
-// OpenPartition opens the partition with a label on the disk that the system runs from;
-// flag is that of os.OpenFile.
+// OpenPartition opens a partition of the boot disk by its label. flag is a flag of
+// os.OpenFile.
 func (m *Machine) OpenPartition(label string, flag int) (*disk.Partition, error) {
 	path, err := m.disk.Path(label)
 	if err != nil {
@@ -46,12 +46,12 @@ func (m *Machine) OpenPartition(label string, flag int) (*disk.Partition, error)
 	return disk.OpenPartition(path, flag)
 }
 
-// Keep makes the running slot the next again.
+// Keep makes the running slot the next to boot.
 func (m *Machine) Keep() error {
 	return m.Change(func(s slot.Store) error { return slot.SetNext(s, m.Running) })
 }
 
-// Change runs f on the boot state.
+// Change calls f with the store of the boot state.
 func (m *Machine) Change(f func(slot.Store) error) error {
 	path, err := m.disk.Path(disk.EFISystemLabel)
 	if err != nil {
@@ -69,7 +69,7 @@ func (m *Machine) States() (states slot.States, err error) {
 	return states, err
 }
 
-// Slots describes both slots.
+// Slots returns reports on both slots.
 func (m *Machine) Slots() ([]slot.Report, error) {
 	states, err := m.States()
 	if err != nil {

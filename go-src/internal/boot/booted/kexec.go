@@ -12,12 +12,12 @@ import (
 	"coreos/internal/boot/slot"
 )
 
-// bootKey is the public key by which GRUB, and so we, verify boot images.
+// bootKey is the public key with which GRUB and LoadNext verify boot images.
 const bootKey = "/usr/share/coreos/boot.pub"
 
-// LoadNext loads the next slot's kernel, so that the machine can be restarted without its
-// firmware and boot loader, at the price of one of the slot's tries as ever. If that
-// kernel does not come up, the machine restarts by GRUB.
+// LoadNext loads the kernel of the next slot, so that the machine can restart without its
+// firmware and boot loader. As with a boot by GRUB, that takes one of the tries of the
+// slot. If the kernel does not start, the machine restarts by GRUB.
 func (m *Machine) LoadNext() error {
 	states, err := m.States()
 	if err != nil {

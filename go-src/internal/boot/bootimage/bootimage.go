@@ -1,7 +1,7 @@
-// Package bootimage reads what fills a boot partition, BOOT-A or BOOT-B: a tar
-// archive (POSIX ustar) written to the raw partition, which GRUB and tar(1) both
-// read. Its members are vmlinuz, initramfs and slot.cfg, each with a detached
-// OpenPGP signature in a member of the same name with ".sig" added.
+// Package bootimage reads the content of a boot partition, BOOT-A or BOOT-B: a tar archive
+// (POSIX ustar) on the raw partition, which both GRUB and tar(1) can read. Its members are
+// vmlinuz, initramfs and slot.cfg. Each has a detached OpenPGP signature in a member of the
+// same name with ".sig" added.
 package bootimage
 
 import (
@@ -20,16 +20,17 @@ const (
 	Config    = "slot.cfg"
 )
 
-// maxConfig bounds slot.cfg in bytes; an x86 kernel takes 2,048 of command line.
+// maxConfig is the size limit of slot.cfg in bytes. The command line of an x86 kernel has
+// at most 2,048.
 const maxConfig = 8192
 
-// maxMembers bounds the walk through a damaged archive.
+// maxMembers is the limit of members that are read, since the archive may be damaged.
 const maxMembers = 32
 
-// ErrEmpty says that the partition holds no boot image.
+// ErrEmpty says that the partition has no boot image.
 var ErrEmpty = errors.New("no boot image")
 
-// Info is what a slot says of itself in slot.cfg.
+// Info is the content of slot.cfg.
 type Info struct {
 	Version string // of the OS
 	Cmdline string // kernel command line without what GRUB adds
@@ -66,8 +67,8 @@ func Walk(r io.Reader, f func(name string, size int64, content io.Reader) error)
 	return nil
 }
 
-// ReadInfo finds slot.cfg in the archive and reads it. The signature is not
-// checked: that is GRUB's work, before it boots the slot.
+// ReadInfo finds and reads slot.cfg in the archive. It does not check the signature: GRUB
+// does that before it boots the slot.
 func ReadInfo(r io.Reader) (info Info, err error) {
 	found := false
 	err = Walk(r, func(name string, size int64, content io.Reader) error {
@@ -89,7 +90,7 @@ func ReadInfo(r io.Reader) (info Info, err error) {
 // ReadConfig reads a slot.cfg of size bytes.
 func ReadConfig(r io.Reader, size int64) (Info, error) {
 	if size > maxConfig {
-		return Info{}, fmt.Errorf("%d bytes are too large", size)
+		return Info{}, fmt.Errorf("%d bytes are too many", size)
 	}
 	text, err := io.ReadAll(io.LimitReader(r, size))
 	if err != nil {
@@ -98,8 +99,8 @@ func ReadConfig(r io.Reader, size int64) (Info, error) {
 	return parseConfig(string(text))
 }
 
-// parseConfig reads the `set name="value"` lines of slot.cfg, in which a dollar sign has
-// a backslash before it.
+// parseConfig reads the lines `set name="value"` of slot.cfg. A backslash precedes each
+// dollar sign in a value.
 func parseConfig(text string) (Info, error) {
 	var info Info
 	for line := range strings.Lines(text) {
@@ -117,7 +118,7 @@ func parseConfig(text string) (Info, error) {
 		}
 	}
 	if info.Version == "" || info.Cmdline == "" {
-		return Info{}, errors.New("it lacks slot_version or slot_cmdline")
+		return Info{}, errors.New("slot_version or slot_cmdline is missing")
 	}
 	return info, nil
 }

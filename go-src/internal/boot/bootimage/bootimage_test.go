@@ -81,10 +81,10 @@ func TestReadInfoRejects(t *testing.T) {
 		{"ones", bytes.Repeat([]byte{0xff}, 1<<20), "invalid tar header"},
 		{"cut off in the header", archive(t, member{Config, goodConfig})[:100], "unexpected EOF"},
 		{"cut off in slot.cfg", archive(t, member{Config, goodConfig})[:560], "slot.cfg: unexpected EOF"},
-		{"slot.cfg too large", archive(t, member{Config, goodConfig + strings.Repeat("#", maxConfig)}), "too large"},
-		{"no version", archive(t, member{Config, "set slot_cmdline=x\n"}), "lacks slot_version or slot_cmdline"},
-		{"no command line", archive(t, member{Config, "set slot_version=1\n"}), "lacks slot_version or slot_cmdline"},
-		{"empty command line", archive(t, member{Config, "set slot_version=1\nset slot_cmdline=\"\"\n"}), "lacks slot_version or slot_cmdline"},
+		{"slot.cfg too large", archive(t, member{Config, goodConfig + strings.Repeat("#", maxConfig)}), "too many"},
+		{"no version", archive(t, member{Config, "set slot_cmdline=x\n"}), "slot_version or slot_cmdline is missing"},
+		{"no command line", archive(t, member{Config, "set slot_version=1\n"}), "slot_version or slot_cmdline is missing"},
+		{"empty command line", archive(t, member{Config, "set slot_version=1\nset slot_cmdline=\"\"\n"}), "slot_version or slot_cmdline is missing"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,6 +1,6 @@
-// Package bootkey makes and uses the OpenPGP key with which a build signs what
-// GRUB verifies. GRUB takes detached binary signatures by RSA keys; signatures
-// are deterministic, so that two builds from the same inputs are identical.
+// Package bootkey makes the OpenPGP key of a build, signs with it what GRUB verifies, and
+// verifies such signatures. GRUB takes detached binary signatures by RSA keys. The
+// signatures are deterministic, so that two builds of the same inputs are identical.
 package bootkey
 
 import (
@@ -42,7 +42,7 @@ func config(when time.Time) *packet.Config {
 	}
 }
 
-// Generate makes a key in dir, created at the time when. It does not replace one.
+// Generate makes a key in dir with the creation time when. It never replaces a key.
 func Generate(dir, name string, when time.Time) error {
 	private := filepath.Join(dir, PrivateFile)
 	if _, err := os.Stat(private); err == nil {
@@ -72,7 +72,7 @@ func Generate(dir, name string, when time.Time) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	// The private key last: only with it does the pair count as made.
+	// The private key is written last: the pair is complete once it exists.
 	if err := replaceFile(filepath.Join(dir, PublicFile), public.Bytes(), 0o644); err != nil {
 		return err
 	}
@@ -104,8 +104,8 @@ func Load(dir string) (*openpgp.Entity, error) {
 	return keys[0], nil
 }
 
-// Sign writes the detached signature of the file at path to path.sig, made at
-// the time when.
+// Sign writes the detached signature of the file at path to path.sig, with the creation
+// time when.
 func Sign(key *openpgp.Entity, path string, when time.Time) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -211,7 +211,7 @@ func addIssuer(signature *bytes.Buffer, id uint64) error {
 	return p.Serialize(signature)
 }
 
-// writePublic writes the public primary key, which is all that GRUB uses.
+// writePublic writes the public primary key. GRUB uses no other packet.
 func writePublic(w *bytes.Buffer, entity *openpgp.Entity) error {
 	var key bytes.Buffer
 	if err := entity.PrimaryKey.Serialize(&key); err != nil {
@@ -220,8 +220,8 @@ func writePublic(w *bytes.Buffer, entity *openpgp.Entity) error {
 	return reframe(w, &key)
 }
 
-// reframe rewrites packets with the headers of RFC 4880's old format with lengths
-// of two octets: GRUB reads the new format's two-octet lengths wrongly.
+// reframe writes packets with headers of the old format (RFC 4880, section 4.2.1) and
+// lengths of two octets: GRUB reads two-octet lengths of the new format wrongly.
 func reframe(w *bytes.Buffer, r io.Reader) error {
 	packets := packet.NewOpaqueReader(r)
 	for {
@@ -241,7 +241,7 @@ func reframe(w *bytes.Buffer, r io.Reader) error {
 	}
 }
 
-// replaceFile puts data at path in one step, with just this mode.
+// replaceFile replaces the file at path atomically. The file gets exactly that mode.
 func replaceFile(path string, data []byte, mode os.FileMode) error {
 	return renameio.WriteFile(path, data, mode, renameio.WithStaticPermissions(mode))
 }

@@ -126,7 +126,7 @@ func check(ctx context.Context, limit time.Duration, mark bool, out, problems io
 	case err != nil:
 		return err
 	case mark:
-		return m.Judge(failed, out)
+		return m.ApplyHealth(failed, out)
 	case len(failed) > 0:
 		return booted.ErrUnhealthy
 	}

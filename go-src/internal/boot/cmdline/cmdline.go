@@ -1,5 +1,5 @@
-// Package cmdline reads what the kernel command line says of the slot that runs. The
-// part about /usr is signed with the slot, the slot's name is added by GRUB.
+// Package cmdline reads the arguments on the kernel command line that describe the running
+// slot. Those about /usr are signed with the slot; GRUB adds the name of the slot.
 package cmdline
 
 import (
@@ -13,7 +13,7 @@ import (
 	"coreos/internal/boot/verity"
 )
 
-// Args is what the system takes from the command line.
+// Args are the arguments that the system uses.
 type Args struct {
 	Slot slot.Name   // coreos.slot=A, from GRUB
 	Usr  verity.Root // usrhash=HEX and coreos.usrblocks=N, signed with the slot
@@ -36,7 +36,8 @@ func Parse(cmdline string) (Args, error) {
 	return Args{Slot: name, Usr: usr}, nil
 }
 
-// Usr reads what a slot's own command line, without GRUB's part, says of its /usr.
+// Usr reads the arguments about /usr from a slot's own command line, which lacks what GRUB
+// adds.
 func Usr(cmdline string) (verity.Root, error) {
 	values, err := arguments(cmdline, "usrhash", "coreos.usrblocks")
 	if err != nil {
@@ -52,8 +53,8 @@ func Usr(cmdline string) (verity.Root, error) {
 	return verity.ParseRoot(values["usrhash"], blocks)
 }
 
-// arguments returns the values of the named arguments. What decides over the boot may
-// be given only once, so that an argument added from outside cannot replace the slot's.
+// arguments returns the values of the named arguments. Each may be given only once, so that
+// an argument from outside cannot replace one of the slot.
 func arguments(cmdline string, names ...string) (map[string]string, error) {
 	values := map[string]string{}
 	for arg := range strings.FieldsSeq(cmdline) {

@@ -8,23 +8,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Partition is what an EFI system partition can do: a block device or an image file.
+// Partition is an EFI system partition: a block device or an image file.
 type Partition interface {
 	io.ReaderAt
 	io.WriterAt
 	Sync() error
 }
 
-// Device is the environment block on an EFI system partition, accessed below the
-// file system: the partition is never mounted by the running system.
+// Device is the environment block on an EFI system partition. It is accessed on the raw
+// partition, since the running system never mounts it.
 type Device struct {
 	partition Partition
 	offset    int64
 }
 
-// Open opens the partition at path, to be closed, and finds the environment block.
+// Open opens the partition at path and finds the environment block.
 func Open(path string) (*Device, error) {
-	// O_EXCL is left out on purpose: firmware tools may hold the partition open.
+	// There is no O_EXCL on purpose: firmware tools may have the partition open.
 	file, err := os.OpenFile(path, os.O_RDWR|unix.O_SYNC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the EFI system partition: %w", err)
@@ -63,8 +63,8 @@ func (d *Device) Read() (Env, error) {
 	return Parse(block)
 }
 
-// Write replaces the variables, synchronously and in one sector: after it
-// returned the new state is on the disk, before that the old or the new one.
+// Write replaces the variables synchronously and in one sector: an interruption leaves
+// either the old or the new variables.
 func (d *Device) Write(env Env) error {
 	block, err := env.Format()
 	if err != nil {

@@ -10,12 +10,12 @@ import (
 // fileName is the 8.3 directory entry of /grubenv.
 const fileName = "GRUBENV    "
 
-// maxRootClusters bounds the walk along the root directory: the EFI system
-// partition's root holds a handful of entries.
+// maxRootClusters is the limit of clusters of the root directory that are read. The root of
+// an EFI system partition has few entries.
 const maxRootClusters = 64
 
-// fat describes as much of a FAT32 volume as finding one file in its root
-// directory needs (Microsoft, "FAT: General Overview of On-Disk Format", 1.03).
+// fat describes a FAT32 volume as far as that is needed to find one file in its root
+// directory (Microsoft, "FAT: General Overview of On-Disk Format", 1.03).
 type fat struct {
 	r           io.ReaderAt
 	tableOffset int64  // of the first allocation table, in bytes
@@ -25,9 +25,8 @@ type fat struct {
 	root        uint32 // first cluster of the root directory
 }
 
-// Locate finds the environment block on an EFI system partition: the byte offset
-// of the file /grubenv in the FAT32 volume r. The file is made with the image, in
-// one cluster, and never moves.
+// Locate returns the byte offset of the file /grubenv, the environment block, in the FAT32
+// volume r. The build makes the file in one cluster, and it never moves.
 func Locate(r io.ReaderAt) (int64, error) {
 	volume, err := openFAT(r)
 	if err != nil {
@@ -58,7 +57,7 @@ func openFAT(r io.ReaderAt) (*fat, error) {
 	}
 	data := reserved + tables*sectorsPerTable
 	if data >= sectors {
-		return nil, errors.New("FAT32 volume without data area")
+		return nil, errors.New("the FAT32 volume has no data area")
 	}
 	f := &fat{
 		r:           r,
@@ -77,7 +76,7 @@ func openFAT(r io.ReaderAt) (*fat, error) {
 // offset returns where cluster n starts, in bytes.
 func (f *fat) offset(n uint32) (int64, error) {
 	if n < 2 || n > f.clusters {
-		return 0, fmt.Errorf("FAT32 cluster %d outside the volume", n)
+		return 0, fmt.Errorf("FAT32 cluster %d is outside of the volume", n)
 	}
 	return f.dataOffset + int64(n-2)*f.clusterSize, nil
 }
@@ -91,7 +90,7 @@ func (f *fat) next(n uint32) (uint32, error) {
 	return binary.LittleEndian.Uint32(entry) & 0x0fffffff, nil
 }
 
-// find returns the byte offset of a root directory's file of Size bytes.
+// find returns the byte offset of a file of Size bytes in the root directory.
 func (f *fat) find(name string) (int64, error) {
 	const entrySize, volumeOrDirectory = 32, 0x18
 	le := binary.LittleEndian

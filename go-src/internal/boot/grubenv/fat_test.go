@@ -38,7 +38,7 @@ func TestLocateRejects(t *testing.T) {
 		{"FAT16", func(b []byte) []byte { le.PutUint16(b[22:], 1); return b }, "not a FAT32 volume"},
 		{"clusters of no sectors", func(b []byte) []byte { b[13] = 0; return b }, "not a FAT32 volume"},
 		{"clusters of one sector", func(b []byte) []byte { b[13] = 1; return b }, "smaller than the environment block"},
-		{"tables fill the volume", func(b []byte) []byte { le.PutUint32(b[36:], 1<<31); return b }, "without data area"},
+		{"tables fill the volume", func(b []byte) []byte { le.PutUint32(b[36:], 1<<31); return b }, "has no data area"},
 		{"root directory outside", func(b []byte) []byte { le.PutUint32(b[44:], 1<<20); return b }, "no file /grubenv"},
 		{"root directory is cluster 0", func(b []byte) []byte { le.PutUint32(b[44:], 0); return b }, "no file /grubenv"},
 		{"other name", func(b []byte) []byte { grubenvtest.Entry(b)[0] = 'X'; return b }, "no file /grubenv"},
@@ -46,8 +46,8 @@ func TestLocateRejects(t *testing.T) {
 		{"a volume label", func(b []byte) []byte { grubenvtest.Entry(b)[11] = 0x08; return b }, "no file /grubenv"},
 		{"end of the directory before it", func(b []byte) []byte { grubenvtest.Cluster(b, 2)[0] = 0; return b }, "no file /grubenv"},
 		{"too short", func(b []byte) []byte { le.PutUint32(grubenvtest.Entry(b)[28:], 1023); return b }, "1023 bytes instead of 1024"},
-		{"outside the volume", func(b []byte) []byte { le.PutUint16(grubenvtest.Entry(b)[26:], 34); return b }, "cluster 34 outside"},
-		{"in no cluster", func(b []byte) []byte { le.PutUint16(grubenvtest.Entry(b)[26:], 0); return b }, "cluster 0 outside"},
+		{"outside the volume", func(b []byte) []byte { le.PutUint16(grubenvtest.Entry(b)[26:], 34); return b }, "cluster 34 is outside"},
+		{"in no cluster", func(b []byte) []byte { le.PutUint16(grubenvtest.Entry(b)[26:], 0); return b }, "cluster 0 is outside"},
 		{"cut off", func(b []byte) []byte { return b[:40*512] }, "EOF"},
 		{"root directory in a circle", func(b []byte) []byte {
 			grubenvtest.Entry(b)[0] = 'X'

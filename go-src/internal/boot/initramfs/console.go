@@ -5,12 +5,12 @@ import (
 	"os"
 )
 
-// console writes to the kernel's log, from which it reaches the console, in
-// order with what the kernel says, and later the journal.
+// console writes to the kernel's log. From there messages reach the console, in the right
+// order with the kernel's, and later the journal.
 type console struct{ kmsg *os.File }
 
-// maxMessage bounds a message in bytes: the kernel refuses records of more than
-// about a thousand (PRINTKRB_RECORD_MAX) as a whole.
+// maxMessage is the size limit of a message in bytes: the kernel refuses records of more
+// than about a thousand (PRINTKRB_RECORD_MAX).
 const maxMessage = 900
 
 // Kernel log levels (syslog(2)).
@@ -26,7 +26,7 @@ func openConsole() *console {
 	if err != nil {
 		kmsg = os.Stderr
 	}
-	// Or the kernel drops all but ten messages in five seconds.
+	// Without this the kernel drops all but ten messages in five seconds.
 	_ = os.WriteFile("/proc/sys/kernel/printk_devkmsg", []byte("on\n"), 0o644)
 	return &console{kmsg}
 }

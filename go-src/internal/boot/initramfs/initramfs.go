@@ -1,11 +1,10 @@
-// Package initramfs is the initramfs: it finds the disk and the slot that GRUB
-// chose, opens the verified /usr, mounts the root file system around it and hands
-// over to systemd.
+// Package initramfs is the program of the initramfs: it finds the disk and the slot that
+// GRUB chose, opens the verified /usr, mounts the root file system around it and starts
+// systemd.
 //
-// A slot that cannot be used loses its tries with the reason in the environment
-// block, and the machine restarts into the other one. Trouble that is not the
-// slot's (no disk, a broken ROOT) is said on the console, and the machine tries
-// again after a pause.
+// If the slot cannot be used, it loses its tries, the reason is recorded in the environment
+// block, and the machine restarts into the other slot. Other errors, such as a missing disk
+// or a damaged ROOT, are shown on the console, and the machine restarts after a pause.
 package initramfs
 
 import (
@@ -30,12 +29,11 @@ const (
 	sysroot    = "/sysroot"
 	sysfs      = "/sys"
 	diskWait   = 60 * time.Second // for the disk to appear
-	settleWait = 5 * time.Second  // for the right disk, when a wrong one has appeared
-	pause      = 30 * time.Second // for somebody to read the console before the next attempt
+	settleWait = 5 * time.Second  // for the right disk, once a wrong one has appeared
+	pause      = 30 * time.Second // for an operator to read the console before the next attempt
 )
 
-// slotError says that the chosen slot is to blame, with a short reason for the
-// environment block.
+// slotError is an error of the chosen slot, with a short reason for the environment block.
 type slotError struct {
 	why string
 	err error
@@ -52,8 +50,8 @@ type engine struct {
 	firstBoot bool // not finished on this root file system
 }
 
-// Run boots the machine as pid 1 of the initramfs. It does not return unless the
-// machine could not be started at all.
+// Run boots the machine as process 1 of the initramfs. It returns only if the machine
+// cannot be started.
 func Run() {
 	e := &engine{}
 	if err := mountKernelFilesystems(); err != nil {
@@ -115,8 +113,8 @@ func (e *engine) provision(arguments string) error {
 	return firstboot.Finish("/")
 }
 
-// findDisk loads the drivers that the devices ask for until a disk shows up that
-// carries the chosen slot's /usr, and what later steps need.
+// findDisk loads drivers for the devices until the disk with the chosen slot's /usr and the
+// other partitions that are needed has appeared.
 func (e *engine) findDisk(modules *kmod.Loader) error {
 	events, err := disk.Listen()
 	if err != nil {
@@ -126,11 +124,12 @@ func (e *engine) findDisk(modules *kmod.Loader) error {
 	modules.Load("dm_verity", "erofs", "overlay", "ext4", "qemu_fw_cfg")
 	ctx, cancel := context.WithTimeout(context.Background(), diskWait)
 	defer cancel()
-	var wrong error // what is the matter with the disks seen so far
+	var wrong error // why the disks that have appeared cannot be used
 	found, err := e.coldplug(modules)
 	for !found {
 		if err != nil && wrong == nil {
-			// The right disk may be slower than a wrong one: a copy, or a smaller one.
+			// The right disk may appear later than a wrong one, such as a copy or a smaller
+			// one.
 			wrong = err
 			ctx, cancel = context.WithTimeout(ctx, settleWait)
 			defer cancel()
@@ -144,7 +143,7 @@ func (e *engine) findDisk(modules *kmod.Loader) error {
 				e.args.Slot.UsrLabel(), disk.RootLabel, diskWait)
 		case timeout != nil:
 			return timeout
-		case len(event) == 0: // some were lost
+		case len(event) == 0: // events were lost
 			found, err = e.coldplug(modules)
 		default:
 			modules.LoadFor(event["MODALIAS"])
@@ -154,7 +153,8 @@ func (e *engine) findDisk(modules *kmod.Loader) error {
 	return nil
 }
 
-// coldplug loads drivers for what is there already, until the disk is.
+// coldplug loads drivers for the devices that are there already, until the disk has
+// appeared.
 func (e *engine) coldplug(modules *kmod.Loader) (found bool, err error) {
 	walk := modules.Coldplug(sysfs, func() bool {
 		found, err = e.tryDisks()
@@ -166,8 +166,8 @@ func (e *engine) coldplug(modules *kmod.Loader) (found bool, err error) {
 	return e.tryDisks()
 }
 
-// tryDisks looks for the disk among those that are there. With several copies of
-// the image attached, the first wins whose /usr is the one that GRUB verified.
+// tryDisks looks for the disk among those that have appeared. If several have a copy of the
+// image, it takes the first whose /usr is the one that GRUB verified.
 func (e *engine) tryDisks() (bool, error) {
 	disks, err := disk.List(sysfs)
 	if err != nil {
@@ -191,8 +191,8 @@ func (e *engine) tryDisks() (bool, error) {
 	return false, wrong
 }
 
-// complete reports whether the kernel has made all the partitions that this boot
-// needs; it makes them one by one.
+// complete reports whether all partitions that this boot needs have appeared. The kernel
+// adds them one by one.
 func complete(d disk.Disk, name slot.Name) bool {
 	for _, label := range []string{disk.EFISystemLabel, name.UsrLabel(), disk.OEMLabel, disk.RootLabel} {
 		if _, ok := d.Partitions[label]; !ok {
@@ -222,11 +222,11 @@ func (e *engine) checkUsr() error {
 	return nil
 }
 
-// reportFallback records what is known of why boots before this one failed, and says,
-// for the journal too, why the other slot's turn is over.
+// reportFallback records why earlier boots failed, as far as that is known. If the machine
+// fell back from the other slot, it logs the reason, which also reaches the journal.
 func (e *engine) reportFallback(panicked string) {
 	err := e.store(func(s slot.Store) error {
-		if err := slot.Blame(s, e.args.Slot, panicked); err != nil {
+		if err := slot.RecordFailure(s, e.args.Slot, panicked); err != nil {
 			return err
 		}
 		states, err := slot.Load(s)
@@ -248,8 +248,8 @@ func (e *engine) growRoot() error {
 	return err
 }
 
-// fail ends a boot that cannot go on: it says why, takes the tries from a slot
-// that is to blame, and restarts the machine.
+// fail ends a boot that cannot go on: it logs the error, takes the tries from the slot if
+// that is the cause, and restarts the machine.
 func (e *engine) fail(err error) {
 	e.log.Error("%v", err)
 	var blame *slotError
@@ -260,11 +260,11 @@ func (e *engine) fail(err error) {
 		e.log.Error("slot %s cannot be used, restarting into the other one", e.args.Slot)
 	} else {
 		e.log.Error("the machine restarts in %v", pause)
-		time.Sleep(pause) // not for an event: for a reader
+		time.Sleep(pause) // for an operator to read the error
 	}
 	unix.Sync()
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART); err != nil {
 		e.log.Error("restart: %v", err)
 	}
-	select {} // pid 1 must not end: the kernel would panic over the message
+	select {} // process 1 must not end: the kernel would panic, which hides the message
 }

@@ -16,7 +16,7 @@ import (
 	"coreos/internal/provision/firstboot"
 )
 
-// mount is one mount(2).
+// mount are the arguments of mount(2).
 type mount struct {
 	source, target, fstype string
 	flags                  uintptr
@@ -52,15 +52,15 @@ func mountKernelFilesystems() error {
 	})
 }
 
-// mountIfKnown mounts an interface of the kernel. A kernel without it is fine.
+// mountIfKnown mounts an interface of the kernel, unless the kernel does not have it.
 func (e *engine) mountIfKnown(m mount) {
 	if err := m.do(); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, fs.ErrPermission) {
 		e.log.Warning("%v", err)
 	}
 }
 
-// mountInterfaces mounts further interfaces of the kernel, as systemd's units of the
-// same name would: a process and a unit for each one cost more than the mounts.
+// mountInterfaces mounts further interfaces of the kernel. systemd's units of the same name
+// would do it, but a unit and a process for each take longer.
 func (e *engine) mountInterfaces() {
 	const data, strict = unix.MS_NOSUID | unix.MS_NODEV, unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	for _, m := range []mount{
@@ -73,7 +73,7 @@ func (e *engine) mountInterfaces() {
 	}
 }
 
-// mountAll puts the file systems of the machine together below sysroot.
+// mountAll mounts the file systems of the machine below sysroot.
 func (e *engine) mountAll() error {
 	usr, err := e.disk.Path(e.args.Slot.UsrLabel())
 	if err != nil {
@@ -83,7 +83,7 @@ func (e *engine) mountAll() error {
 	if err != nil {
 		return &slotError{"usr-verity", err}
 	}
-	// First where the tools in it find themselves, for checking ROOT.
+	// /usr is mounted where its tools expect it first, to check ROOT.
 	if err := (mount{device, "/usr", "erofs", unix.MS_RDONLY | unix.MS_NODEV, ""}).do(); err != nil {
 		return &slotError{"usr-mount", err}
 	}
@@ -100,8 +100,9 @@ func (e *engine) mountAll() error {
 	etc := sysroot + "/etc"
 	if err := mountAllOf([]mount{
 		{"/usr", sysroot + "/usr", "", unix.MS_MOVE, ""},
-		// What the slot ships lies below what was changed on this machine.
-		// Without redirects and indexes the lower layer may be exchanged.
+		// The slot's /etc is the lower layer; the upper one has the changes of this
+		// machine. Without redirects and indexes the lower layer may be replaced by an
+		// update.
 		{"etc", etc, "overlay", 0, "lowerdir=" + sysroot + "/usr/share/coreos/etc,upperdir=" + etc +
 			",workdir=" + sysroot + "/.etc-work,redirect_dir=off,index=off,metacopy=off"},
 	}); err != nil {
@@ -135,8 +136,8 @@ func (e *engine) mountRoot() error {
 	return nil
 }
 
-// mountChecked has e2fsck look at a file system before it is mounted, unless that was left
-// in order and can be mounted.
+// mountChecked mounts a file system. It checks it by e2fsck before, unless it was unmounted
+// cleanly and can be mounted.
 func (e *engine) mountChecked(m mount) error {
 	if inOrder(m.source) {
 		if err := m.do(); err == nil {
@@ -147,7 +148,8 @@ func (e *engine) mountChecked(m mount) error {
 	return m.do()
 }
 
-// checkFilesystem lets e2fsck replay the journal and mend what is safe to mend.
+// checkFilesystem runs e2fsck, which replays the journal and repairs what can be repaired
+// safely.
 func (e *engine) checkFilesystem(path string) {
 	const mended, reboot = 1, 2 // exit status bits of e2fsck(8)
 	out, err := exec.Command("/usr/sbin/e2fsck", "-p", path).CombinedOutput()
@@ -180,7 +182,7 @@ func layOut(root, usr string) error {
 	return nil
 }
 
-// store runs change on the environment block of the disk.
+// store calls change with the environment block of the disk.
 func (e *engine) store(change func(slot.Store) error) error {
 	path, err := e.disk.Path(disk.EFISystemLabel)
 	if err != nil {
@@ -189,7 +191,7 @@ func (e *engine) store(change func(slot.Store) error) error {
 	return slot.OnPartition(path, change)
 }
 
-// recordBoot leaves in /run/coreos/boot which slot and disk the system runs from.
+// recordBoot records the running slot and its disk in /run/coreos/boot.
 func (e *engine) recordBoot() error {
 	if err := os.MkdirAll(filepath.Dir(slot.BootRecord), 0o755); err != nil {
 		return err

@@ -11,17 +11,17 @@ import (
 	"coreos/internal/boot/pstore"
 )
 
-// Without firmware that keeps variables, ramoops keeps four records of a panic in the
-// memory that crashMemory, on the kernel command line, sets aside: where GRUB, which
-// fills memory from its top, and a kernel at a random address put nothing.
+// If the firmware keeps no variables, ramoops keeps four records of a panic in the memory
+// that crashMemory, on the kernel command line, reserves. Neither GRUB, which fills memory
+// from the top, nor a kernel at a random address uses that range.
 const (
 	crashMemory = "memmap=256K$256M"
 	ramoops     = "mem_address=0x10000000 mem_size=0x40000 record_size=65536 console_size=0 ftrace_size=0 pmsg_size=0"
 )
 
-// findPanic makes sure that a panic of this boot leaves a record, in the firmware's
-// variables or else in memory that a restart leaves alone, and returns what the kernel
-// said that panicked before this boot, "" if none did. systemd-pstore keeps the rest.
+// findPanic sets up that a panic during this boot is recorded, in the firmware's variables
+// or in memory that survives a restart. It returns the message of a panic before this boot,
+// "" if there was none. systemd-pstore saves the whole record.
 func (e *engine) findPanic(modules *kmod.Loader, cmdline string) string {
 	if _, err := os.Stat(sysfs + "/firmware/efi/efivars"); err == nil {
 		modules.Load("efi_pstore")

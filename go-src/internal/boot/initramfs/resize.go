@@ -13,9 +13,8 @@ import (
 // fs/ext4/ext4.h: grow the mounted file system to a number of blocks.
 const ext4ResizeFS = 0x40086610
 
-// growFilesystem grows the ext4 file system on the device, mounted at target, to
-// the size of the device, as resize2fs does online. A file system that fills it
-// already is left alone.
+// growFilesystem grows the mounted ext4 file system at target to the size of the device, as
+// resize2fs does online. It does nothing if the file system has that size.
 func growFilesystem(device, target string) error {
 	file, err := os.Open(device)
 	if err != nil {
@@ -42,8 +41,8 @@ func growFilesystem(device, target string) error {
 	return nil
 }
 
-// blocksToGrow returns how many blocks the ext4 file system could have on a device
-// of the size in bytes, 0 if it has them.
+// blocksToGrow returns the number of blocks that the ext4 file system can have on a device
+// of size bytes, 0 if it has that many.
 func blocksToGrow(device io.ReaderAt, size int64) (uint64, error) {
 	s, err := readSuperblock(device)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"os"
 )
 
-// superblock is that of an ext4 file system (the kernel's
-// Documentation/filesystems/ext4/super.rst).
+// superblock is the superblock of an ext4 file system
+// (Documentation/filesystems/ext4/super.rst of Linux).
 type superblock [1024]byte
 
 func readSuperblock(device io.ReaderAt) (*superblock, error) {
@@ -28,7 +28,7 @@ func readSuperblock(device io.ReaderAt) (*superblock, error) {
 func (s *superblock) u16(at int) uint16 { return binary.LittleEndian.Uint16(s[at:]) }
 func (s *superblock) u32(at int) uint32 { return binary.LittleEndian.Uint32(s[at:]) }
 
-// logBlockSize is the size of a block as a power of two.
+// logBlockSize returns the binary logarithm of the block size.
 func (s *superblock) logBlockSize() uint64 { return 10 + uint64(s.u32(0x18)) }
 
 func (s *superblock) blocks() uint64 {
@@ -42,8 +42,9 @@ func (s *superblock) blocks() uint64 {
 
 func (s *superblock) incompatible() uint32 { return s.u32(0x60) }
 
-// inOrder reports whether e2fsck -p would find nothing to do: the file system was unmounted,
-// no error was ever seen in it, and no check is due by time or by number of mounts.
+// inOrder reports whether e2fsck -p would find nothing to do: the file system was unmounted
+// cleanly, no error was ever found in it, and no check is due by time or by number of
+// mounts.
 func (s *superblock) inOrder() bool {
 	const (
 		clean                         = 1                // state
@@ -54,7 +55,7 @@ func (s *superblock) inOrder() bool {
 		atErrors, atChecksum          = 0x194, 0x3fc
 	)
 	if int16(s.u16(atMaxMounts)) > 0 || s.u32(atEvery) != 0 {
-		return false // for e2fsck to decide
+		return false // e2fsck decides
 	}
 	if s.u32(atReadOnly)&checksummed == 0 || s.u32(atChecksum) != ^crc32.Checksum(s[:atChecksum], crc32.MakeTable(crc32.Castagnoli)) {
 		return false

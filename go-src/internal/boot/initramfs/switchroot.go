@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// systemd is what runs after the initramfs.
+// systemd is the program that the initramfs starts at its end.
 const systemd = "/usr/lib/systemd/systemd"
 
-// switchRoot makes sysroot the root.
+// switchRoot makes sysroot the root file system.
 func switchRoot() error {
 	for _, dir := range []string{"/dev", "/proc", "/sys", "/run"} {
 		if err := unix.Mount(dir, sysroot+dir, "", unix.MS_MOVE, ""); err != nil {
@@ -36,9 +36,8 @@ func startSystemd() error {
 	return fmt.Errorf("start %s: %w", systemd, unix.Exec(systemd, []string{systemd}, os.Environ()))
 }
 
-// freeInitramfs gives back the memory of the initramfs: it removes everything
-// that lies on the same file system as root. This process keeps running from its
-// removed file.
+// freeInitramfs frees the memory of the initramfs: it removes all files on the file system
+// of root. This process continues to run from its removed file.
 func freeInitramfs(root string) {
 	var top unix.Stat_t
 	if unix.Lstat(root, &top) != nil {

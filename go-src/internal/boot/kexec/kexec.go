@@ -1,5 +1,5 @@
-// Package kexec makes the kernel of a slot's boot image the one that the next
-// kexec starts, as GRUB would load it: only with good signatures.
+// Package kexec loads the kernel of a slot's boot image for a restart by kexec. As GRUB, it
+// loads only files with good signatures.
 package kexec
 
 import (
@@ -16,25 +16,25 @@ import (
 	"coreos/internal/boot/slot"
 )
 
-// Bounds of the members of a boot image, in bytes.
+// Size limits of the members of a boot image, in bytes.
 const (
 	maxMember    = 256 << 20
 	maxSignature = 64 << 10
 )
 
-// ErrLocked says that the system does not allow it.
+// ErrLocked says that the machine does not permit kexec.
 var ErrLocked = errors.New("kexec is switched off on this machine (sysctl kernel.kexec_load_disabled)")
 
 // Verify checks a detached signature.
 type Verify func(file, signature io.Reader) error
 
-// Image is a boot image, read and verified. Close frees its memory.
+// Image is a boot image that was read and verified. Close frees its memory.
 type Image struct {
 	Info              bootimage.Info
 	kernel, initramfs *os.File
 }
 
-// Close gives the memory back.
+// Close frees the memory.
 func (i *Image) Close() {
 	for _, file := range []*os.File{i.kernel, i.initramfs} {
 		if file != nil {
@@ -43,14 +43,14 @@ func (i *Image) Close() {
 	}
 }
 
-// Read reads a boot image into memory outside of the process and verifies all of it.
+// Read reads a boot image into memory files and verifies all members.
 func Read(image io.Reader, verify Verify) (*Image, error) {
 	read := &Image{}
 	signatures := map[string][]byte{}
 	err := bootimage.Walk(image, func(name string, size int64, content io.Reader) error {
 		if of, ok := strings.CutSuffix(name, ".sig"); ok {
 			if size > maxSignature {
-				return fmt.Errorf("%d bytes are too large", size)
+				return fmt.Errorf("%d bytes are too many", size)
 			}
 			signature, err := io.ReadAll(content)
 			signatures[of] = signature
@@ -70,10 +70,10 @@ func Read(image io.Reader, verify Verify) (*Image, error) {
 	return read, nil
 }
 
-// take reads one member and checks its signature, which comes before it in the archive.
+// take reads one member and verifies its signature, which precedes it in the archive.
 func (i *Image) take(name string, size int64, content io.Reader, verify func(io.Reader) error) error {
 	if size > maxMember {
-		return fmt.Errorf("%d bytes are too large", size)
+		return fmt.Errorf("%d bytes are too many", size)
 	}
 	file, err := memory(name, content)
 	if err != nil {
@@ -98,7 +98,7 @@ func (i *Image) take(name string, size int64, content io.Reader, verify func(io.
 	return errors.Join(err, file.Close())
 }
 
-// memory makes a file in memory, open for reading alone: the kernel takes no other.
+// memory makes a memory file that is open for reading only, as the kernel requires.
 func memory(name string, content io.Reader) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
@@ -112,7 +112,7 @@ func memory(name string, content io.Reader) (*os.File, error) {
 	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
 }
 
-// Load gives the image to the kernel, to be started by the next kexec.
+// Load loads the image, for the next kexec to start.
 func (i *Image) Load(cmdline string) error {
 	err := unix.KexecFileLoad(int(i.kernel.Fd()), int(i.initramfs.Fd()), cmdline, 0)
 	switch {
@@ -124,9 +124,9 @@ func (i *Image) Load(cmdline string) error {
 	return nil
 }
 
-// Cmdline is the command line with which GRUB would boot a slot: running is that of the
-// running system, whose end, after the slot's name, GRUB took from the hypervisor or the
-// menu.
+// Cmdline returns the command line with which GRUB would boot the slot. running is the
+// command line of the running system: its end, after the name of the slot, comes from the
+// hypervisor or from the menu of GRUB.
 func Cmdline(info bootimage.Info, name slot.Name, running string) string {
 	line := info.Cmdline + " coreos.slot=" + string(name)
 	words := strings.Fields(running)

@@ -1,5 +1,5 @@
-// Package kmod loads the kernel modules that the machine's devices ask for. In
-// the initramfs it does what udev does later.
+// Package kmod loads kernel modules for the machine's devices. In the initramfs it does the
+// work of udev.
 package kmod
 
 import (
@@ -17,11 +17,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// alias is a line of modules.alias: devices whose modalias matches the pattern
-// want the module.
+// alias is a line of modules.alias: the module is a driver for devices whose modalias
+// matches the pattern.
 type alias struct{ pattern, module string }
 
-// Loader loads modules by name or by a device's modalias, each once.
+// Loader loads modules by name or by a device's modalias, each module once.
 type Loader struct {
 	prober  *kmodule.Prober
 	aliases []alias
@@ -29,8 +29,8 @@ type Loader struct {
 	Log     func(format string, args ...any)
 }
 
-// NewLoader reads the module index below dir/$(uname -r). A kernel without
-// modules, everything built in, is fine.
+// NewLoader reads the module index below dir/$(uname -r). A kernel without modules has
+// none.
 func NewLoader(dir string, log func(format string, args ...any)) (*Loader, error) {
 	l := &Loader{asked: map[string]bool{}, Log: log}
 	var uts unix.Utsname
@@ -65,15 +65,15 @@ func parseAliases(r io.Reader) ([]alias, error) {
 	return aliases, lines.Err()
 }
 
-// Load loads the named modules and what they depend on. One that is built in or
-// not shipped is passed over: the step that needs it says what is missing.
+// Load loads the named modules and their dependencies. It ignores modules that are built in
+// or missing: the step that needs them fails with a better message.
 func (l *Loader) Load(names ...string) {
 	for _, name := range names {
 		l.LoadWith(name, "")
 	}
 }
 
-// LoadWith loads a module as Load does, with parameters such as "a=1 b=2".
+// LoadWith loads a module with parameters such as "a=1 b=2".
 func (l *Loader) LoadWith(name, parameters string) {
 	if l.prober == nil || l.asked[name] {
 		return
@@ -84,8 +84,7 @@ func (l *Loader) LoadWith(name, parameters string) {
 	}
 }
 
-// LoadFor loads the modules for a device's modalias. It reports whether there was
-// one to load.
+// LoadFor loads the modules for a device's modalias, and reports whether there are any.
 func (l *Loader) LoadFor(modalias string) bool {
 	if modalias == "" || l.asked[modalias] {
 		return false
@@ -101,23 +100,22 @@ func (l *Loader) LoadFor(modalias string) bool {
 	return loaded
 }
 
-// flatten hides that path.Match differs from fnmatch(3), which the patterns are
-// made for: '*' spans '/', and "[!" opens a range of what must not be there.
+// flatten translates patterns of fnmatch(3) for path.Match: "*" matches "/" too, and "[!"
+// begins a negated class.
 var flatten = strings.NewReplacer("/", "\x01", "[!", "[^")
 
-// matches compares as fnmatch(3) does.
+// matches reports whether a modalias matches a pattern of fnmatch(3).
 func matches(pattern, modalias string) bool {
 	ok, err := path.Match(flatten.Replace(pattern), flatten.Replace(modalias))
 	return ok && err == nil
 }
 
-// Coldplug loads modules for the devices that sysfs lists already, until enough
-// says that it is enough: drivers of devices that the boot does not need are
-// udev's work, later and beside others.
+// Coldplug loads modules for the devices in sysfs until enough returns true. Drivers of
+// devices that the boot does not need are loaded later, by udev.
 func (l *Loader) Coldplug(sys string, enough func() bool) error {
 	return filepath.WalkDir(filepath.Join(sys, "devices"), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Name() != "modalias" {
-			return nil // devices come and go while we look
+			return nil // devices come and go meanwhile
 		}
 		text, err := os.ReadFile(path)
 		if err != nil {

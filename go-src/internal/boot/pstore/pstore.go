@@ -1,4 +1,4 @@
-// Package pstore reads what a kernel left behind that panicked before the restart
+// Package pstore reads the records that a kernel left when it panicked
 // (Documentation/admin-guide/pstore-blk.rst and ramoops.rst of Linux).
 package pstore
 
@@ -17,11 +17,12 @@ import (
 // Dir is where the kernel shows its records as files.
 const Dir = "/sys/fs/pstore"
 
-// maxRecord bounds a record in bytes. The kernel keeps some 10 KiB of its log.
+// maxRecord is the size limit of a record in bytes. The kernel keeps about 10 KiB of its
+// log.
 const maxRecord = 1 << 20
 
-// Panic returns the message of the newest panic on record below dir, without the words
-// "Kernel panic - not syncing", or "" if no kernel panicked.
+// Panic returns the message of the newest panic that is recorded below dir, without the
+// words "Kernel panic - not syncing". It returns "" if there is none.
 func Panic(dir string) (string, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "dmesg-*"))
 	if err != nil {

@@ -7,11 +7,11 @@ import (
 	"coreos/internal/host/keyvalue"
 )
 
-// BootRecord is where bootengine leaves which slot and disk the system runs
-// from: lines SLOT=A and DISK=vda.
+// BootRecord is the file in which bootengine records the running slot and its disk, in
+// lines SLOT=A and DISK=vda.
 const BootRecord = "/run/coreos/boot"
 
-// OnPartition runs f on the environment block of the EFI system partition at path.
+// OnPartition calls f with the environment block of the EFI system partition at path.
 func OnPartition(path string, f func(Store) error) error {
 	device, err := grubenv.Open(path)
 	if err != nil {
@@ -21,13 +21,13 @@ func OnPartition(path string, f func(Store) error) error {
 	return f(device)
 }
 
-// Running returns the slot that the system runs from and its disk's name.
+// Running returns the running slot and the name of its disk.
 func Running() (Name, string, error) { return readRecord(BootRecord) }
 
 func readRecord(path string) (Name, string, error) {
 	values, err := keyvalue.Properties(path)
 	if err != nil {
-		return "", "", fmt.Errorf("which slot runs is not known (not booted by bootengine?): %w", err)
+		return "", "", fmt.Errorf("the running slot is not known (was this machine not booted by bootengine?): %w", err)
 	}
 	name, err := ParseName(values["SLOT"])
 	if err != nil {

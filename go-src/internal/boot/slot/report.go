@@ -13,7 +13,7 @@ import (
 	"coreos/internal/cli/output"
 )
 
-// Report is what is known of one slot: its boot state and its boot image.
+// Report describes a slot: its boot state and its boot image.
 type Report struct {
 	Slot    Name   `json:"slot"`
 	Version string `json:"version"`
@@ -26,7 +26,7 @@ type Report struct {
 	Problem string `json:"problem,omitempty"` // why the boot image cannot be read
 }
 
-// Inspect reports on both slots. open gives the boot partition of a slot.
+// Inspect returns reports on both slots. open opens the boot partition of a slot.
 func Inspect(states States, running Name, open func(Name) (io.ReadCloser, error)) []Report {
 	reports := make([]Report, 0, 2)
 	for _, n := range []Name{A, B} {
@@ -57,10 +57,10 @@ func readImage(n Name, open func(Name) (io.ReadCloser, error)) (bootimage.Info, 
 	return bootimage.ReadInfo(bufio.NewReaderSize(partition, 64<<10))
 }
 
-// OpenDevice opens a slot's boot partition by its path.
+// OpenDevice opens the boot partition of a slot by its path.
 func OpenDevice(path string) (io.ReadCloser, error) { return os.Open(path) }
 
-// WriteTable prints the reports for people.
+// WriteTable writes the reports as a table for people.
 func WriteTable(w io.Writer, reports []Report) error {
 	table := output.Table(w)
 	fmt.Fprintln(table, "SLOT\tVERSION\tTRIES\tPROVEN\tROOT HASH\tSTATE")
@@ -96,7 +96,7 @@ func yes(b bool) string {
 
 func short(hash string) string { return hash[:min(len(hash), 12)] }
 
-// WriteJSON prints the reports for programs.
+// WriteJSON writes the reports for programs.
 func WriteJSON(w io.Writer, reports []Report) error {
 	return output.JSON(w, reports)
 }

@@ -1,11 +1,11 @@
-// Package slot holds the state of the two slots, A and B, that GRUB chooses from.
+// Package slot reads and changes the boot state: the state of the two slots, A and B, from
+// which GRUB chooses.
 //
-// The state lives in GRUB's environment block as ORDER ("A B"), and for each slot
-// A_TRIES (0 to 3: boots left before the other slot's turn), A_OK (1 once the
-// slot's system was found healthy) and A_WHY (a short word for why its tries were
-// taken away). GRUB takes one try from a slot before each boot; the running
-// system gives all of them back when it is healthy. board/coreos/grub.cfg is the
-// other reader and writer.
+// The state is in GRUB's environment block: ORDER ("A B"), and for each slot A_TRIES (0 to
+// 3, the number of boots that are left), A_OK (1 once the system in the slot was found
+// healthy) and A_WHY (a short reason why the tries were taken away). GRUB takes one try
+// from a slot before it boots it; the running system restores all tries when it is healthy.
+// The other program that reads and writes the state is board/coreos/grub.cfg.
 package slot
 
 import (
@@ -17,10 +17,10 @@ import (
 	"coreos/internal/boot/grubenv"
 )
 
-// MaxTries is how many boots a slot gets to prove itself.
+// MaxTries is the number of boots in which a slot has to become healthy.
 const MaxTries = 3
 
-// Name is a slot's letter, "A" or "B".
+// Name is the name of a slot: "A" or "B".
 type Name string
 
 // The two slots.
@@ -29,7 +29,7 @@ const (
 	B Name = "B"
 )
 
-// ParseName reads a slot's letter, in upper or lower case.
+// ParseName parses the name of a slot, in upper or lower case.
 func ParseName(s string) (Name, error) {
 	switch name := Name(strings.ToUpper(s)); name {
 	case A, B:
@@ -38,7 +38,7 @@ func ParseName(s string) (Name, error) {
 	return "", fmt.Errorf("no slot %q: the slots are A and B", s)
 }
 
-// Other returns the slot that n is not.
+// Other returns the other slot.
 func (n Name) Other() Name {
 	if n == A {
 		return B
@@ -52,32 +52,32 @@ func (n Name) BootLabel() string { return "BOOT-" + string(n) }
 // UsrLabel is the GPT label of the slot's /usr partition.
 func (n Name) UsrLabel() string { return "USR-" + string(n) }
 
-// State is what GRUB knows of one slot.
+// State is the boot state of one slot.
 type State struct {
 	Tries int    // boots left, 0 to MaxTries
-	OK    bool   // found healthy since it was written
+	OK    bool   // found healthy since the system was written
 	Why   string // why the tries were taken away, "" if they were not
 }
 
-// States is the whole of the boot state.
+// States is the boot state of both slots.
 type States struct {
 	Order [2]Name
 	Slots map[Name]State
 }
 
-// Store is where the environment block is kept.
+// Store keeps the environment block.
 type Store interface {
 	Read() (grubenv.Env, error)
 	Write(grubenv.Env) error
 }
 
-// maxWhy bounds a reason in bytes: the whole state has to fit into one sector.
+// maxWhy is the size limit of a reason in bytes: the whole state must fit into one sector.
 const maxWhy = 40
 
-// Empty is the reason of a slot that no system was written to yet.
+// Empty is the reason of a slot that has no system yet.
 const Empty = "empty"
 
-// OutOfTries says why a slot with a system has no tries left, "" if it has some.
+// OutOfTries returns why a slot with a system has no tries left, "" if it has some.
 func (s States) OutOfTries(n Name) string {
 	switch state := s.Slots[n]; {
 	case state.Tries > 0 || state.Why == Empty:
@@ -89,8 +89,8 @@ func (s States) OutOfTries(n Name) string {
 	}
 }
 
-// Load reads the state. What is missing or makes no sense counts as GRUB counts
-// it: order A B, no tries, not proven; so does all of a destroyed block.
+// Load reads the state. It treats missing and invalid variables as GRUB does: the order is
+// A B, a slot has no tries and is not proven. A destroyed block counts as empty.
 func Load(store Store) (States, error) {
 	env, err := store.Read()
 	if err != nil && !errors.Is(err, grubenv.ErrFormat) {
@@ -114,7 +114,7 @@ func decode(env grubenv.Env) States {
 	return s
 }
 
-// decodeTries takes what grub.cfg takes: exactly one digit.
+// decodeTries accepts what grub.cfg accepts: exactly one digit.
 func decodeTries(s string) int {
 	for tries := 1; tries <= MaxTries; tries++ {
 		if s == strconv.Itoa(tries) {
@@ -137,8 +137,8 @@ func (s States) encode(env grubenv.Env) {
 	}
 }
 
-// Next returns the slot that GRUB will boot next: the first of the order with
-// tries left, else the first that was once proven, else the first.
+// Next returns the slot that GRUB boots next: the first in the order that has tries left,
+// else the first that is proven, else the first.
 func (s States) Next() Name {
 	for _, n := range s.Order {
 		if s.Slots[n].Tries > 0 {
@@ -153,12 +153,12 @@ func (s States) Next() Name {
 	return s.Order[0]
 }
 
-// update applies change to the stored state, keeping foreign variables, and
-// writes nothing when nothing changed.
+// update applies change to the stored state. It keeps other variables, and writes nothing
+// if nothing has changed.
 func update(store Store, change func(*States) error) error {
 	env, err := store.Read()
 	if errors.Is(err, grubenv.ErrFormat) {
-		env = grubenv.Env{} // a destroyed block is made anew rather than kept
+		env = grubenv.Env{} // a destroyed block is replaced
 	} else if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func update(store Store, change func(*States) error) error {
 	}
 	after.encode(env)
 	err = store.Write(env)
-	if errors.Is(err, grubenv.ErrFull) { // by foreign variables, which grub.cfg does not read
+	if errors.Is(err, grubenv.ErrFull) { // of other variables, which grub.cfg does not read
 		env = grubenv.Env{}
 		after.encode(env)
 		err = store.Write(env)
@@ -181,7 +181,7 @@ func update(store Store, change func(*States) error) error {
 	return err
 }
 
-// shorten cuts the reasons to what the environment block has room for.
+// shorten shortens the reasons to the room in the environment block.
 func (s States) shorten() {
 	for n, state := range s.Slots {
 		if len(state.Why) > maxWhy {
@@ -195,7 +195,8 @@ func (s States) equal(t States) bool {
 	return s.Order == t.Order && s.Slots[A] == t.Slots[A] && s.Slots[B] == t.Slots[B]
 }
 
-// MarkGood records that the slot's system is healthy: all tries back, proven.
+// MarkGood records that the system in the slot is healthy: the slot is proven and gets all
+// its tries.
 func MarkGood(store Store, n Name) error {
 	return update(store, func(s *States) error {
 		s.Slots[n] = State{Tries: MaxTries, OK: true}
@@ -203,7 +204,7 @@ func MarkGood(store Store, n Name) error {
 	})
 }
 
-// MarkBad takes away the slot's tries and its proof; why is a short reason.
+// MarkBad takes away the tries of the slot and its proof. why is a short reason.
 func MarkBad(store Store, n Name, why string) error {
 	return update(store, func(s *States) error {
 		s.Slots[n] = State{Why: why}
@@ -211,8 +212,8 @@ func MarkBad(store Store, n Name, why string) error {
 	})
 }
 
-// Fail takes away the slot's tries but leaves its proof: it worked once and is
-// the last resort when the other slot fails, too.
+// Fail takes away the tries of the slot but not its proof: the system was healthy once, and
+// is the last resort if the other slot fails, too.
 func Fail(store Store, n Name, why string) error {
 	return update(store, func(s *States) error {
 		s.Slots[n] = State{OK: s.Slots[n].OK, Why: why}
@@ -220,8 +221,7 @@ func Fail(store Store, n Name, why string) error {
 	})
 }
 
-// Note records why the current boot of the slot is failing, without touching
-// its tries.
+// Note records why the current boot of the slot fails. It does not change the tries.
 func Note(store Store, n Name, why string) error {
 	return update(store, func(s *States) error {
 		state := s.Slots[n]
@@ -231,8 +231,8 @@ func Note(store Store, n Name, why string) error {
 	})
 }
 
-// SetNext makes the slot the first of the order and gives it all its tries; a
-// slot that was not proven before stays on trial.
+// SetNext makes the slot the first in the order and gives it all its tries. A slot that is
+// not proven stays on trial.
 func SetNext(store Store, n Name) error {
 	return update(store, func(s *States) error {
 		s.Order = [2]Name{n, n.Other()}
@@ -241,10 +241,10 @@ func SetNext(store Store, n Name) error {
 	})
 }
 
-// ErrNoTries says that a slot has none left.
+// ErrNoTries says that a slot has no tries left.
 var ErrNoTries = errors.New("the slot has no tries left")
 
-// Take takes one try from a slot, as GRUB does before it boots it.
+// Take takes one try from a slot, as GRUB does before a boot.
 func Take(store Store, n Name) error {
 	return update(store, func(s *States) error {
 		state := s.Slots[n]

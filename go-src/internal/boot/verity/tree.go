@@ -11,16 +11,16 @@ import (
 // Hash is the SHA-256 of a block.
 type Hash = [sha256.Size]byte
 
-// hashesPerBlock is how many hashes a block of the tree holds.
+// hashesPerBlock is the number of hashes in a block of the tree.
 const hashesPerBlock = BlockSize / sha256.Size
 
-// Tree is a whole hash tree that was found to be the one of its root hash, so that
-// its leaves say truly what each block of the data is.
+// Tree is a hash tree that was verified against its root hash.
 type Tree struct {
 	Root
-	// bytes is the tree as it lies on a disk: the top block first, the leaves last.
+	// bytes is the tree in its form on a disk: the top block is first and the leaves are
+	// last.
 	bytes []byte
-	// leaves is where in bytes the leaves begin.
+	// leaves is the offset of the leaves in bytes.
 	leaves int
 }
 
@@ -43,11 +43,12 @@ func (r Root) TreeSize() int64 {
 	return int64(blocks * BlockSize)
 }
 
-// TreeOffset returns where in the partition the tree begins, in bytes.
+// TreeOffset returns the offset of the tree in the partition, in bytes.
 func (r Root) TreeOffset() int64 { return int64(r.treeStart() * BlockSize) }
 
-// ReadTree reads the tree of a root and checks every hash in it; ErrMismatch says
-// that it is not the root's. It takes TreeSize bytes of memory, 1/128 of the data.
+// ReadTree reads the tree of a root and verifies every hash in it. It returns ErrMismatch
+// if the tree does not match the root hash. It takes TreeSize bytes of memory, 1/128 of the
+// data.
 func (r Root) ReadTree(from io.Reader) (*Tree, error) {
 	tree := &Tree{Root: r, bytes: make([]byte, r.TreeSize())}
 	if _, err := io.ReadFull(from, tree.bytes); err != nil {
@@ -67,7 +68,7 @@ func (r Root) ReadTree(from io.Reader) (*Tree, error) {
 				return nil, err
 			}
 		}
-		// The rest of a level's last block counts in its hash, too.
+		// The unused rest of the last block of a level is hashed, too.
 		if len(bytes.Trim(level[hashes*sha256.Size:], "\x00")) > 0 {
 			return nil, fmt.Errorf("%w: a level has more than %d hashes", ErrMismatch, hashes)
 		}
@@ -75,12 +76,12 @@ func (r Root) ReadTree(from io.Reader) (*Tree, error) {
 	return tree, nil
 }
 
-// ReadTreeBehind reads the tree that lies behind the data on a partition, as ReadTree does.
+// ReadTreeBehind reads the tree after the data on a partition, as ReadTree does.
 func (r Root) ReadTreeBehind(partition io.ReaderAt) (*Tree, error) {
 	return r.ReadTree(io.NewSectionReader(partition, r.TreeOffset(), r.TreeSize()))
 }
 
-// checkLevel compares the blocks of a level with their hashes in the one above.
+// checkLevel compares the blocks of a level with their hashes in the level above.
 func checkLevel(above, below []byte) error {
 	for i := 0; i*BlockSize < len(below); i++ {
 		if sha256.Sum256(below[i*BlockSize:][:BlockSize]) != Hash(above[i*sha256.Size:][:sha256.Size]) {
@@ -90,7 +91,7 @@ func checkLevel(above, below []byte) error {
 	return nil
 }
 
-// NewTree makes the tree of data, which is read to its end, block by block.
+// NewTree makes the tree of data, which it reads to the end.
 func NewTree(data io.Reader) (*Tree, error) {
 	level, blocks, err := hashBlocks(data)
 	if err != nil {
@@ -114,7 +115,8 @@ func NewTree(data io.Reader) (*Tree, error) {
 	return tree, nil
 }
 
-// hashBlocks returns the leaves of data, in whole blocks, and the number of blocks.
+// hashBlocks returns the leaves of the data, in whole blocks, and the number of blocks of
+// the data.
 func hashBlocks(data io.Reader) (leaves []byte, blocks uint64, err error) {
 	block := make([]byte, BlockSize)
 	for {
@@ -131,7 +133,7 @@ func hashBlocks(data io.Reader) (leaves []byte, blocks uint64, err error) {
 	}
 }
 
-// pad fills a level up to whole blocks.
+// pad fills up the last block of a level.
 func pad(level []byte) []byte {
 	return append(level, make([]byte, -len(level)&(BlockSize-1))...)
 }
@@ -141,9 +143,9 @@ func (t *Tree) Leaf(block uint64) Hash {
 	return Hash(t.bytes[t.leaves+int(block)*sha256.Size:][:sha256.Size])
 }
 
-// Superblock returns the block that lies between the data and the tree: veritysetup's
-// (https://gitlab.com/cryptsetup/cryptsetup/-/wikis/DMVerity), for tools that look for
-// it. The system itself takes nothing from it.
+// Superblock returns the block between the data and the tree. It is in veritysetup's format
+// (https://gitlab.com/cryptsetup/cryptsetup/-/wikis/DMVerity), for tools that expect it.
+// The system does not read it.
 func (r Root) Superblock() []byte {
 	b := make([]byte, 0, BlockSize)
 	b = append(b, "verity\x00\x00"...)
@@ -158,8 +160,8 @@ func (r Root) Superblock() []byte {
 	return b[:BlockSize] // no salt, zeros up to the end
 }
 
-// superblockUUID is what make-slot.sh gives to each tree.
+// superblockUUID is the UUID that make-slot.sh gives to each tree.
 var superblockUUID = [16]byte{14: 0xc0, 15: 0x5e}
 
-// Bytes returns the tree as it lies on a disk behind the superblock.
+// Bytes returns the tree in its form on a disk, where it follows the superblock.
 func (t *Tree) Bytes() []byte { return t.bytes }

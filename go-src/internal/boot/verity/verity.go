@@ -1,10 +1,9 @@
-// Package verity opens a slot's /usr: an EROFS file system followed, in the same
+// Package verity opens the /usr of a slot: an EROFS file system followed, in the same
 // partition, by its dm-verity hash tree.
 //
-// The tree has dm-verity's format 1 with SHA-256, blocks of 4,096 bytes and no
-// salt, so that a block's hash is the same in every release. One block with
-// veritysetup's superblock lies between the data and the tree; nothing in it is
-// trusted or read here.
+// The tree has the format 1 of dm-verity with SHA-256, blocks of 4,096 bytes and no salt,
+// so that equal blocks have the same hash in every release. One block with the superblock
+// of veritysetup is between the data and the tree; it is neither read nor trusted.
 package verity
 
 import (
@@ -21,19 +20,19 @@ import (
 // BlockSize is the size of data and hash blocks in bytes.
 const BlockSize = 4096
 
-// maxBlocks bounds the data: 2^32 blocks are 16 TiB.
+// maxBlocks is the limit of data blocks: 2^32 blocks are 16 TiB.
 const maxBlocks = 1 << 32
 
-// ErrMismatch says that a hash tree is not the one of the root hash.
-var ErrMismatch = errors.New("hash tree does not match the root hash")
+// ErrMismatch says that a hash tree does not match the root hash.
+var ErrMismatch = errors.New("the hash tree does not match the root hash")
 
-// Root names one content of /usr.
+// Root identifies the content of a /usr.
 type Root struct {
 	Hash   [sha256.Size]byte
 	Blocks uint64 // of data
 }
 
-// ParseRoot reads a root hash in hexadecimal and checks the number of blocks.
+// ParseRoot parses a root hash in hexadecimal and checks the number of blocks.
 func ParseRoot(hash string, blocks uint64) (Root, error) {
 	root := Root{Blocks: blocks}
 	digest, err := hex.DecodeString(hash)
@@ -47,12 +46,11 @@ func ParseRoot(hash string, blocks uint64) (Root, error) {
 	return root, nil
 }
 
-// treeStart is the number of the tree's first block: its top.
+// treeStart returns the number of the first block of the tree, which is its top.
 func (r Root) treeStart() uint64 { return r.Blocks + 1 }
 
-// Check reads the tree's top block from the partition and compares it with the
-// root hash. It tells a slot that was never written, or was overwritten, from a
-// good one before the kernel is asked to use it, which would panic.
+// Check compares the tree's top block on the partition with the root hash. It finds a slot
+// that was never written, or was overwritten, before the kernel uses it, which would panic.
 func (r Root) Check(partition io.ReaderAt) error {
 	block := make([]byte, BlockSize)
 	if _, err := partition.ReadAt(block, int64(r.treeStart()*BlockSize)); err != nil {
@@ -64,10 +62,10 @@ func (r Root) Check(partition io.ReaderAt) error {
 	return nil
 }
 
-// Open maps the partition at path as the read-only device /dev/mapper/name and
-// returns its path. The kernel verifies each block that is read; a wrong one
-// makes it panic, so that the machine restarts into its next try or slot and
-// never runs on with wrong bytes.
+// Open maps the partition at path as the read-only device /dev/mapper/name and returns the
+// path of the device. The kernel verifies each block that it reads. It panics on a wrong
+// one, so that the machine restarts into the next try or slot and never runs with wrong
+// data.
 func (r Root) Open(path, name string) (string, error) {
 	table := devmapper.VerityTable{
 		Length:         r.Blocks * BlockSize,

@@ -1,6 +1,6 @@
-// Package coordinator says in a file who restarts this machine after updates, and what
-// it is about to do: /run/update-engine/coordinator.conf, as locksmith 0.5 introduced
-// it. Whoever coordinates holds a lock on the file.
+// Package coordinator writes /run/update-engine/coordinator.conf, the file that says which
+// program restarts this machine after updates, and in which state that program is.
+// locksmith 0.5 introduced it. The program holds a lock on the file.
 package coordinator
 
 import (
@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Path is where programs look for it.
+// Path is the path of the file.
 const Path = "/run/update-engine/coordinator.conf"
 
-// State is what the coordinator does.
+// State is the state of the coordinator.
 type State string
 
 // The states.
@@ -23,20 +23,20 @@ const (
 	Starting      State = "starting"
 	Disabled      State = "disabled"       // it does not restart the machine, as configured
 	Running       State = "running"        // it waits for an update
-	RebootPlanned State = "reboot-planned" // it waits for the moment to restart
+	RebootPlanned State = "reboot-planned" // it waits until the machine may restart
 	Rebooting     State = "rebooting"
 )
 
-// Coordinator is the file, locked.
+// Coordinator is the locked file.
 type Coordinator struct {
 	file           *os.File
 	name, strategy string
 }
 
-// ErrTaken says that another program coordinates.
+// ErrTaken says that another program holds the lock.
 var ErrTaken = errors.New("another program coordinates the restarts of this machine")
 
-// New locks the file at a path, which is made if need be.
+// New opens and locks the file at a path. It creates the file if necessary.
 func New(path, name, strategy string) (*Coordinator, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -55,8 +55,8 @@ func New(path, name, strategy string) (*Coordinator, error) {
 	return c, c.Set(Starting)
 }
 
-// Set writes the state. Readers that look while it is written see a part of it, as with
-// upstream's: the file cannot be replaced, since it is what the lock is on.
+// Set writes the state. A reader may see a part of it, as with upstream's: the file is not
+// replaced, since it carries the lock.
 func (c *Coordinator) Set(state State) error {
 	text := fmt.Appendf(nil, "NAME=%s\nSTRATEGY=%s\nSTATE=%s\n", c.name, c.strategy, state)
 	if _, err := c.file.WriteAt(text, 0); err != nil {
@@ -65,5 +65,5 @@ func (c *Coordinator) Set(state State) error {
 	return c.file.Truncate(int64(len(text)))
 }
 
-// Close gives the file free.
+// Close releases the lock.
 func (c *Coordinator) Close() error { return c.file.Close() }

@@ -28,8 +28,8 @@ type Hooks struct {
 	Dirs []string
 	// Limit is how long each of them may take.
 	Limit time.Duration
-	// Launch is a command that runs what follows it, such as systemd-run with its
-	// options, by which hooks get out of the caller's sandbox; nil to run them directly.
+	// Launch is a command that runs its arguments, such as systemd-run, so that hooks run
+	// outside of the caller's sandbox. It is nil to run them directly.
 	Launch []string
 }
 
@@ -52,7 +52,7 @@ func (h Hooks) Run(ctx context.Context, argument string) error {
 	return nil
 }
 
-// maxTail bounds what is shown of a hook's output, in bytes.
+// maxTail is how many bytes of a hook's output are shown.
 const maxTail = 400
 
 func (h Hooks) run(ctx context.Context, path, argument string) error {

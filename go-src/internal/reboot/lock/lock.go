@@ -1,12 +1,12 @@
-// Package lock keeps the semaphore of a group of machines in etcd, and beside it
-// who is there and who waits. The keys, below that of the group:
+// Package lock keeps the reboot lock of a group of machines in etcd: the semaphore, the
+// machines that are present, and those that wait for the lock. The keys of a group are
 //
 //	/coreos.com/updateengine/rebootlock[/groups/GROUP]/semaphore     the semaphore
-//	/coreos.com/updateengine/rebootlock[/groups/GROUP]/machines/ID   a machine, for as long as its lease
-//	/coreos.com/updateengine/rebootlock[/groups/GROUP]/waiting/ID    one that waits for the lock, likewise
+//	/coreos.com/updateengine/rebootlock[/groups/GROUP]/machines/ID   a machine, with a lease
+//	/coreos.com/updateengine/rebootlock[/groups/GROUP]/waiting/ID    a machine that waits for the lock, with a lease
 //
-// The first is upstream's key. Machines get the lock by exchanging the semaphore for one
-// that names them, and only if it is still the one that they read.
+// The first is upstream's key. A machine takes the lock by replacing the semaphore with one
+// that names the machine, if the semaphore has not changed since the machine read it.
 package lock
 
 import (
@@ -40,7 +40,7 @@ func New(etcd *clientv3.Client, group string) *Lock {
 	return &Lock{etcd, keys}
 }
 
-// requestTime bounds a request to etcd. It is longer than an election takes.
+// requestTime is the time limit of a request to etcd. It is longer than an election takes.
 const requestTime = 10 * time.Second
 
 // errOvertaken is the error of a change that other machines have overtaken.
@@ -55,12 +55,12 @@ func newPauses() backoff.BackOff {
 	return &backoff.ExponentialBackOff{InitialInterval: mean, MaxInterval: mean, Multiplier: 1, RandomizationFactor: 1}
 }
 
-// unreachable wraps an error of etcd.
+// unreachable adds the endpoints to an error of etcd.
 func (l *Lock) unreachable(err error) error {
 	return fmt.Errorf("etcd at %v: %w", l.etcd.Endpoints(), err)
 }
 
-// Get returns the semaphore, a new one if the group has none.
+// Get returns the semaphore. If the group has none, it returns a new one.
 func (l *Lock) Get(ctx context.Context) (*semaphore.Semaphore, error) {
 	s, _, err := l.read(ctx)
 	return s, err
@@ -84,9 +84,9 @@ func (l *Lock) read(ctx context.Context) (*semaphore.Semaphore, int64, error) {
 	return s, got.Kvs[0].ModRevision, nil
 }
 
-// Change applies f to the semaphore and returns what it became. f may be called several
-// times, each time with the latest one, and has to give the same result if its effect is
-// there already: the answer to an attempt can get lost.
+// Change applies f to the semaphore and returns the result. It calls f again if another
+// machine changes the semaphore meanwhile. As the answer to a write can be lost, f must
+// give the same result if it was applied before.
 func (l *Lock) Change(ctx context.Context, f func(*semaphore.Semaphore) error) (*semaphore.Semaphore, error) {
 	return backoff.Retry(ctx, func() (*semaphore.Semaphore, error) {
 		s, err := l.change(ctx, f)
@@ -130,13 +130,13 @@ func (l *Lock) exchange(ctx context.Context, s *semaphore.Semaphore, revision in
 	return answer.Succeeded, nil
 }
 
-// Watch tells of every change of the semaphore until the context ends. A change may be
-// told of more than once; several may be told of at once.
+// Watch returns a channel that receives a value after changes of the semaphore until the
+// context ends. One value may stand for several changes or for none.
 func (l *Lock) Watch(ctx context.Context) <-chan struct{} {
 	changed := make(chan struct{}, 1)
 	go func() {
 		for ctx.Err() == nil {
-			// A watch that etcd ends, as after a compaction, begins anew.
+			// When etcd ends a watch, as after a compaction, a new one begins.
 			for range l.etcd.Watch(clientv3.WithRequireLeader(ctx), l.keys+"semaphore") {
 				select {
 				case changed <- struct{}{}:
@@ -152,22 +152,24 @@ func (l *Lock) Watch(ctx context.Context) <-chan struct{} {
 	return changed
 }
 
-// Machine is what a machine of the group tells of itself.
+// Machine describes a machine of the group.
 type Machine struct {
 	ID      string `json:"-"`
 	Host    string `json:"host,omitempty"`
-	Version string `json:"version,omitempty"` // that runs
-	Next    string `json:"next,omitempty"`    // that runs after the next restart
-	State   string `json:"state"`             // as of coordinator.conf
-	Waiting string `json:"waiting,omitempty"` // for what, in words
-	// Window is when the machine may restart next; zero if it may now, or need not.
+	Version string `json:"version,omitempty"` // the running version
+	Next    string `json:"next,omitempty"`    // the version after the next restart
+	State   string `json:"state"`             // as in coordinator.conf
+	Waiting string `json:"waiting,omitempty"` // what it waits for, in words
+	// Window is the start of the reboot window that the machine waits for; zero if it waits
+	// for none.
 	Window time.Time `json:"window,omitzero"`
-	// Turn is its place among those that wait for the lock, from 1; 0 if it does not.
+	// Turn is its position among the machines that wait for the lock, from 1; 0 if it does
+	// not wait.
 	Turn int `json:"turn,omitempty"`
 }
 
-// Machines returns the machines that are there: first those that wait for the lock, in
-// the order in which they began to, then the others.
+// Machines returns the machines that are present: first those that wait for the lock, in
+// the order in which they began to wait, then the others.
 func (l *Lock) Machines(ctx context.Context) ([]Machine, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
@@ -184,7 +186,7 @@ func (l *Lock) Machines(ctx context.Context) ([]Machine, error) {
 	for _, kv := range present {
 		m := Machine{ID: string(kv.Key[len(l.keys+"machines/"):])}
 		if json.Unmarshal(kv.Value, &m) != nil {
-			continue // a machine of another version; it is there all the same
+			continue // the machine runs a version with another format
 		}
 		byID[m.ID] = m
 		order = append(order, m.ID)

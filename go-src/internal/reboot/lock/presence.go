@@ -9,10 +9,11 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// presenceTTL is how long after its last word a machine counts as being there.
+// presenceTTL is the time after which a machine that no longer announces itself counts as
+// absent.
 const presenceTTL = time.Minute
 
-// Presence tells the group about one machine, for as long as it runs.
+// Presence announces one machine to the group while it runs.
 type Presence struct {
 	lock *Lock
 	once sync.Once
@@ -24,13 +25,13 @@ type Presence struct {
 	now Machine
 }
 
-// NewPresence returns the presence of a machine, of which nothing is told yet.
+// NewPresence returns a presence that announces nothing yet.
 func (l *Lock) NewPresence() *Presence {
 	return &Presence{lock: l, stop: func() {}, wake: make(chan struct{}, 1)}
 }
 
-// Announce says what is to be told, again whenever etcd was away, until the context of
-// the first call or End ends it.
+// Announce sets what is announced. It is written again after etcd was unreachable, until
+// End is called or the context of the first call ends.
 func (p *Presence) Announce(ctx context.Context, m Machine) {
 	p.mu.Lock()
 	p.now = m
@@ -46,7 +47,7 @@ func (p *Presence) Announce(ctx context.Context, m Machine) {
 	})
 }
 
-// End takes back what was told.
+// End removes the announcement.
 func (p *Presence) End() {
 	if p.stop(); p.done != nil {
 		<-p.done
@@ -64,7 +65,7 @@ func (p *Presence) run(ctx context.Context) {
 	}
 }
 
-// session tells of the machine for as long as one lease lives.
+// session announces the machine during one lease.
 func (p *Presence) session(ctx context.Context) {
 	etcd := p.lock.etcd
 	granting, cancel := context.WithTimeout(ctx, requestTime)
@@ -97,7 +98,7 @@ func (p *Presence) session(ctx context.Context) {
 	}
 }
 
-// tell writes what is new since told.
+// tell writes what has changed since told.
 func (p *Presence) tell(ctx context.Context, lease clientv3.LeaseID, told Machine) (Machine, error) {
 	p.mu.Lock()
 	now := p.now
@@ -114,7 +115,7 @@ func (p *Presence) tell(ctx context.Context, lease clientv3.LeaseID, told Machin
 	switch {
 	case now.Turn == 0:
 		operations = append(operations, clientv3.OpDelete(waiting))
-	case told.Turn == 0: // its place is the moment of its creation
+	case told.Turn == 0: // the revision of its creation is its position
 		operations = append(operations, clientv3.OpPut(waiting, "", clientv3.WithLease(lease)))
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTime)

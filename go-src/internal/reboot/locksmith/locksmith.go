@@ -1,6 +1,6 @@
-// Package locksmith restarts a machine when update-engine says that it needs that, at a
-// time that suits: within the reboot window, when nothing inhibits it, when the machine
-// holds the lock of its group, and after what has to be drained is drained.
+// Package locksmith restarts a machine after an update when all conditions are met: it is
+// within the reboot window, no program inhibits a shutdown, the machine holds the lock of
+// its group, and its hooks have drained it.
 package locksmith
 
 import (
@@ -26,12 +26,12 @@ const (
 	BestEffort Strategy = "best-effort" // etcd-lock where etcd runs, else reboot; the default
 )
 
-// Updates is update-engine.
+// Updates is the status of update-engine.
 type Updates interface {
-	// Status is the latest status, or why it is not known.
+	// Status returns the latest status, or an error that says why it is not known.
 	Status() (status.Status, error)
 	Changed() <-chan struct{}
-	// PrepareReboot makes the machine ready for a restart.
+	// PrepareReboot prepares a restart, and returns whether it is to be by kexec.
 	PrepareReboot(context.Context) (kexec bool, err error)
 }
 
@@ -45,75 +45,77 @@ type Lock interface {
 
 // Host is the machine.
 type Host interface {
-	// RunsEtcd reports whether the machine has an etcd to ask.
+	// RunsEtcd reports whether the machine uses etcd.
 	RunsEtcd(context.Context) (bool, error)
-	// Inhibitors names what keeps the machine from shutting down.
+	// Inhibitors returns the programs that inhibit a shutdown.
 	Inhibitors(context.Context) ([]string, error)
-	// Warn tells the people who are logged in, and returns how many terminals they have.
+	// Warn sends a message to the users who are logged in, and returns the number of their
+	// terminals.
 	Warn(ctx context.Context, message string) (int, error)
-	// Drain runs the hooks before a restart, and Resume tells them that there is none.
+	// Drain runs the hooks before a restart. Resume runs them when there is no restart
+	// after all.
 	Drain(context.Context) error
 	Resume(context.Context)
-	// Reboot has the machine restart. It returns when that has begun.
+	// Reboot starts a restart of the machine.
 	Reboot(ctx context.Context, kexec bool) error
 }
 
-// Daemon is the daemon of a machine. What is not set is not used, but for Lock, which
-// may be nil only if the strategy is Reboot.
+// Daemon restarts the machine. Fields that are not set are not used, except that Lock is
+// required unless the strategy is Reboot.
 type Daemon struct {
 	ID       string // machine id
 	Name     string // hostname
 	BootID   string
 	Strategy Strategy
 	Window   *window.Window // nil: always
-	// StealAfter is how long a holder may have been away before its lock is taken from
-	// it; 0: for ever.
+	// StealAfter is how long a holder may be absent before this machine takes the lock from
+	// it; 0 is for ever.
 	StealAfter time.Duration
 
 	Updates Updates
 	Lock    Lock
 	Host    Host
-	// Tell is told what the daemon does and waits for.
+	// Tell is called with what the daemon does and waits for.
 	Tell func(Status)
 	// Now is the time of the machine's clock, which may jump.
 	Now func() time.Time
 
-	changed   <-chan struct{}      // of the lock, once it is needed
-	freeSince time.Time            // when the lock was first seen free for this machine
-	missing   map[string]time.Time // when a holder was first seen to be away
+	changed   <-chan struct{}      // changes of the lock, once it is needed
+	freeSince time.Time            // since when this machine could take the lock
+	missing   map[string]time.Time // since when each absent holder is absent
 }
 
 // Times of the daemon.
 const (
-	retry     = 15 * time.Second // after trouble with etcd or D-Bus
-	glance    = 30 * time.Second // to notice what nobody tells: clocks, inhibitors, holders that are gone
-	stagger   = 5 * time.Second  // of those that wait for the lock, by their places
-	loginTime = 5 * time.Minute  // for people to end what they do
-	goingDown = 15 * time.Minute // a shutdown takes at most
-	drainedIn = 5 * time.Minute  // until hooks that failed are tried again
+	retry        = 15 * time.Second // after an error of etcd or D-Bus
+	recheck      = 30 * time.Second // to notice what causes no event: the clock, inhibitors, absent holders
+	stagger      = 5 * time.Second  // between the machines that wait for the lock, by their positions
+	logoutTime   = 5 * time.Minute  // for users to log out
+	shutdownTime = 15 * time.Minute // a shutdown takes at most
+	retryHooks   = 5 * time.Minute  // after hooks failed
 )
 
-// pass is one look at everything that a restart depends on.
-type pass struct {
+// evaluation is one evaluation of the conditions of a restart.
+type evaluation struct {
 	update status.Status
 	status Status
 }
 
-// hold says why a pass ends without a restart.
-type hold struct {
+// block says why the machine does not restart now.
+type block struct {
 	Status
-	again time.Duration // look again after that time, if nothing is told before
+	again time.Duration // evaluate again after that time, or earlier at an event
 }
 
-// gate is a condition of a restart.
-type gate func(context.Context, *pass) *hold
+// condition is a condition of a restart. It returns nil if it is met.
+type condition func(context.Context, *evaluation) *block
 
-// Run restarts the machine whenever it has to be, until the context ends.
+// Run restarts the machine whenever that is needed and possible, until the context ends.
 func (d *Daemon) Run(ctx context.Context) error {
 	d.missing = map[string]time.Time{}
 	told := ""
 	for {
-		h := d.look(ctx)
+		h := d.evaluate(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -127,9 +129,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 }
 
-// wait waits until there is something to look at. A machine that goes down does not
-// look before its time is up.
-func (d *Daemon) wait(ctx context.Context, h *hold) bool {
+// wait waits until the conditions have to be evaluated again. While the machine shuts down,
+// events are ignored.
+func (d *Daemon) wait(ctx context.Context, h *block) bool {
 	updated, changed := d.Updates.Changed(), d.changed
 	if h.State == coordinator.Rebooting {
 		updated, changed = nil, nil
@@ -144,42 +146,42 @@ func (d *Daemon) wait(ctx context.Context, h *hold) bool {
 	return true
 }
 
-// look goes through the gates. Those behind the lock are passed while it is held; if one
-// is closed, others get it.
-func (d *Daemon) look(ctx context.Context) *hold {
-	p := &pass{}
-	for _, open := range []gate{d.known, d.settled, d.needed, d.inWindow, d.uninhibited, d.turn, d.take} {
-		if h := open(ctx, p); h != nil {
+// evaluate evaluates the conditions in order. If one after takeLock is not met, the lock is
+// released for other machines.
+func (d *Daemon) evaluate(ctx context.Context) *block {
+	p := &evaluation{}
+	for _, check := range []condition{d.readStatus, d.settleLock, d.restartNeeded, d.inWindow, d.notInhibited, d.lockAvailable, d.takeLock} {
+		if h := check(ctx, p); h != nil {
 			return h
 		}
 	}
-	for _, open := range []gate{d.inWindow, d.warned, d.known, d.needed, d.inWindow, d.uninhibited, d.take, d.drained, d.rebooted} {
-		if h := open(ctx, p); h != nil {
+	for _, check := range []condition{d.inWindow, d.warnUsers, d.readStatus, d.restartNeeded, d.inWindow, d.notInhibited, d.takeLock, d.drain, d.reboot} {
+		if h := check(ctx, p); h != nil {
 			if h.State != coordinator.Rebooting && ctx.Err() == nil {
-				d.release(ctx, p)
+				d.releaseLock(ctx, p)
 			}
 			return h
 		}
 	}
-	panic("the last gate never opens: the machine goes down")
+	panic("reboot always blocks")
 }
 
-func (p *pass) hold(state coordinator.State, again time.Duration, text string) *hold {
+func (p *evaluation) block(state coordinator.State, again time.Duration, text string) *block {
 	s := p.status
 	s.State, s.Text, s.Version = state, text, p.update.Version
 	if p.update.Operation == status.NeedReboot {
 		s.Next = p.update.NewVersion
 	}
-	return &hold{s, again}
+	return &block{s, again}
 }
 
-// trouble is a hold because somebody could not be asked.
-func (p *pass) trouble(text string, err error) *hold {
+// unavailable blocks because etcd, D-Bus or update-engine could not be asked.
+func (p *evaluation) unavailable(text string, err error) *block {
 	state := coordinator.Running
 	if p.update.Operation == status.NeedReboot {
 		state = coordinator.RebootPlanned
 	}
-	h := p.hold(state, retry, text+": "+err.Error())
+	h := p.block(state, retry, text+": "+err.Error())
 	h.Trouble = true
 	return h
 }

@@ -130,7 +130,7 @@ type lockOf struct{ *world }
 func (l lockOf) Get(context.Context) (*semaphore.Semaphore, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return trial(l.sem), l.lockErr
+	return clone(l.sem), l.lockErr
 }
 
 func (l lockOf) Change(_ context.Context, f func(*semaphore.Semaphore) error) (*semaphore.Semaphore, error) {
@@ -139,13 +139,13 @@ func (l lockOf) Change(_ context.Context, f func(*semaphore.Semaphore) error) (*
 	if l.lockErr != nil {
 		return nil, l.lockErr
 	}
-	s := trial(l.sem)
+	s := clone(l.sem)
 	if err := f(s); err != nil {
 		return s, err
 	}
 	l.takes++
 	l.sem = s
-	return trial(s), nil
+	return clone(s), nil
 }
 func (l lockOf) Watch(context.Context) <-chan struct{} { return l.semChanged }
 func (l lockOf) Machines(context.Context) ([]rebootlock.Machine, error) {
@@ -219,7 +219,7 @@ func TestRestartsWithTheLock(t *testing.T) {
 			t.Errorf("holder %+v", h)
 		}
 		// A machine that does not go down tries again, with the lock.
-		w.after(goingDown + time.Second)
+		w.after(shutdownTime + time.Second)
 		w.want(2, coordinator.Rebooting, "restarts")
 		w.stop()
 	})
@@ -362,7 +362,7 @@ func TestWindowClosesWhileHoldingTheLock(t *testing.T) {
 		w.need("2.0.0")
 		w.want(0, coordinator.RebootPlanned, "logged in on 1 terminals")
 		w.wantHolders("m1")
-		w.after(loginTime)
+		w.after(logoutTime)
 		w.want(0, coordinator.RebootPlanned, "2000-01-02 00:00")
 		w.wantHolders("")
 		w.stop()
@@ -380,17 +380,17 @@ func TestClockJumps(t *testing.T) {
 		w.need("2.0.0")
 		w.want(0, coordinator.RebootPlanned, "2000-01-01 12:00")
 		w.skew.Store(int64(12 * time.Hour))
-		w.after(glance)
+		w.after(recheck)
 		w.want(0, coordinator.RebootPlanned, "held by m2")
 		w.skew.Store(int64(-365 * 24 * time.Hour))
-		w.after(glance)
+		w.after(recheck)
 		w.want(0, coordinator.RebootPlanned, "1999-01-01 12:00")
 		w.change(func() { _ = w.sem.Unlock("m2") })
-		w.after(glance)
+		w.after(recheck)
 		w.want(0, coordinator.RebootPlanned, "1999-01-01 12:00")
 		w.wantHolders("")
 		w.skew.Store(int64(12 * time.Hour))
-		w.after(glance)
+		w.after(recheck)
 		w.want(1, coordinator.Rebooting, "")
 		w.stop()
 	})
@@ -407,7 +407,7 @@ func TestInhibitors(t *testing.T) {
 		w.set(func() { w.inhibitors = nil })
 		// One that came in between is logind's to see; others get the lock meanwhile.
 		w.set(func() { w.rebootErr = errors.New("blocked by inhibitor lock") })
-		w.after(glance)
+		w.after(recheck)
 		w.want(0, coordinator.RebootPlanned, "does not restart: blocked by inhibitor")
 		w.wantHolders("")
 		if w.drains != 1 || w.resumes != 1 {
@@ -432,7 +432,7 @@ func TestDrainFails(t *testing.T) {
 			t.Errorf("resumed %d times", w.resumes)
 		}
 		w.set(func() { w.drainErr = nil })
-		w.after(drainedIn)
+		w.after(retryHooks)
 		w.want(1, coordinator.Rebooting, "")
 		w.stop()
 	})
@@ -447,7 +447,7 @@ func TestUpdateIsWithdrawn(t *testing.T) {
 		w.need("2.0.0")
 		w.wantHolders("m1")
 		w.change(func() { w.update.Operation, w.update.NewVersion = status.Idle, "" })
-		w.after(loginTime)
+		w.after(logoutTime)
 		w.want(0, coordinator.Running, "no restart is needed")
 		w.wantHolders("")
 		w.stop()
@@ -546,7 +546,7 @@ func TestBadReleaseStopsAtTheLastMoment(t *testing.T) {
 		w.need("2.0.0")
 		w.wantHolders("m1 m2")
 		w.change(func() { _ = w.sem.Fail("m2", "panic") })
-		w.after(loginTime)
+		w.after(logoutTime)
 		w.want(0, coordinator.RebootPlanned, "failed on m2: panic")
 		w.wantHolders("m2")
 		w.stop()

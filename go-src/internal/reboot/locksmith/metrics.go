@@ -37,7 +37,7 @@ func (m *Metrics) init() {
 	})
 }
 
-// Collectors returns them for a registry.
+// Collectors returns the collectors of the metrics, for a registry.
 func (m *Metrics) Collectors() []prometheus.Collector {
 	m.init()
 	all := []prometheus.Collector{m.state, m.trouble}
@@ -47,7 +47,7 @@ func (m *Metrics) Collectors() []prometheus.Collector {
 	return all
 }
 
-// Set takes them from a status.
+// Set sets the metrics from a status.
 func (m *Metrics) Set(s Status) {
 	m.init()
 	for _, state := range []coordinator.State{coordinator.Running, coordinator.RebootPlanned, coordinator.Rebooting} {

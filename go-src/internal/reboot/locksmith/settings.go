@@ -8,21 +8,22 @@ import (
 	rebootwindow "coreos/internal/reboot/window"
 )
 
-// Settings are what the environment says, as update.conf and drop-ins set it.
+// Settings are the settings of the daemon, which update.conf and drop-ins set as
+// environment variables.
 type Settings struct {
 	Strategy                Strategy
 	Window                  *rebootwindow.Window
 	StealAfter, HookTimeout time.Duration
-	// Metrics is the address to serve metrics on, "" for none.
+	// Metrics is the address on which metrics are served, empty for none.
 	Metrics string
 }
 
-// hookTimeout is how long a hook may take unless it is said.
+// hookTimeout is the default time limit of a hook.
 const hookTimeout = 10 * time.Minute
 
 // ReadSettings reads REBOOT_STRATEGY, LOCKSMITHD_REBOOT_WINDOW_START and _LENGTH (or
 // REBOOT_WINDOW_START and _LENGTH), LOCKSMITHD_STEAL_AFTER, LOCKSMITHD_HOOK_TIMEOUT and
-// LOCKSMITHD_METRICS by a function such as os.Getenv.
+// LOCKSMITHD_METRICS from an environment, such as os.Getenv.
 func ReadSettings(env func(string) string) (Settings, error) {
 	s := Settings{Strategy: Strategy(env("REBOOT_STRATEGY")), HookTimeout: hookTimeout, Metrics: env("LOCKSMITHD_METRICS")}
 	switch s.Strategy {
@@ -48,7 +49,7 @@ func ReadSettings(env func(string) string) (Settings, error) {
 	}
 	start, length := window("START"), window("LENGTH")
 	if (start == "") != (length == "") {
-		return s, errors.New("of LOCKSMITHD_REBOOT_WINDOW_START and LOCKSMITHD_REBOOT_WINDOW_LENGTH both or none must be set")
+		return s, errors.New("set both or none of LOCKSMITHD_REBOOT_WINDOW_START and LOCKSMITHD_REBOOT_WINDOW_LENGTH")
 	}
 	var err error
 	if start != "" {

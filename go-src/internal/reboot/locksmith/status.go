@@ -8,25 +8,26 @@ import (
 	"coreos/internal/reboot/semaphore"
 )
 
-// Status is what the daemon does.
+// Status is the status of the daemon.
 type Status struct {
 	State coordinator.State
 	Text  string // what it waits for, in words
-	// Version runs, Next does after the restart.
+	// Version is the running version, Next the version after the restart.
 	Version, Next string
-	// Window is when the next reboot window begins, zero if that is not waited for.
+	// Window is the start of the reboot window that the daemon waits for; zero if it waits
+	// for none.
 	Window time.Time
-	// Locked tells whether the machine restarts with the lock of its group alone.
+	// Locked says that the machine needs the lock of its group to restart.
 	Locked bool
-	// Waits tells whether the lock is all that is missing.
+	// Waits says that only the lock is missing.
 	Waits bool
-	// Lock is the semaphore as last seen, nil without one.
+	// Lock is the semaphore as it was last read, nil without a lock.
 	Lock *semaphore.Semaphore
-	// Trouble tells whether etcd or update-engine could not be asked.
+	// Trouble says that etcd, D-Bus or update-engine could not be asked.
 	Trouble bool
 }
 
-// Machine is what the group is told of the machine.
+// Machine returns what the machine announces to its group.
 func (d *Daemon) Machine(s Status) lock.Machine {
 	m := lock.Machine{
 		ID: d.ID, Host: d.Name, Version: s.Version, Next: s.Next, State: string(s.State), Window: s.Window.UTC(),

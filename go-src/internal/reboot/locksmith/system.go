@@ -12,7 +12,7 @@ import (
 	"coreos/internal/reboot/hooks"
 )
 
-// System is the machine that we run on.
+// System implements Host for this machine.
 type System struct {
 	*logind.Logind
 	etcd    *unit.Unit
@@ -20,19 +20,21 @@ type System struct {
 	hasEtcd bool
 }
 
-// NewSystem connects to the machine's systemd. hasEtcd says that the machine was told of
-// an etcd, of its own or not.
+// NewSystem connects to systemd. hasEtcd says that the configuration names an etcd, on this
+// machine or another.
 func NewSystem(ctx context.Context, bus *dbus.Conn, hookTimeout time.Duration, hasEtcd bool) (*System, error) {
 	etcd, err := unit.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// Hooks are the operator's, who does not know of this daemon's sandbox.
+	// Hooks run outside of this daemon's sandbox, which the operator who writes them does
+	// not know.
 	launch := []string{"systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--property=RuntimeMaxSec=" + hookTimeout.String(), "--"}
 	return &System{logind.New(bus), etcd, hooks.Hooks{Dirs: hooks.Dirs, Limit: hookTimeout, Launch: launch}, hasEtcd}, nil
 }
 
-// RunsEtcd is for Host: whether etcd-member.service runs, or would if it could.
+// RunsEtcd implements Host: it reports whether etcd-member.service runs, or would run if it
+// could.
 func (s *System) RunsEtcd(ctx context.Context) (bool, error) {
 	if s.hasEtcd {
 		return true, nil
@@ -40,12 +42,12 @@ func (s *System) RunsEtcd(ctx context.Context) (bool, error) {
 	return s.etcd.Wanted(ctx)
 }
 
-// Drain is for Host.
+// Drain implements Host.
 func (s *System) Drain(ctx context.Context) error { return s.hooks.Run(ctx, "reboot") }
 
-// Resume is for Host.
+// Resume implements Host.
 func (s *System) Resume(ctx context.Context) {
 	if err := s.hooks.Run(ctx, "cancel"); err != nil {
-		slog.Warn("not resumed", "error", err)
+		slog.Warn("the hooks that resume the machine failed", "error", err)
 	}
 }

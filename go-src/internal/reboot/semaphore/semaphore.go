@@ -1,7 +1,7 @@
-// Package semaphore is the document by which the machines of a group agree on who may
-// restart: locksmith's (https://github.com/coreos/locksmith#semaphore), which says how
-// many may and who does, and beside it, for each holder, since when, why, to which
-// version, and what became of it.
+// Package semaphore has the document with which the machines of a group agree on which of
+// them may restart. It is locksmith's (https://github.com/coreos/locksmith#semaphore): how
+// many machines may hold the lock, and which do. We add for each holder since when it holds
+// the lock and why, the version that it restarts into, and the result.
 package semaphore
 
 import (
@@ -13,35 +13,35 @@ import (
 	"time"
 )
 
-// Semaphore is the document. Tools that know upstream's part of it alone read it as
-// ever.
+// Semaphore is the document. Tools that know only upstream's fields can still read it.
 type Semaphore struct {
-	// Free is Max less the number of holders; below 0 after Max was lowered.
+	// Free is Max minus the number of holders. It is negative after Max was lowered.
 	Free    int      `json:"semaphore"`
 	Max     int      `json:"max"`
 	Holders []string `json:"holders"` // machine ids, sorted
-	// Details are known of holders that are machines of ours.
+	// Details describe the holders that are machines of ours.
 	Details map[string]Holder `json:"details,omitempty"`
 }
 
-// Why a machine holds the lock.
+// Reasons for which a machine holds the lock.
 const (
 	Update = "update" // to restart into a new version
-	Reboot = "reboot" // to restart, by a person's command
-	ByHand = "lock"   // a person's command locked it, and alone unlocks it
+	Reboot = "reboot" // to restart on request
+	ByHand = "lock"   // locked on request, and unlocked only on request
 )
 
-// Holder is what is known of a holder.
+// Holder describes a holder.
 type Holder struct {
 	Host  string    `json:"host,omitempty"`
 	Since time.Time `json:"since,omitzero"`
 	Why   string    `json:"why,omitempty"`
-	From  string    `json:"from,omitempty"`    // the version that ran then
-	To    string    `json:"version,omitempty"` // the version to run next
-	// BootID is the kernel's for the boot in which the lock was taken.
+	From  string    `json:"from,omitempty"`    // the version that ran when the lock was taken
+	To    string    `json:"version,omitempty"` // the version to restart into
+	// BootID is the kernel's boot id when the lock was taken.
 	BootID string `json:"boot_id,omitempty"`
-	// FailedVersion did not become healthy on the machine, and Failed says why. The machine
-	// keeps the lock until a newer version does, so that no other one follows.
+	// FailedVersion is the version that did not become healthy on the machine, and Failed
+	// the reason. The machine keeps the lock until it runs a newer version, so that no
+	// other machine restarts into the failed one.
 	FailedVersion string `json:"failed_version,omitempty"`
 	Failed        string `json:"failed,omitempty"`
 }
@@ -52,7 +52,7 @@ var (
 	ErrExist    = errors.New("holder exists")
 )
 
-// FullError says that there is no place for another holder.
+// FullError says that there is no room for another holder.
 type FullError struct {
 	Max     int
 	Holders []string
@@ -65,7 +65,8 @@ func (e *FullError) Error() string {
 	return "held by " + strings.Join(e.Holders, ", ")
 }
 
-// StoppedError says that a version failed on another machine and goes no further.
+// StoppedError says that the version failed on another machine, so that no machine restarts
+// into it.
 type StoppedError struct {
 	Version, Machine string
 	Holder           Holder
@@ -75,7 +76,7 @@ func (e *StoppedError) Error() string {
 	return fmt.Sprintf("version %s failed on %s: %s", e.Version, name(e.Machine, e.Holder), e.Holder.Failed)
 }
 
-// name names a machine for people.
+// name returns the name of a machine for people.
 func name(id string, h Holder) string {
 	if h.Host == "" {
 		return id
@@ -86,17 +87,17 @@ func name(id string, h Holder) string {
 // New returns the semaphore of a new group.
 func New() *Semaphore { return &Semaphore{Free: 1, Max: 1, Holders: []string{}} }
 
-// maxDocument bounds the document in bytes.
+// maxDocument is the size limit of the document in bytes.
 const maxDocument = 1 << 20
 
-// Parse reads the document. The list of holders counts: Free follows from it.
+// Parse parses the document. Free is computed from the list of holders.
 func Parse(text []byte) (*Semaphore, error) {
 	if len(text) > maxDocument {
 		return nil, fmt.Errorf("the semaphore is larger than %d bytes", maxDocument)
 	}
 	s := new(Semaphore)
 	if err := json.Unmarshal(text, s); err != nil {
-		return nil, fmt.Errorf("the semaphore is not JSON as it has to be: %w", err)
+		return nil, fmt.Errorf("the semaphore is not valid JSON: %w", err)
 	}
 	if slices.Contains(s.Holders, "") {
 		return nil, errors.New("the semaphore has a holder without a name")
@@ -110,13 +111,13 @@ func Parse(text []byte) (*Semaphore, error) {
 // String returns the document as JSON.
 func (s *Semaphore) String() string {
 	text, err := json.Marshal(s)
-	if err != nil { // there is nothing in it that could not be written
+	if err != nil { // every field can be encoded
 		panic(err)
 	}
 	return string(text)
 }
 
-// tidy makes Free and Details follow from the holders.
+// tidy computes Free from the holders, and removes details of others.
 func (s *Semaphore) tidy() {
 	s.Free = s.Max - len(s.Holders)
 	if s.Holders == nil {
@@ -129,14 +130,14 @@ func (s *Semaphore) tidy() {
 	}
 }
 
-// Holds returns what is known of a holder, and whether it is one.
+// Holds returns the description of a holder, and whether the machine is one.
 func (s *Semaphore) Holds(id string) (Holder, bool) {
 	return s.Details[id], slices.Contains(s.Holders, id)
 }
 
-// Lock makes a machine a holder, unless there are Max already, or another one failed
-// with the same version. A machine that holds the lock keeps it: it may have lost the
-// answer, or have got a newer version meanwhile.
+// Lock makes a machine a holder. It fails if there are Max holders, or if the same version
+// failed on another machine. A machine that holds the lock already keeps it: the answer to
+// an earlier request may have been lost, or the version may be newer now.
 func (s *Semaphore) Lock(id string, h Holder) error {
 	if id == "" {
 		return errors.New("a holder needs a machine id")
@@ -161,7 +162,7 @@ func (s *Semaphore) Lock(id string, h Holder) error {
 	return nil
 }
 
-// stopped finds another machine that failed with a version.
+// stopped returns an error if the version failed on another machine.
 func (s *Semaphore) stopped(id, version string) error {
 	for _, other := range s.Holders {
 		if h := s.Details[other]; version != "" && other != id && h.FailedVersion == version {
@@ -179,7 +180,7 @@ func (s *Semaphore) describe(id string, h Holder) {
 	s.tidy()
 }
 
-// Fail notes that a holder did not become what it restarted for.
+// Fail records that the restart of a holder failed.
 func (s *Semaphore) Fail(id, reason string) error {
 	h, held := s.Holds(id)
 	if !held {
@@ -190,7 +191,7 @@ func (s *Semaphore) Fail(id, reason string) error {
 	return nil
 }
 
-// Unlock ends a machine's being a holder.
+// Unlock releases the lock held by a machine.
 func (s *Semaphore) Unlock(id string) error {
 	at, held := slices.BinarySearch(s.Holders, id)
 	if !held {
@@ -201,8 +202,8 @@ func (s *Semaphore) Unlock(id string) error {
 	return nil
 }
 
-// SetMax says how many machines may hold the lock, 0 for none, and returns how many
-// might before. Those that hold it keep it.
+// SetMax sets how many machines may hold the lock, 0 for none, and returns the number
+// before. Current holders keep the lock.
 func (s *Semaphore) SetMax(limit int) (old int, err error) {
 	if limit < 0 {
 		return s.Max, fmt.Errorf("%d machines cannot hold the lock", limit)

@@ -1,5 +1,5 @@
-// Package window knows when a machine may restart: in windows that come every day
-// or every week, written as locksmith's REBOOT_WINDOW_START and REBOOT_WINDOW_LENGTH
+// Package window computes the reboot windows: times that recur every day or every week, in
+// the format of locksmith's REBOOT_WINDOW_START and REBOOT_WINDOW_LENGTH
 // (https://github.com/coreos/locksmith#reboot-windows).
 package window
 
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Window is a time that recurs, on the machine's clock and in its time zone.
+// Window is a recurring time, on the clock and in the time zone of the machine.
 type Window struct {
 	weekday      time.Weekday
 	weekly       bool
@@ -24,8 +24,8 @@ var weekdays = map[string]time.Weekday{
 	"thu": time.Thursday, "fri": time.Friday, "sat": time.Saturday,
 }
 
-// Parse reads a start such as "14:00" or "Thu 23:00" and a length such as "1h30m", which
-// must be shorter than the time from one window to the next.
+// Parse parses a start such as "14:00" or "Thu 23:00" and a length such as "1h30m", which
+// must be less than the time from one window to the next.
 func Parse(start, length string) (*Window, error) {
 	w, err := parseStart(start)
 	if err != nil {
@@ -59,7 +59,7 @@ func parseStart(start string) (*Window, error) {
 	if len(fields) != 1 {
 		return nil, errors.New("want a time such as 14:00, or a day and a time such as Thu 23:00")
 	}
-	// Upstream took 9:00 as well as 09:00.
+	// Upstream accepts 9:00 as well as 09:00.
 	clock, err := time.Parse("15:4", fields[0])
 	if err != nil {
 		return nil, errors.New("want a time of the day from 00:00 to 23:59")
@@ -73,12 +73,12 @@ func (w *Window) String() string { return w.text }
 // Period is one occurrence of a window.
 type Period struct{ Start, End time.Time }
 
-// Contains reports whether a moment is within the period, its ends included.
+// Contains reports whether a time is in the period, including its ends.
 func (p Period) Contains(t time.Time) bool { return !t.Before(p.Start) && !t.After(p.End) }
 
-// Next returns the period that a moment is in, else the first one after it.
+// Next returns the period that contains a time, else the first period after it.
 func (w *Window) Next(t time.Time) Period {
-	// One that began before may still last: at most a period ago.
+	// A period that began earlier may still last.
 	days := -1
 	if w.weekly {
 		days = -7
@@ -91,8 +91,8 @@ func (w *Window) Next(t time.Time) Period {
 	}
 }
 
-// on is the period that starts so many days after a moment's. The calendar is asked, not
-// 24 hours added, since days with a change of the clock have more or less.
+// on returns the period that starts a number of days after a time. It computes by the
+// calendar: a day on which the clock changes does not have 24 hours.
 func (w *Window) on(t time.Time, days int) Period {
 	start := time.Date(t.Year(), t.Month(), t.Day()+days, w.hour, w.minute, 0, 0, t.Location())
 	return Period{start, start.Add(w.length)}

@@ -1,7 +1,7 @@
-// Package bus is update-engine's D-Bus interface, com.coreos.update1.Manager, with
-// the methods, the signal and the names that CoreOS's had
-// (https://github.com/coreos/update_engine/blob/master/UpdateEngine.conf), and some that
-// it lacked.
+// Package bus has update-engine's D-Bus interface, com.coreos.update1.Manager: the server
+// in the daemon and the client. The names, the signal and the first methods are those of
+// CoreOS's update_engine
+// (https://github.com/coreos/update_engine/blob/master/UpdateEngine.conf); ours are added.
 package bus
 
 import (
@@ -51,7 +51,7 @@ const introspection = `
 	</interface>` + introspect.IntrospectDataString + `
 </node>`
 
-// Engine is what the interface is for.
+// Engine serves the methods of the interface.
 type Engine interface {
 	Status() status.Status
 	Wake()
@@ -61,13 +61,13 @@ type Engine interface {
 	PrepareReboot() (kexec bool, err error)
 }
 
-// manager has the interface's methods.
+// manager implements the methods of the interface.
 type manager struct {
 	ctx    context.Context
 	engine Engine
 }
 
-// failed makes an error of a method.
+// failed converts an error into a D-Bus error.
 func failed(err error) *dbus.Error {
 	if err == nil {
 		return nil
@@ -75,21 +75,21 @@ func failed(err error) *dbus.Error {
 	return dbus.NewError("com.coreos.update1.Error", []any{err.Error()})
 }
 
-// AttemptUpdate asks the server now and installs what it offers. It returns at once, as
-// upstream's does; what becomes of it is told by StatusUpdate.
+// AttemptUpdate asks the server for an update and installs it. It returns at once, as
+// upstream's does; the signal StatusUpdate tells the progress and the result.
 func (m manager) AttemptUpdate() *dbus.Error {
 	if m.engine.Status().Operation != status.Idle && m.engine.Status().Operation != status.NeedReboot {
 		return failed(status.ErrBusy)
 	}
 	go func() {
 		if err := m.engine.Update(m.ctx); err != nil && !errors.Is(err, context.Canceled) {
-			slog.Warn("no update", "error", err)
+			slog.Warn("the machine was not updated", "error", err)
 		}
 	}()
 	return nil
 }
 
-// Update does the same and returns when it is done.
+// Update asks the server for an update, installs it, and returns when that is done.
 func (m manager) Update() *dbus.Error { return failed(m.engine.Update(m.ctx)) }
 
 // CheckForUpdate makes the daemon ask the server soon, as it does by itself.
@@ -98,34 +98,34 @@ func (m manager) CheckForUpdate() *dbus.Error {
 	return nil
 }
 
-// ResetStatus forgets an installed update and what was refused.
+// ResetStatus forgets the installed update and the refused versions.
 func (m manager) ResetStatus() *dbus.Error { return failed(m.engine.Reset(m.ctx)) }
 
-// ApplyBundle installs a bundle and returns when that is done.
+// ApplyBundle installs the update bundle in a file, and returns when that is done.
 func (m manager) ApplyBundle(path string) *dbus.Error {
 	return failed(m.engine.ApplyBundle(m.ctx, path))
 }
 
-// GetStatus returns the status as upstream's clients read it.
+// GetStatus returns the five values that upstream's clients read.
 func (m manager) GetStatus() (int64, float64, string, string, int64, *dbus.Error) {
 	checked, progress, operation, version, size := fields(m.engine.Status())
 	return checked, progress, operation, version, size, nil
 }
 
-// GetDetails returns all of the status, as JSON.
+// GetDetails returns the whole status as JSON.
 func (m manager) GetDetails() (string, *dbus.Error) {
 	text, err := json.Marshal(m.engine.Status())
 	return string(text), failed(err)
 }
 
-// PrepareReboot is for whoever is about to restart the machine: with kexec the next
-// slot's kernel is loaded.
+// PrepareReboot prepares a restart of the machine, and returns whether it is to be by
+// kexec: then the kernel of the next slot is loaded.
 func (m manager) PrepareReboot() (bool, *dbus.Error) {
 	kexec, err := m.engine.PrepareReboot()
 	return kexec, failed(err)
 }
 
-// fields are upstream's part of a status.
+// fields returns the part of a status that upstream's interface has.
 func fields(s status.Status) (checked int64, progress float64, operation, version string, size int64) {
 	if !s.LastChecked.IsZero() {
 		checked = s.LastChecked.Unix()
@@ -133,7 +133,8 @@ func fields(s status.Status) (checked int64, progress float64, operation, versio
 	return checked, s.Progress(), string(s.Operation), s.NewVersion, s.Total
 }
 
-// Export offers an engine on the bus. The context ends what its methods began.
+// Export serves an engine on the bus. The end of the context ends the calls that are in
+// progress.
 func Export(ctx context.Context, bus *dbus.Conn, engine Engine) error {
 	if err := bus.Export(manager{ctx, engine}, Path, Interface); err != nil {
 		return fmt.Errorf("D-Bus: %w", err)
@@ -143,10 +144,10 @@ func Export(ctx context.Context, bus *dbus.Conn, engine Engine) error {
 	}
 	reply, err := bus.RequestName(Name, dbus.NameFlagDoNotQueue)
 	if err != nil {
-		return fmt.Errorf("D-Bus: take the name %s: %w", Name, err)
+		return fmt.Errorf("D-Bus: request the name %s: %w", Name, err)
 	}
 	if reply != dbus.RequestNameReplyPrimaryOwner {
-		return fmt.Errorf("D-Bus: %s is taken: another update-engine runs", Name)
+		return fmt.Errorf("D-Bus: another update-engine runs: it owns the name %s", Name)
 	}
 	return nil
 }
@@ -155,11 +156,11 @@ func Export(ctx context.Context, bus *dbus.Conn, engine Engine) error {
 func Tell(bus *dbus.Conn, s status.Status) {
 	checked, progress, operation, version, size := fields(s)
 	if err := bus.Emit(Path, Interface+".StatusUpdate", checked, progress, operation, version, size); err != nil {
-		slog.Warn("status not told on D-Bus", "error", err)
+		slog.Warn("the status could not be sent on D-Bus", "error", err)
 	}
 }
 
-// Client calls the daemon.
+// Client calls update-engine over D-Bus.
 type Client struct {
 	bus    *dbus.Conn
 	object dbus.BusObject
@@ -176,7 +177,7 @@ func (c *Client) Call(ctx context.Context, method string, args ...any) error {
 	return nil
 }
 
-// Status asks for the status.
+// Status returns the status of update-engine.
 func (c *Client) Status(ctx context.Context) (status.Status, error) {
 	var text string
 	var s status.Status
@@ -186,8 +187,8 @@ func (c *Client) Status(ctx context.Context) (status.Status, error) {
 	return s, json.Unmarshal([]byte(text), &s)
 }
 
-// PrepareReboot has the machine made ready for a restart, and returns whether that is to
-// be by kexec.
+// PrepareReboot tells update-engine that the machine is about to restart, and returns
+// whether the restart is to be by kexec.
 func (c *Client) PrepareReboot(ctx context.Context) (kexec bool, err error) {
 	if err := c.object.CallWithContext(ctx, Interface+".PrepareReboot", 0).Store(&kexec); err != nil {
 		return false, fmt.Errorf("update-engine: %w", err)
@@ -195,8 +196,8 @@ func (c *Client) PrepareReboot(ctx context.Context) (kexec bool, err error) {
 	return kexec, nil
 }
 
-// Watch calls take with the status now and after each change, until it says that it has
-// seen enough.
+// Watch calls take with the current status and with every later one, until take returns
+// enough.
 func (c *Client) Watch(ctx context.Context, take func(status.Status) (enough bool, err error)) error {
 	signals, end, err := c.subscribe(ctx)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"coreos/internal/update/status"
 )
 
-// subscribe returns the signals of update-engine, and those of its coming and going.
+// subscribe subscribes to update-engine's signals and to changes of the owner of its name.
 func (c *Client) subscribe(ctx context.Context) (<-chan *dbus.Signal, func(), error) {
 	signals := make(chan *dbus.Signal, 64)
 	c.bus.Signal(signals)
@@ -35,7 +35,7 @@ func (c *Client) subscribe(ctx context.Context) (<-chan *dbus.Signal, func(), er
 	return signals, end, nil
 }
 
-// Follower knows the latest status.
+// Follower keeps the latest status of update-engine.
 type Follower struct {
 	client  *Client
 	changed chan struct{}
@@ -46,17 +46,17 @@ type Follower struct {
 	asked  bool
 }
 
-// Follow returns a follower that learns of the status until the context ends.
+// Follow returns a follower that is kept up to date until the context ends.
 func (c *Client) Follow(ctx context.Context) *Follower {
-	f := &Follower{client: c, changed: make(chan struct{}, 1), err: errors.New("update-engine was not asked yet")}
+	f := &Follower{client: c, changed: make(chan struct{}, 1), err: errors.New("the status of update-engine is not known yet")}
 	go f.run(ctx)
 	return f
 }
 
-// Changed tells of changes; several may be told of at once.
+// Changed receives a value after a change of the status, or after several.
 func (f *Follower) Changed() <-chan struct{} { return f.changed }
 
-// Status returns the latest status, or why it is not known.
+// Status returns the latest status, or an error that says why it is not known.
 func (f *Follower) Status() (status.Status, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,7 +67,7 @@ func (f *Follower) Status() (status.Status, error) {
 	return s, f.err
 }
 
-// PrepareReboot is Client's.
+// PrepareReboot calls the method of Client.
 func (f *Follower) PrepareReboot(ctx context.Context) (kexec bool, err error) {
 	return f.client.PrepareReboot(ctx)
 }
@@ -82,7 +82,7 @@ func (f *Follower) learn(s status.Status, err error) {
 	}
 }
 
-// again is the pause after trouble with the bus.
+// again is the pause after an error on the bus.
 const again = 5 * time.Second
 
 func (f *Follower) run(ctx context.Context) {
@@ -119,8 +119,8 @@ func (f *Follower) follow(ctx context.Context) error {
 	}
 }
 
-// ask takes what locksmithctl send-need-reboot sends: update-engine's signal, in its
-// place. Anybody can send signals, but only root's count.
+// ask handles the signal that locksmithctl send-need-reboot sends in the place of
+// update-engine. Every process can send signals; only one from root is accepted.
 func (f *Follower) ask(ctx context.Context, signal *dbus.Signal) {
 	if signal.Name != Interface+".StatusUpdate" || len(signal.Body) < 3 || signal.Body[2] != string(status.NeedReboot) {
 		return
@@ -143,12 +143,13 @@ func (c *Client) ownerOf(ctx context.Context, name string) (string, error) {
 	return owner, err
 }
 
-// grace is how long the sender of a signal stays on the bus: receivers ask the bus who it
-// is, and nothing tells the sender when they have.
+// grace is how long the sender of a signal stays on the bus. Receivers ask the bus for the
+// user of the sender, which fails after the sender has left; nothing tells the sender that
+// they have asked.
 const grace = 3 * time.Second
 
-// SendNeedReboot sends the signal by which update-engine says that the machine needs a
-// restart. It returns when receivers had the time to find out who sent it.
+// SendNeedReboot sends the signal by which update-engine announces that the machine needs a
+// restart. It returns after grace.
 func SendNeedReboot(ctx context.Context, bus *dbus.Conn) error {
 	if err := bus.Emit(Path, Interface+".StatusUpdate", int64(0), float64(0), string(status.NeedReboot), "", int64(0)); err != nil {
 		return fmt.Errorf("D-Bus: %w", err)

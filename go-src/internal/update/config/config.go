@@ -1,7 +1,7 @@
-// Package config reads what update-engine is told by files: update.conf, of which
-// /etc/coreos/update.conf goes before /usr/share/coreos/update.conf line by line, and
-// /usr/share/coreos/release, which says what the system is. Both have lines NAME=value,
-// as CoreOS had them.
+// Package config reads the configuration of update-engine: /usr/share/coreos/update.conf,
+// /etc/coreos/update.conf, whose lines replace the shipped ones, and
+// /usr/share/coreos/release, which names the version and the board. All have lines
+// NAME=value, as in CoreOS.
 package config
 
 import (
@@ -19,42 +19,44 @@ import (
 	"coreos/internal/update/release"
 )
 
-// Config is what the files say.
+// Config is the configuration.
 type Config struct {
-	// Group is what an Omaha server calls a group of machines, and a repository a
-	// channel.
+	// Group is the name of the group of machines on an Omaha server, or of the channel of a
+	// repository.
 	Group string
-	// Server is the URL of an Omaha server; empty or "disabled" for none.
+	// Server is the URL of an Omaha server. It is empty for none, which "disabled" in the
+	// file stands for.
 	Server string
-	// Repository is the URL of a repository that is asked without a server.
+	// Repository is the URL of a repository, which is used if there is no server.
 	Repository string
-	// Kexec restarts the machine by kexec (ACTIVATION=kexec) rather than by its firmware.
+	// Kexec (ACTIVATION=kexec) restarts the machine by kexec, without its firmware.
 	Kexec bool
-	// Pin is a version, or the beginning of one, that alone is installed.
+	// Pin is a version or the beginning of one. If it is set, no other version is
+	// installed.
 	Pin string
-	// AllowDowngrade takes older versions, too.
+	// AllowDowngrade permits versions that are older than the running one.
 	AllowDowngrade bool
 	Proxy          string
 	// Bandwidth is in bytes per second, 0 for no limit.
 	Bandwidth int
-	// StartSpread bounds the random time between the start and the first question.
+	// StartSpread is the longest random time between the start and the first update check.
 	StartSpread time.Duration
-	// Interval is the time between two questions unless the server asks for another.
+	// Interval is the time between two update checks, unless the server asks for another.
 	Interval time.Duration
 
-	// Metrics is the address to serve metrics on, "" for none.
+	// Metrics is the address on which metrics are served, empty for none.
 	Metrics string
 
-	// Version and Board are of the running system.
+	// Version and Board are those of the running system.
 	Version, Board string
 }
 
-// ErrLocal says that the machine's own file is wrong.
-var ErrLocal = errors.New("nobody is asked for updates until /etc/coreos/update.conf is right and update-engine restarted")
+// ErrLocal says that /etc/coreos/update.conf is wrong.
+var ErrLocal = errors.New("the machine gets no updates: correct /etc/coreos/update.conf and restart update-engine")
 
-// Read reads the files below a root directory. If it is the machine's own file that is
-// wrong, the error is ErrLocal, and the configuration that of a machine without it, that
-// asks nobody.
+// Read reads the files below a root directory. If only the machine's own file is wrong,
+// Read returns ErrLocal together with the shipped configuration, in which neither a server
+// nor a repository is set.
 func Read(root string) (*Config, error) {
 	values := map[string]string{}
 	for _, file := range []string{"usr/share/coreos/release", "usr/share/coreos/update.conf"} {
@@ -147,7 +149,7 @@ func parse(values map[string]string) (*Config, error) {
 		}
 	}
 	if !release.ValidVersion(c.Version) || !release.ValidName(c.Board) {
-		err = errors.Join(err, fmt.Errorf("the release file says version %.80q for board %.80q", c.Version, c.Board))
+		err = errors.Join(err, fmt.Errorf("the release file names version %.80q and board %.80q: one of them is not valid", c.Version, c.Board))
 	}
 	return c, err
 }

@@ -1,7 +1,8 @@
-// Package delta finds out how a machine gets the blocks of a new /usr: which are at
-// their place already, which it has elsewhere, and which must be fetched. The hash
-// trees of dm-verity are all it needs, so that any version leads to any other and no
-// server prepares anything for a pair of them.
+// Package delta plans how a machine gets each block of a new /usr: whether the block is in
+// its place already, can be copied from content that the machine has, or must be
+// downloaded. The plan is made from the hash trees of dm-verity alone. So a machine can
+// update from any version to any other, and a server prepares nothing for a pair of
+// versions.
 package delta
 
 import (
@@ -11,18 +12,18 @@ import (
 	"coreos/internal/boot/verity"
 )
 
-// Leaves is a list of the hashes of a content's blocks, such as a verity.Tree.
+// Leaves gives the hash of each block of some content. A verity.Tree does.
 type Leaves interface {
 	Leaf(block uint64) verity.Hash
 }
 
-// Source is something that the machine has and can copy blocks from.
+// Source is content that the machine has and can copy blocks from.
 type Source struct {
 	Leaves
 	Blocks uint64
 }
 
-// Run is a row of blocks.
+// Run is a sequence of consecutive blocks.
 type Run struct {
 	Start, Count uint64
 }
@@ -30,27 +31,28 @@ type Run struct {
 // End is the first block after the run.
 func (r Run) End() uint64 { return r.Start + r.Count }
 
-// Place says where a block of the new content is.
+// Place is where a block of the new content comes from.
 type Place struct {
-	// Source is the number of the source that has it, InPlace or Missing.
+	// Source is the index of the source that has the block, or InPlace or Missing.
 	Source int
-	// Block is its number there.
+	// Block is the number of the block in the source.
 	Block uint64
 }
 
-// Values of Place.Source that are not a source's number.
+// Values of Place.Source that are not the index of a source: the block is in its place
+// already, or must be downloaded.
 const (
 	InPlace = -1
 	Missing = -2
 )
 
-// Plan says of every block of a new content where it comes from.
+// Plan is where each block of the new content comes from.
 type Plan struct {
 	places []Place
 }
 
-// New plans the way to target. Sources come in the order in which they are preferred;
-// destination is what the slot to be written holds now.
+// New plans how the target is made. The sources are in order of preference; destination is
+// the content of the slot that is to be written.
 func New(target Source, destination Source, sources ...Source) *Plan {
 	known := index(sources)
 	plan := &Plan{places: make([]Place, target.Blocks)}
@@ -68,8 +70,8 @@ func New(target Source, destination Source, sources ...Source) *Plan {
 	return plan
 }
 
-// known finds blocks by the start of their hashes, which takes a third of the memory
-// that whole ones would; the rest of the hash is compared in the source.
+// known finds blocks by the first eight bytes of their hashes, which takes a third of the
+// memory that whole hashes would take. find compares the rest of the hash.
 type known struct {
 	sources []Source
 	places  map[uint64]Place
@@ -83,8 +85,8 @@ func index(sources []Source) known {
 	k := known{sources, make(map[uint64]Place, blocks)}
 	for n, source := range sources {
 		for block := range source.Blocks {
-			// Two hashes of one key do not happen; if they did, one block
-			// more would be fetched.
+			// If two hashes began alike, which does not happen in practice, one block more
+			// would be downloaded.
 			start := key(source.Leaf(block))
 			if _, ok := k.places[start]; !ok {
 				k.places[start] = Place{Source: n, Block: block}
@@ -117,13 +119,13 @@ func (p *Plan) Count(source int) uint64 {
 	return n
 }
 
-// Miss says that a block, against the plan, is not where it was thought to be.
+// Miss records that a block is not where the plan says, so that it must be downloaded.
 func (p *Plan) Miss(block uint64) { p.places[block] = Place{Source: Missing} }
 
-// Done says that a block is at its place now.
+// Done records that a block is in its place now.
 func (p *Plan) Done(block uint64) { p.places[block] = Place{Source: InPlace, Block: block} }
 
-// Missing returns the runs of blocks that must be fetched, in ascending order.
+// Missing returns the runs of blocks that must be downloaded, in ascending order.
 func (p *Plan) Missing() iter.Seq[Run] {
 	return func(yield func(Run) bool) {
 		var run Run

@@ -1,5 +1,6 @@
-// Package download gets files by HTTP from servers that may do anything: close, stall,
-// trickle, redirect in circles, answer something else or never end.
+// Package download downloads files over HTTP from servers that are not trusted: they may
+// close connections, stall, send a few bytes a second, redirect in circles, send something
+// else, or never end.
 package download
 
 import (
@@ -18,43 +19,42 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Errors of downloads. They are in the chain of what the methods return.
+// Errors of downloads, to be recognised by errors.Is.
 var (
-	// ErrStalled: no or next to no bytes came for a while.
+	// ErrStalled: the server sent nothing, or next to nothing, for the time Stall.
 	ErrStalled = errors.New("the server stalls")
-	// ErrRedirect: too many redirects, or one away from HTTPS.
+	// ErrRedirect: there were too many redirects, or one from HTTPS to another scheme.
 	ErrRedirect = errors.New("redirect refused")
-	// ErrStatus: the server answers with an error.
+	// ErrStatus: the server answered with an error status.
 	ErrStatus = errors.New("the server answers")
-	// ErrTooLong: there are more bytes than there may be.
-	ErrTooLong = errors.New("longer than it may be")
-	// ErrRange: the server sends another part of the file than was asked for.
-	ErrRange = errors.New("the server sends another part")
+	// ErrTooLong: the file is longer than allowed.
+	ErrTooLong = errors.New("the file is too long")
+	// ErrRange: the server sent another range of the file than the one requested.
+	ErrRange = errors.New("the server sent another range than requested")
 )
 
 const (
 	maxRedirects = 5
-	// slowest is the rate in bytes per second below which a server counts as
-	// stalled.
+	// slowest is the rate in bytes per second below which the server counts as stalled.
 	slowest = 512
-	// burst is how many bytes may come at once under a bandwidth limit.
+	// burst is how many bytes may arrive at once under a bandwidth limit.
 	burst = 32 << 10
 )
 
-// Options of a Client. The zero value is good.
+// Options are the options of a Client. The zero value is usable.
 type Options struct {
-	// Proxy is the URL of a proxy; without one, HTTPS_PROXY, HTTP_PROXY and NO_PROXY
-	// of the environment count.
+	// Proxy is the URL of a proxy. If it is empty, the environment variables HTTPS_PROXY,
+	// HTTP_PROXY and NO_PROXY are used.
 	Proxy string
 	// Limit is the bandwidth limit in bytes per second, 0 for none.
 	Limit int
-	// Stall is how long a server may send nothing: 30 seconds by default.
+	// Stall is how long the server may send nothing; by default 30 seconds.
 	Stall time.Duration
-	// Attempts is how often something is tried: 5 times by default, with pauses
-	// that begin with Pause, half a second by default, and double.
+	// Attempts is how often a download is tried; by default 5 times. Pause is the first
+	// pause between attempts, by default half a second; the later ones are longer.
 	Attempts uint
 	Pause    time.Duration
-	// Transport does the requests, if it is not nil, instead of one made here.
+	// Transport makes the requests if it is not nil, as in tests.
 	Transport http.RoundTripper
 }
 
@@ -91,8 +91,8 @@ func New(options Options) (*Client, error) {
 			DialContext:         (&net.Dialer{Timeout: options.Stall}).DialContext,
 			TLSHandshakeTimeout: options.Stall,
 			ForceAttemptHTTP2:   true, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
-			// What comes is packed already; an answer that unpacks to more
-			// than was asked for is not wanted.
+			// Files are compressed already. A response that unpacks to more than was
+			// requested is not wanted.
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: 64 << 10,
 		}
@@ -122,10 +122,10 @@ func checkRedirect(request *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// HTTP returns the client for other requests than downloads.
+// HTTP returns the HTTP client, for requests that are not downloads.
 func (c *Client) HTTP() *http.Client { return c.http }
 
-// retry runs try until it succeeds, fails for good or has failed too often.
+// retry calls try until it succeeds, fails for good, or has failed Attempts times.
 func (c *Client) retry(ctx context.Context, try func() error) error {
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval = c.options.Pause
@@ -143,7 +143,7 @@ func (c *Client) retry(ctx context.Context, try func() error) error {
 	return err
 }
 
-// isPermanent tells errors that another attempt does not help with.
+// isPermanent reports whether another attempt would fail with the same error.
 func isPermanent(err error) bool {
 	var status *StatusError
 	if errors.As(err, &status) {
@@ -152,7 +152,7 @@ func isPermanent(err error) bool {
 	return errors.Is(err, ErrRedirect) || errors.Is(err, ErrRange) || errors.Is(err, ErrTooLong) || errors.Is(err, errors.ErrUnsupported)
 }
 
-// StatusError is an answer that is an error.
+// StatusError is a response with an error status.
 type StatusError struct {
 	Code   int
 	Status string
@@ -160,15 +160,15 @@ type StatusError struct {
 
 func (e *StatusError) Error() string { return ErrStatus.Error() + " " + e.Status }
 
-// Is makes it an ErrStatus, and fs.ErrNotExist if the server does not have the file.
-// Some say 403 about that, since they do not tell who may know.
+// Is makes the error an ErrStatus, and fs.ErrNotExist if the server does not have the file.
+// Some servers answer 403 instead of 404, so as not to tell which files exist.
 func (e *StatusError) Is(target error) bool {
 	missing := e.Code == http.StatusNotFound || e.Code == http.StatusForbidden || e.Code == http.StatusGone
 	return target == ErrStatus || target == fs.ErrNotExist && missing
 }
 
-// get asks for a file from offset on; length 0 is the whole file. The body ends with
-// ErrStalled when the server stalls.
+// get requests length bytes of a file from offset on, or the whole file if length is 0.
+// Reading the body fails with ErrStalled if the server stalls.
 func (c *Client) get(ctx context.Context, from string, offset, length int64) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
@@ -195,7 +195,7 @@ func (c *Client) get(ctx context.Context, from string, offset, length int64) (*h
 	return response, nil
 }
 
-// cause returns why a request was given up, if it was, and the error otherwise.
+// cause returns the cause of the end of the context, if it has ended, and err otherwise.
 func cause(ctx context.Context, err error) error {
 	if because := context.Cause(ctx); because != nil {
 		return because
@@ -203,8 +203,8 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// body is the body of an answer, read no faster than the limit and given up when it
-// comes too slowly. Only the time spent in waiting for the server counts.
+// body is the body of a response. Reads are limited to the bandwidth, and fail if the
+// server is too slow. Only the time that a read waits for the server counts.
 type body struct {
 	io.ReadCloser
 	client *Client
@@ -249,7 +249,7 @@ type Directory struct {
 
 func (d Directory) url(name string) string { return strings.TrimSuffix(d.URL, "/") + "/" + name }
 
-// Open returns a whole file. Whoever reads it bounds what is read.
+// Open opens a whole file. The caller bounds how much it reads.
 func (d Directory) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	var response *http.Response
 	err := d.Client.retry(ctx, func() (err error) {
@@ -262,8 +262,9 @@ func (d Directory) Open(ctx context.Context, name string) (io.ReadCloser, error)
 	return response.Body, nil
 }
 
-// ReadRange fills b with what a file has from offset on. What was got before an error is
-// not asked for again. errors.ErrUnsupported says that the server gives only whole files.
+// ReadRange fills b with the bytes of a file from offset on. After an error it requests
+// only the bytes that are missing. It returns errors.ErrUnsupported if the server sends
+// only whole files.
 func (d Directory) ReadRange(ctx context.Context, name string, offset int64, b []byte) error {
 	got := 0
 	err := d.Client.retry(ctx, func() error {
@@ -297,8 +298,8 @@ func (d Directory) readRange(ctx context.Context, name string, offset int64, b [
 	return n, err
 }
 
-// Get returns a whole file of at most most bytes. fs.ErrNotExist says that the server
-// does not have it.
+// Get returns a whole file of at most most bytes, or fs.ErrNotExist if the server does not
+// have it.
 func (d Directory) Get(ctx context.Context, name string, most int64) ([]byte, error) {
 	var text []byte
 	err := d.Client.retry(ctx, func() error {
@@ -319,5 +320,5 @@ func (d Directory) Get(ctx context.Context, name string, most int64) ([]byte, er
 	return text, nil
 }
 
-// Sub returns a directory in the directory.
+// Sub returns a subdirectory.
 func (d Directory) Sub(name string) Directory { return Directory{d.Client, d.url(name)} }

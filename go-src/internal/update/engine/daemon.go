@@ -17,16 +17,16 @@ import (
 	"coreos/internal/update/omaha"
 )
 
-// Daemon is an engine with what it needs on a machine.
+// Daemon is an engine with its configuration and its server.
 type Daemon struct {
 	*Engine
 	trust Trust
 }
 
-// RootFile is where a system has the root metadata of the repository that it trusts.
+// RootFile is the file of a system that has the root metadata of the trusted repository.
 const RootFile = "/usr/share/coreos/update-root.json"
 
-// NewDaemon makes the daemon of a machine whose file system is at root.
+// NewDaemon returns the daemon of the machine whose root file system is at root.
 func NewDaemon(root, stateDir string, machine Machine, notify func(status.Status)) (*Daemon, error) {
 	config, misconfigured := updateconf.Read(root)
 	if config == nil {
@@ -59,10 +59,10 @@ func osOf(config *updateconf.Config) omaha.OS {
 	return omaha.OS{Platform: "CoreOS", Version: "CoreOS", SP: config.Version + "_" + arch, Arch: arch}
 }
 
-// Metrics returns the address to serve metrics on, "" for none.
+// Metrics returns the address on which metrics are served, empty for none.
 func (d *Daemon) Metrics() string { return d.config.Metrics }
 
-// Wake makes the daemon ask soon.
+// Wake makes the daemon check for an update soon.
 func (d *Daemon) Wake() {
 	select {
 	case d.wake <- struct{}{}:
@@ -70,13 +70,13 @@ func (d *Daemon) Wake() {
 	}
 }
 
-// Update is an explicit attempt.
+// Update checks for an update and installs it, because a person asked for it.
 func (d *Daemon) Update(ctx context.Context) error {
 	_, err := d.Attempt(ctx, true)
 	return err
 }
 
-// ApplyBundle installs the bundle in a file.
+// ApplyBundle installs the update bundle at a path.
 func (d *Daemon) ApplyBundle(ctx context.Context, path string) error {
 	if !filepath.IsAbs(path) || strings.Contains(path, "\x00") {
 		return fmt.Errorf("bundle %q: want an absolute path", path)
@@ -89,8 +89,8 @@ func (d *Daemon) ApplyBundle(ctx context.Context, path string) error {
 	return d.Apply(ctx, offer)
 }
 
-// wrong is the server of a machine whose configuration is wrong: the daemon lives, so
-// that its status says so, and bundles can be applied.
+// wrong stands for the server if the configuration is wrong. The daemon runs, so that its
+// status shows the error and bundles can be applied.
 type wrong struct{ err error }
 
 func (w wrong) Check(context.Context, bool) (Answer, error)        { return Answer{}, w.err }

@@ -1,6 +1,5 @@
-// Package engine keeps a machine up to date: it asks whether there is a newer
-// version, has it written to the other slot, and finds out after the restart what became
-// of it.
+// Package engine updates the machine: it checks for a newer version, installs it in the
+// other slot, and finds out after the restart whether the new version became healthy.
 package engine
 
 import (
@@ -25,59 +24,62 @@ import (
 
 // Errors that say why an offered version is not installed.
 var (
-	ErrDowngrade  = errors.New("it is older than the running version; ALLOW_DOWNGRADE=true in update.conf takes it")
-	ErrPinned     = errors.New("it is not the version that PIN in update.conf asks for")
-	ErrRolledBack = errors.New("it was rolled back on this machine; update_engine_client -update tries it again")
-	ErrTooOld     = errors.New("the running version is too old for it; install a version in between first")
-	ErrUnproven   = errors.New("the running slot is not proven healthy yet, so the other one is still needed")
+	ErrDowngrade  = errors.New("it is older than the running version; ALLOW_DOWNGRADE=true in update.conf permits that")
+	ErrPinned     = errors.New("it does not match PIN in update.conf")
+	ErrRolledBack = errors.New("it was rolled back on this machine; update_engine_client -update installs it again")
+	ErrTooOld     = errors.New("the running version is too old for it; install the version named first")
+	ErrUnproven   = errors.New("the running slot is not proven healthy yet, so the other slot is still needed")
 )
 
-// isPolicy tells errors by which an offer is refused from those that are trouble.
+// isPolicy reports whether an error refuses an offer by policy, rather than because
+// something failed.
 func isPolicy(err error) bool {
 	return errors.Is(err, ErrDowngrade) || errors.Is(err, ErrPinned) || errors.Is(err, ErrRolledBack) || errors.Is(err, ErrTooOld)
 }
 
-// Offer is a version that someone has for this machine.
+// Offer is a version that is offered to this machine.
 type Offer struct {
 	Version string
-	// Open checks the repository that has it and returns its description and files.
+	// Open opens and verifies the repository, and returns the manifest and the files of the
+	// version.
 	Open func(context.Context) (*release.Manifest, slotwriter.Files, error)
 }
 
-// Answer is what a server says to a machine that asks.
+// Answer is a server's answer to an update check.
 type Answer struct {
 	Offer *Offer // nil: no update
-	// Interval is when to ask again, 0 if the server does not say.
+	// Interval is the time until the next check, 0 if the server does not set it.
 	Interval time.Duration
 }
 
-// Server knows which version a machine should have, and listens to what became of it.
+// Server decides which version the machine should run, and takes reports of the result.
 type Server interface {
 	Check(ctx context.Context, explicit bool) (Answer, error)
 	Report(ctx context.Context, events []omaha.EventRequest) error
 }
 
-// Machine is what the engine works on.
+// Machine is the machine that the engine updates.
 type Machine interface {
 	// Slots describes both slots.
 	Slots() ([]slot.Report, error)
-	// Install writes a release into the slot that does not run and makes it the next.
+	// Install writes a release to the slot that does not run, and makes that the next to
+	// boot.
 	Install(context.Context, *release.Manifest, slotwriter.Files, func(slotwriter.Progress)) error
-	// Keep makes the running slot the next again.
+	// Keep makes the running slot the next to boot.
 	Keep() error
-	// LoadNext loads the next slot's kernel, so that a restart can be by kexec.
+	// LoadNext loads the next slot's kernel for a restart by kexec.
 	LoadNext() error
 }
 
-// Engine is the daemon's work. Its methods may be called at the same time.
+// Engine updates the machine. Its methods may be called concurrently.
 type Engine struct {
 	config  *updateconf.Config
-	server  Server // nil: nobody is asked
+	server  Server // nil: there are no update checks
 	machine Machine
 	dir     string
 	notify  func(status.Status)
 
-	// working is held by whoever checks or installs.
+	// working is held during a check and an installation.
 	working sync.Mutex
 	state   *State
 
@@ -87,12 +89,12 @@ type Engine struct {
 	wake chan struct{}
 }
 
-// New makes an engine that keeps its state in a directory. notify is told of every
-// change of the status.
+// New returns an engine that keeps its state in dir. It calls notify at every change of the
+// status.
 func New(config *updateconf.Config, server Server, machine Machine, dir string, notify func(status.Status)) *Engine {
 	state, err := readState(dir)
 	if err != nil {
-		slog.Warn("what was known of earlier updates is lost", "error", err)
+		slog.Warn("the state of earlier updates cannot be read and is lost", "error", err)
 	}
 	return &Engine{
 		config: config, server: server, machine: machine, dir: dir, notify: notify, state: state,
@@ -107,7 +109,7 @@ func (e *Engine) Status() status.Status {
 	return e.status
 }
 
-// change changes the status and tells about it.
+// change changes the status and notifies about it.
 func (e *Engine) change(f func(*status.Status)) {
 	e.mu.Lock()
 	f(&e.status)
@@ -116,11 +118,11 @@ func (e *Engine) change(f func(*status.Status)) {
 	e.notify(status)
 }
 
-// Run asks again and again, until the context ends.
+// Run checks for updates until the context ends.
 func (e *Engine) Run(ctx context.Context) error {
 	e.flush(ctx)
 	if e.server == nil {
-		slog.Info("neither SERVER nor REPOSITORY is set in update.conf: nobody is asked for updates")
+		slog.Info("neither SERVER nor REPOSITORY is set in update.conf: this machine does not check for updates")
 		<-ctx.Done()
 		return nil
 	}
@@ -142,24 +144,25 @@ func (e *Engine) Run(ctx context.Context) error {
 		if err != nil && !isPolicy(err) {
 			wait = min(wait, backoff(failures))
 			failures++
-			slog.Warn("no update", "error", err, "again_in", wait.Round(time.Second))
+			slog.Warn("the machine was not updated", "error", err, "again_in", wait.Round(time.Second))
 			continue
 		}
 		failures = 0
 	}
 }
 
-// around spreads machines that began together.
+// around returns a random duration near d, so that machines that started together do not
+// check together.
 func around(d time.Duration) time.Duration { return d - d/8 + rand.N(d/4+1) }
 
-// backoff is how long to wait after so many failures in a row.
+// backoff returns the time to wait after a number of failures in a row.
 func backoff(failures int) time.Duration {
 	return around(time.Minute << min(failures, 12))
 }
 
-// Attempt asks the server and installs what it offers. An explicit attempt is a
-// person's: it also takes a version that was rolled back here. It returns when the
-// server wants to be asked again.
+// Attempt checks for an update and installs it. If explicit, a person asked for it, and a
+// version that was rolled back here is installed again. Attempt returns the interval that
+// the server asks for.
 func (e *Engine) Attempt(ctx context.Context, explicit bool) (time.Duration, error) {
 	if !e.working.TryLock() {
 		return 0, status.ErrBusy
@@ -187,7 +190,7 @@ func (e *Engine) Attempt(ctx context.Context, explicit bool) (time.Duration, err
 	return answer.Interval, e.install(ctx, answer.Offer)
 }
 
-// Apply installs what a person offers, such as a bundle.
+// Apply installs an offer that a person made, such as a bundle.
 func (e *Engine) Apply(ctx context.Context, offer *Offer) error {
 	if !e.working.TryLock() {
 		return status.ErrBusy
@@ -199,11 +202,11 @@ func (e *Engine) Apply(ctx context.Context, offer *Offer) error {
 	return e.install(ctx, offer)
 }
 
-// judge says whether a version may be installed.
+// judge returns an error if the version may not be installed.
 func (e *Engine) judge(version string, explicit bool) error {
 	switch {
 	case !release.ValidVersion(version):
-		return fmt.Errorf("%.80q cannot be the version of a release", version)
+		return fmt.Errorf("%.80q is not a valid version", version)
 	case !strings.HasPrefix(version, e.config.Pin):
 		return ErrPinned
 	case release.Compare(version, e.config.Version) < 0 && !e.config.AllowDowngrade:
@@ -214,7 +217,7 @@ func (e *Engine) judge(version string, explicit bool) error {
 	return nil
 }
 
-// install installs an offer, unless it is installed already.
+// install installs an offer, unless that version is installed already.
 func (e *Engine) install(ctx context.Context, offer *Offer) error {
 	if e.state.Pending != nil && e.state.Pending.Version == offer.Version {
 		return e.end(ctx, nil, nil)
@@ -237,9 +240,10 @@ func (e *Engine) install(ctx context.Context, offer *Offer) error {
 		return e.end(ctx, offer, fmt.Errorf("version %s needs version %s: %w", manifest.Version, least, ErrTooOld))
 	}
 	e.change(func(s *status.Status) { s.NewNotes = manifest.Notes })
-	slog.Info("update begins", "version", offer.Version, "slot", to.Slot)
+	slog.Info("the update begins", "version", offer.Version, "slot", to.Slot)
 	e.report(ctx, omaha.EventRequest{Type: omaha.EventDownloadStarted, Result: omaha.EventSuccess, NextVersion: offer.Version})
-	// The slot is about to be overwritten: what was installed there before is gone.
+	// The slot is about to be overwritten, so an update that was installed there before is
+	// lost.
 	e.state.Pending = nil
 	if err := e.state.write(e.dir); err != nil {
 		return e.end(ctx, offer, err)
@@ -250,8 +254,8 @@ func (e *Engine) install(ctx context.Context, offer *Offer) error {
 	return e.installed(ctx, &Pending{Version: offer.Version, From: e.config.Version, Slot: to.Slot, Notes: manifest.Notes})
 }
 
-// progress returns what takes the progress of an installation. D-Bus is told of every
-// percent and change of the operation, not of every block.
+// progress returns a function that takes the progress of the installation. It notifies at
+// each percent and each change of the operation, not at each block.
 func (e *Engine) progress() func(slotwriter.Progress) {
 	var clock clock
 	var told status.Status
@@ -268,21 +272,20 @@ func (e *Engine) progress() func(slotwriter.Progress) {
 	}
 }
 
-// installed notes an update that is to be booted.
+// installed records an update that the next restart boots.
 func (e *Engine) installed(ctx context.Context, pending *Pending) error {
 	e.state.Pending = pending
-	// A version that a person had installed again gets a new chance.
+	// A version that was installed again on request gets a new chance.
 	delete(e.state.Failed, pending.Version)
 	e.report(ctx,
 		omaha.EventRequest{Type: omaha.EventDownloadFinished, Result: omaha.EventSuccess, NextVersion: pending.Version},
 		omaha.EventRequest{Type: omaha.EventUpdateComplete, Result: omaha.EventSuccess, NextVersion: pending.Version})
-	slog.Info("update installed, the machine needs a restart", "version", pending.Version, "slot", pending.Slot)
+	slog.Info("the update is installed, the machine needs a restart", "version", pending.Version, "slot", pending.Slot)
 	return e.end(ctx, nil, nil)
 }
 
-// PrepareReboot is for whoever is about to restart the machine, who has to hear of it
-// whether that is to be by kexec. It waits for an installation that is under way, which a
-// restart would interrupt.
+// PrepareReboot prepares a restart, and returns whether it is to be by kexec. It waits for
+// an installation in progress, which the restart would interrupt.
 func (e *Engine) PrepareReboot() (kexec bool, err error) {
 	e.working.Lock()
 	defer e.working.Unlock()
@@ -290,14 +293,13 @@ func (e *Engine) PrepareReboot() (kexec bool, err error) {
 		return false, nil
 	}
 	if err := e.machine.LoadNext(); err != nil {
-		slog.Warn("no kexec; the machine restarts by its firmware", "error", err)
+		slog.Warn("kexec is not possible, so the machine restarts through its firmware", "error", err)
 		return false, nil
 	}
 	return true, nil
 }
 
-// end ends an attempt: with success, or with an error that the server hears of if it is
-// about an offer.
+// end ends an attempt. An error about an offer is reported to the server.
 func (e *Engine) end(ctx context.Context, offer *Offer, err error) error {
 	if err != nil && offer != nil {
 		e.change(func(s *status.Status) { s.Operation = status.Reporting })
@@ -310,7 +312,8 @@ func (e *Engine) end(ctx context.Context, offer *Offer, err error) error {
 	return err
 }
 
-// rest changes the status to that of an engine without work; err is what ended the work.
+// rest sets the status of an engine that does nothing; err is the error that ended its
+// work.
 func (e *Engine) rest(err error) {
 	e.change(func(s *status.Status) {
 		s.Operation, s.NewVersion, s.NewNotes, s.LastError, s.Refused = status.Idle, "", "", "", maps.Clone(e.state.Failed)
@@ -325,30 +328,30 @@ func (e *Engine) rest(err error) {
 	})
 }
 
-// report sends events, with those that did not reach the server before. What does not
-// reach it now is kept.
+// report sends events, after those that could not be sent before. Events that cannot be
+// sent are kept.
 func (e *Engine) report(ctx context.Context, events ...omaha.EventRequest) {
 	e.state.Events = append(e.state.Events, events...)
 	if e.server != nil && len(e.state.Events) > 0 {
 		if err := e.server.Report(ctx, e.state.Events); err != nil {
-			slog.Warn("events did not reach the update server; they are kept", "events", len(e.state.Events), "error", err)
+			slog.Warn("events could not be sent to the update server and are kept", "events", len(e.state.Events), "error", err)
 		} else {
 			e.state.Events = nil
 		}
 	}
 	if err := e.state.write(e.dir); err != nil {
-		slog.Error("the state of updates could not be written", "error", err)
+		slog.Error("the state of the update cannot be written", "error", err)
 	}
 }
 
-// flush sends what did not reach the server before.
+// flush sends the events that could not be sent before.
 func (e *Engine) flush(ctx context.Context) {
 	e.working.Lock()
 	defer e.working.Unlock()
 	e.report(ctx)
 }
 
-// Reset forgets an installed update: the running slot stays the next.
+// Reset forgets the installed update: the running slot stays the next to boot.
 func (e *Engine) Reset(ctx context.Context) error {
 	if !e.working.TryLock() {
 		return status.ErrBusy

@@ -8,11 +8,10 @@ import (
 	"coreos/internal/host/metrics"
 )
 
-// operations are all of them.
+// operations are the values of the label operation.
 var operations = []status.Operation{status.Idle, status.Checking, status.Available, status.Downloading, status.Verifying, status.Finalizing, status.NeedReboot, status.Reporting}
 
-// Metrics are the engine's metrics for Prometheus, taken from its status when they are
-// asked for.
+// Metrics collects the engine's metrics for Prometheus from its status.
 type Metrics struct{ Status func() status.Status }
 
 var (
@@ -26,10 +25,10 @@ var (
 	progressMetric  = prometheus.NewDesc("update_engine_progress_ratio", "How much of an update was fetched, from 0 to 1.", nil, nil)
 )
 
-// Describe is for prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (m Metrics) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, to) }
 
-// Collect is for prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (m Metrics) Collect(to chan<- prometheus.Metric) {
 	s := m.Status()
 	gauge := func(what *prometheus.Desc, value float64, labels ...string) {

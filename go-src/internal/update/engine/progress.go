@@ -7,7 +7,7 @@ import (
 	"coreos/internal/update/status"
 )
 
-// clock estimates how long a download will take, from its average speed.
+// clock estimates the remaining time of a download from its average speed.
 type clock struct {
 	started time.Time
 	from    int64
@@ -24,7 +24,7 @@ func (c *clock) left(now time.Time, fetched, total int64) time.Duration {
 	return time.Duration(float64(total-fetched) / (float64(done) / seconds) * float64(time.Second)).Round(time.Second)
 }
 
-// operationOf is an installation's state as an operation.
+// operationOf returns the operation for the state of an installation.
 func operationOf(state slotwriter.State) status.Operation {
 	return map[slotwriter.State]status.Operation{slotwriter.Downloading: status.Downloading, slotwriter.Verifying: status.Verifying, slotwriter.Finalizing: status.Finalizing}[state]
 }

@@ -18,23 +18,23 @@ import (
 	"coreos/internal/update/slotwriter"
 )
 
-// Trust is what a machine knows of the repositories it may use.
+// Trust is what the machine knows about the repository that it trusts.
 type Trust struct {
-	// RootFile has the root metadata that came with the running system.
+	// RootFile is the file with the root metadata that came with the running system.
 	RootFile string
-	// StateDir keeps the metadata that was seen.
+	// StateDir is the directory that keeps the newest metadata that was seen.
 	StateDir string
 }
 
 func (t Trust) client(files repository.Files) (repository.ClientConfig, error) {
 	root, err := os.ReadFile(t.RootFile)
 	if err != nil {
-		return repository.ClientConfig{}, fmt.Errorf("the keys that this system trusts: %w", err)
+		return repository.ClientConfig{}, fmt.Errorf("read the root metadata of the update repository: %w", err)
 	}
 	return repository.ClientConfig{Files: files, Root: root, StateDir: t.StateDir, Now: time.Now()}, nil
 }
 
-// Source gets offers from repositories on servers.
+// Source makes offers from repositories on servers.
 type Source struct {
 	Client *download.Client
 	Trust  Trust
@@ -51,7 +51,7 @@ func (s Source) repository(ctx context.Context, address string) (*repository.Cli
 	return client, directory, err
 }
 
-// offer is a version in one of several copies of a repository.
+// offer returns the offer of a version that is in one or several copies of a repository.
 func (s Source) offer(version string, addresses []string) *Offer {
 	return &Offer{version, func(ctx context.Context) (*release.Manifest, slotwriter.Files, error) {
 		var errs error
@@ -69,14 +69,14 @@ func (s Source) offer(version string, addresses []string) *Offer {
 	}}
 }
 
-// Channel is a repository that is asked without a server: it offers what the channel
-// has.
+// Channel is a repository that is used without a server. It offers the version of the
+// channel.
 type Channel struct {
 	Source
 	URL, Name string
 }
 
-// Check is for Server.
+// Check implements Server.
 func (c Channel) Check(ctx context.Context, _ bool) (Answer, error) {
 	client, _, err := c.repository(ctx, c.URL)
 	if err != nil {
@@ -89,21 +89,21 @@ func (c Channel) Check(ctx context.Context, _ bool) (Answer, error) {
 	return Answer{Offer: c.offer(version, []string{c.URL})}, nil
 }
 
-// Report is for Server: nobody listens.
+// Report implements Server. A repository takes no reports.
 func (Channel) Report(context.Context, []omaha.EventRequest) error { return nil }
 
 // Omaha is an Omaha server.
 type Omaha struct {
 	Source
 	Config  *updateconf.Config
-	Machine omaha.AppRequest // what identifies the machine
+	Machine omaha.AppRequest // identifies the machine
 	OS      omaha.OS
 }
 
-// requestTime bounds a request.
+// requestTime is the time limit of a request.
 const requestTime = 2 * time.Minute
 
-// maxURLs bounds the copies of a repository that are tried.
+// maxURLs is how many copies of a repository are tried.
 const maxURLs = 8
 
 func (o Omaha) request(ctx context.Context, app omaha.AppRequest, explicit bool) (*omaha.AppResponse, error) {
@@ -124,7 +124,7 @@ func (o Omaha) request(ctx context.Context, app omaha.AppRequest, explicit bool)
 	return response.App(app.ID)
 }
 
-// Check is for Server.
+// Check implements Server.
 func (o Omaha) Check(ctx context.Context, explicit bool) (Answer, error) {
 	app := o.Machine
 	app.Ping = &omaha.Ping{Active: 1}
@@ -135,7 +135,7 @@ func (o Omaha) Check(ctx context.Context, explicit bool) (Answer, error) {
 	}
 	check := response.UpdateCheck
 	if check == nil {
-		return Answer{}, fmt.Errorf("%w: no answer to the update check", omaha.ErrProtocol)
+		return Answer{}, fmt.Errorf("%w: the server does not answer the update check", omaha.ErrProtocol)
 	}
 	answer := Answer{Interval: interval(check.PollInterval)}
 	switch {
@@ -144,7 +144,7 @@ func (o Omaha) Check(ctx context.Context, explicit bool) (Answer, error) {
 	case check.Status != omaha.StatusOK:
 		return answer, fmt.Errorf("the update server answers %.40q to the update check", check.Status)
 	case check.Manifest == nil || !release.ValidVersion(check.Manifest.Version):
-		return answer, fmt.Errorf("%w: an update without a version", omaha.ErrProtocol)
+		return answer, fmt.Errorf("%w: the server offers an update without a valid version", omaha.ErrProtocol)
 	}
 	addresses, err := addressesOf(check.URLs)
 	if err != nil {
@@ -159,18 +159,19 @@ func addressesOf(urls []omaha.URL) ([]string, error) {
 	for _, address := range urls[:min(len(urls), maxURLs)] {
 		u, err := url.Parse(address.CodeBase)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return nil, fmt.Errorf("%w: repository %.80q", omaha.ErrProtocol, address.CodeBase)
+			return nil, fmt.Errorf("%w: the server offers an update at %.80q, which is not an HTTP URL", omaha.ErrProtocol, address.CodeBase)
 		}
 		addresses = append(addresses, address.CodeBase)
 	}
 	if len(addresses) == 0 {
-		return nil, fmt.Errorf("%w: an update from nowhere", omaha.ErrProtocol)
+		return nil, fmt.Errorf("%w: the server offers an update without a URL", omaha.ErrProtocol)
 	}
 	return addresses, nil
 }
 
-// interval bounds what a server asks for: neither is a machine to flood a server that
-// mistook the unit, nor to fall silent for ever.
+// interval limits the interval that a server asks for to the range from 10 seconds to a
+// day. A server that mistakes the unit is not flooded, and the machine does not stop
+// asking.
 func interval(seconds int) time.Duration {
 	if seconds <= 0 {
 		return 0
@@ -178,7 +179,7 @@ func interval(seconds int) time.Duration {
 	return min(max(time.Duration(min(seconds, 1<<30))*time.Second, 10*time.Second), 24*time.Hour)
 }
 
-// Report is for Server.
+// Report implements Server.
 func (o Omaha) Report(ctx context.Context, events []omaha.EventRequest) error {
 	app := o.Machine
 	app.Events = events
@@ -186,8 +187,8 @@ func (o Omaha) Report(ctx context.Context, events []omaha.EventRequest) error {
 	return err
 }
 
-// MachineID is what identifies a machine to an Omaha server, read below a root
-// directory.
+// MachineID reads what identifies the machine to an Omaha server. Files are read below
+// root.
 func MachineID(root string, config *updateconf.Config) omaha.AppRequest {
 	read := func(name string) string {
 		text, _ := os.ReadFile(filepath.Join(root, name))
@@ -199,7 +200,7 @@ func MachineID(root string, config *updateconf.Config) omaha.AppRequest {
 	}
 }
 
-// OpenBundle offers what a bundle has. The file stays open until closed.
+// OpenBundle returns the offer of an update bundle. The caller closes the file.
 func OpenBundle(ctx context.Context, path string, trust Trust, board string) (*Offer, *os.File, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"coreos/internal/update/slotwriter"
 )
 
-// Settle finds out what became of an update that was installed before the restart. The
-// server hears of it later, from Run.
+// Settle finds out whether the update that was installed before the restart succeeded. Run
+// reports it to the server.
 func (e *Engine) Settle() error {
 	e.working.Lock()
 	defer e.working.Unlock()
@@ -32,7 +32,7 @@ func (e *Engine) settle() error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("what became of the update to %s is not known: %w", pending.Version, err)
+		return fmt.Errorf("the result of the update to %s is not known: %w", pending.Version, err)
 	}
 	event := omaha.EventRequest{Type: omaha.EventUpdateComplete, PreviousVersion: pending.From, NextVersion: pending.Version}
 	switch outcomeOf(pending, running, other) {
@@ -40,11 +40,11 @@ func (e *Engine) settle() error {
 		e.rest(nil)
 		return nil
 	case succeeded:
-		slog.Info("update succeeded", "version", pending.Version, "from", pending.From)
+		slog.Info("the update succeeded", "version", pending.Version, "from", pending.From)
 		event.Result = omaha.EventSuccessReboot
 	case rolledBack:
 		event.Result, event.ErrorCode, event.Reason = omaha.EventError, codeRolledBack, rollbackReason(other)
-		slog.Error("update was rolled back", "version", pending.Version, "reason", event.Reason)
+		slog.Error("the update was rolled back", "version", pending.Version, "reason", event.Reason)
 		e.state.fail(pending.Version, event.Reason)
 	}
 	e.state.Pending = nil
@@ -56,7 +56,7 @@ func (e *Engine) settle() error {
 type outcome int
 
 const (
-	open outcome = iota // not restarted yet, or not proven
+	open outcome = iota // not restarted yet, or not proven healthy yet
 	succeeded
 	rolledBack
 )
@@ -81,12 +81,12 @@ func rollbackReason(other slot.Report) string {
 	return other.Why
 }
 
-// Error codes of events: upstream's where it had one for the same trouble.
+// Error codes of events. They are upstream's where it has one for the same error.
 const (
 	codeError      = 1  // anything else
-	codeTransfer   = 9  // the download did not come to its end
-	codeWrongBytes = 10 // not the bytes of the release
-	codeUntrusted  = 26 // metadata that is not signed, expired, older or mixed
+	codeTransfer   = 9  // the download failed
+	codeWrongBytes = 10 // the bytes are not those of the release
+	codeUntrusted  = 26 // the metadata is not signed, or is expired, older or of several versions
 	codeDisk       = 5  // the slot could not be written
 	codeRolledBack = 60 // the new version did not become healthy
 )

@@ -14,25 +14,25 @@ import (
 	"coreos/internal/update/omaha"
 )
 
-// State is what the engine must not forget, in state.json of its directory.
+// State is the persistent state of the engine. It is kept in state.json.
 type State struct {
-	// Pending is an update that was installed and whose outcome is not known.
+	// Pending is the update that is installed and whose result is not known yet.
 	Pending *Pending `json:"pending,omitempty"`
 	// Failed are the versions that were rolled back on this machine, with the reasons.
 	Failed map[string]string `json:"failed,omitempty"`
-	// Events have not reached the server yet.
+	// Events are the events that could not be sent to the server yet.
 	Events []omaha.EventRequest `json:"events,omitempty"`
 }
 
-// Pending is an installed update.
+// Pending is an update that is installed.
 type Pending struct {
 	Version string    `json:"version"`
-	From    string    `json:"from"` // the version that ran then
+	From    string    `json:"from"` // the version that installed it
 	Slot    slot.Name `json:"slot"`
 	Notes   string    `json:"notes,omitempty"` // release notes of Version
 }
 
-// Bounds of what is remembered.
+// Bounds of the state.
 const (
 	maxEvents = 32
 	maxFailed = 32
@@ -41,8 +41,8 @@ const (
 
 func statePath(dir string) string { return filepath.Join(dir, "state.json") }
 
-// readState reads the state. One that cannot be read is an empty one: no update may be
-// kept from a machine by a damaged file.
+// readState reads the state. It returns an empty state together with an error if the file
+// is damaged, which must not keep the machine from updates.
 func readState(dir string) (*State, error) {
 	s := &State{Failed: map[string]string{}}
 	info, err := os.Stat(statePath(dir))
@@ -82,10 +82,10 @@ func (s *State) write(dir string) error {
 	return renameio.WriteFile(statePath(dir), append(text, '\n'), 0o600)
 }
 
-// fail notes a version that was rolled back.
+// fail records a version that was rolled back.
 func (s *State) fail(version, reason string) {
 	if len(s.Failed) >= maxFailed {
-		clear(s.Failed) // nobody publishes so many bad versions
+		clear(s.Failed) // no publisher has so many bad versions; the file is wrong
 	}
 	s.Failed[version] = reason
 }

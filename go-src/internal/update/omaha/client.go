@@ -8,11 +8,12 @@ import (
 	"net/http"
 )
 
-// Client asks a server.
+// Client sends requests to an Omaha server.
 type Client struct {
-	// URL is where requests are posted: "https://update.example.com/v1/update/".
+	// URL is the URL to which requests are posted, such as
+	// "https://update.example.com/v1/update/".
 	URL string
-	// HTTP does the requests; its time limits and proxies count.
+	// HTTP makes the requests, with its time limits and proxies.
 	HTTP *http.Client
 }
 
@@ -29,13 +30,13 @@ func (c *Client) Do(ctx context.Context, request *Request) (*Response, error) {
 	post.Header.Set("Content-Type", "text/xml; charset=utf-8")
 	got, err := c.HTTP.Do(post)
 	if err != nil {
-		return nil, fmt.Errorf("asking the update server: %w", err)
+		return nil, fmt.Errorf("ask the update server: %w", err)
 	}
 	defer got.Body.Close()
 	if got.StatusCode != http.StatusOK {
-		// What the server says helps the operator, if it is short.
+		// A short answer helps the operator.
 		text, _ := io.ReadAll(io.LimitReader(got.Body, 200))
-		return nil, fmt.Errorf("asking the update server %s: %s: %q", c.URL, got.Status, bytes.TrimSpace(text))
+		return nil, fmt.Errorf("the update server %s answers %s: %q", c.URL, got.Status, bytes.TrimSpace(text))
 	}
 	response, err := ReadResponse(got.Body)
 	if err != nil {

@@ -1,11 +1,11 @@
-// Package omaha speaks the Omaha protocol 3.0, by which a machine asks an update
-// server whether there is a newer version, and tells it how updates went: XML over
-// HTTP POST, as CoreOS's update-engine and CoreUpdate spoke it
-// (https://github.com/google/omaha/blob/main/doc/ServerProtocol.md).
+// Package omaha implements the Omaha protocol 3.0
+// (https://github.com/google/omaha/blob/main/doc/ServerProtocol.md): XML over HTTP POST, in
+// the form that CoreOS's update-engine and CoreUpdate use. A machine asks an update server
+// for a newer version, and reports how updates ended.
 //
-// An Omaha server decides when and which version; whether that version is genuine is
-// not its say. So nothing here is trusted: every size is bounded, and what a response
-// asks for is checked again by whoever acts on it.
+// An Omaha server decides when a machine updates and to which version. It does not decide
+// whether that version is genuine, so nothing in a response is trusted: every size is
+// bounded, and the caller verifies what it downloads.
 package omaha
 
 import (
@@ -16,22 +16,22 @@ import (
 	"io"
 )
 
-// Protocol is the version of the protocol that both sides name.
+// Protocol is the version of the protocol.
 const Protocol = "3.0"
 
 // CoreOSAppID is the application id of the operating system.
 const CoreOSAppID = "{e96281a6-d1af-4bde-9a0a-97b76e56dc57}"
 
-// MaxMessage is the size in bytes of the largest message that is read.
+// MaxMessage is the size limit of a message in bytes.
 const MaxMessage = 1 << 20
 
-// Request is what a machine sends.
+// Request is a request of a machine.
 type Request struct {
 	XMLName        xml.Name `xml:"request"`
 	Protocol       string   `xml:"protocol,attr"`
 	Version        string   `xml:"version,attr,omitempty"`
 	UpdaterVersion string   `xml:"updaterversion,attr,omitempty"`
-	// InstallSource says what made the machine ask: "scheduler" or "ondemandupdate".
+	// InstallSource says why the machine asks: "scheduler" or "ondemandupdate".
 	InstallSource string       `xml:"installsource,attr,omitempty"`
 	IsMachine     int          `xml:"ismachine,attr,omitempty"`
 	SessionID     string       `xml:"sessionid,attr,omitempty"`
@@ -49,7 +49,7 @@ type OS struct {
 	Arch string `xml:"arch,attr,omitempty"`
 }
 
-// AppRequest is about one application, here the operating system.
+// AppRequest is the part of a request about one application, here the operating system.
 type AppRequest struct {
 	ID      string `xml:"appid,attr"`
 	Version string `xml:"version,attr"`
@@ -60,7 +60,7 @@ type AppRequest struct {
 	MachineID string `xml:"machineid,attr,omitempty"`
 	OEM       string `xml:"oem,attr,omitempty"`
 	Lang      string `xml:"lang,attr,omitempty"`
-	// Delta says that the machine needs only what it lacks of a version.
+	// Delta says that the machine can download only the blocks that it lacks.
 	Delta       bool                `xml:"delta_okay,attr,omitempty"`
 	Ping        *Ping               `xml:"ping"`
 	UpdateCheck *UpdateCheckRequest `xml:"updatecheck"`
@@ -89,12 +89,12 @@ type EventRequest struct {
 	ErrorCode       int         `xml:"errorcode,attr,omitempty"`
 	PreviousVersion string      `xml:"previousversion,attr,omitempty"`
 	NextVersion     string      `xml:"nextversion,attr,omitempty"`
-	// Reason says in words what ErrorCode means on this machine. It is an addition
-	// of ours, which other servers pass over.
+	// Reason explains ErrorCode in words. It is our addition to the protocol; other servers
+	// ignore it.
 	Reason string `xml:"reason,attr,omitempty"`
 }
 
-// Response is what a server answers.
+// Response is the response of a server.
 type Response struct {
 	XMLName  xml.Name      `xml:"response"`
 	Protocol string        `xml:"protocol,attr"`
@@ -103,13 +103,13 @@ type Response struct {
 	Apps     []AppResponse `xml:"app"`
 }
 
-// DayStart tells the server's time of day.
+// DayStart has the server's time of day.
 type DayStart struct {
 	ElapsedSeconds int `xml:"elapsed_seconds,attr"`
 	ElapsedDays    int `xml:"elapsed_days,attr,omitempty"`
 }
 
-// AppResponse answers an AppRequest.
+// AppResponse is the part of a response about one application.
 type AppResponse struct {
 	ID          string               `xml:"appid,attr"`
 	Status      Status               `xml:"status,attr"`
@@ -123,50 +123,50 @@ type StatusOnly struct {
 	Status Status `xml:"status,attr"`
 }
 
-// UpdateCheckResponse says whether there is an update, and where.
+// UpdateCheckResponse says whether there is an update, and at which URLs.
 type UpdateCheckResponse struct {
 	Status Status `xml:"status,attr"`
-	// PollInterval is the seconds after which the server wants to be asked again; 0
-	// leaves it to the machine.
+	// PollInterval is the number of seconds after which the server wants to be asked again;
+	// 0 leaves it to the machine.
 	PollInterval int       `xml:"PollInterval,attr,omitempty"`
 	URLs         []URL     `xml:"urls>url"`
 	Manifest     *Manifest `xml:"manifest"`
 }
 
-// URL is a place that has the packages.
+// URL is the base URL of the packages.
 type URL struct {
 	CodeBase string `xml:"codebase,attr"`
 }
 
-// Manifest describes the version that is offered.
+// Manifest describes the offered version.
 type Manifest struct {
 	Version  string    `xml:"version,attr"`
 	Packages []Package `xml:"packages>package"`
 	Actions  []Action  `xml:"actions>action"`
 }
 
-// Package is a file of the offered version, below each URL.
+// Package is a file of the offered version. Its name is relative to each URL.
 type Package struct {
 	Name string `xml:"name,attr"`
-	// Hash is the SHA-1 in base64, SHA256 that in hexadecimal.
+	// Hash is the SHA-1 in base64; SHA256 is the SHA-256 in hexadecimal.
 	Hash     string `xml:"hash,attr,omitempty"`
 	SHA256   string `xml:"hash_sha256,attr,omitempty"`
 	Size     int64  `xml:"size,attr"`
 	Required bool   `xml:"required,attr"`
 }
 
-// Action is what the machine shall do after the download.
+// Action is what the machine does after the download.
 type Action struct {
 	Event string `xml:"event,attr"`
-	// SHA256 is that of the payload in base64.
+	// SHA256 is the SHA-256 of the payload in base64.
 	SHA256                string `xml:"sha256,attr,omitempty"`
 	DisablePayloadBackoff bool   `xml:"DisablePayloadBackoff,attr,omitempty"`
 }
 
-// Status is how a server judges a part of a request.
+// Status is the result of one part of a request.
 type Status string
 
-// The statuses of the protocol that occur here. Others begin with "error-".
+// The values of Status that occur here. Others begin with "error-".
 const (
 	StatusOK         Status = "ok"
 	StatusNoUpdate   Status = "noupdate"
@@ -177,10 +177,10 @@ const (
 	StatusOSTooOld   Status = "error-osnotsupported"
 )
 
-// EventType is what an event is about.
+// EventType is the kind of an event.
 type EventType int
 
-// The event types that machines of this lineage send.
+// The event types that CoreOS's machines send.
 const (
 	EventDownloadComplete EventType = 1
 	EventInstallComplete  EventType = 2
@@ -189,7 +189,7 @@ const (
 	EventDownloadFinished EventType = 14
 )
 
-// EventResult is how what the event is about ended.
+// EventResult is the result that an event reports.
 type EventResult int
 
 // The event results of the protocol that occur here. After EventUpdateComplete,
@@ -202,9 +202,9 @@ const (
 	EventDeferred      EventResult = 9
 )
 
-// ErrProtocol is in the chain of every error about a message that is not one of the
+// ErrProtocol is in the chain of each error about a message that is not valid in the
 // protocol.
-var ErrProtocol = errors.New("not an Omaha message")
+var ErrProtocol = errors.New("not a valid Omaha message")
 
 // ReadRequest reads a request, of at most MaxMessage bytes.
 func ReadRequest(r io.Reader) (*Request, error) {
@@ -216,12 +216,12 @@ func ReadResponse(r io.Reader) (*Response, error) {
 	return read(r, func(response *Response) string { return response.Protocol })
 }
 
-// read decodes one document. Go's decoder knows no entities but XML's own five, so a
-// message cannot grow by being read.
+// read decodes one document. Go's decoder expands only the five entities of XML itself, so
+// a small message cannot become a large one.
 func read[T any](r io.Reader, protocol func(*T) string) (*T, error) {
 	text, err := io.ReadAll(io.LimitReader(r, MaxMessage+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading an Omaha message: %w", err)
+		return nil, fmt.Errorf("read an Omaha message: %w", err)
 	}
 	if len(text) > MaxMessage {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrProtocol, MaxMessage)
@@ -236,12 +236,12 @@ func read[T any](r io.Reader, protocol func(*T) string) (*T, error) {
 	return message, nil
 }
 
-// write encodes a message as a document.
+// write encodes a message.
 func write(w io.Writer, message any) error {
 	var text bytes.Buffer
 	text.WriteString(xml.Header)
 	if err := xml.NewEncoder(&text).Encode(message); err != nil {
-		return fmt.Errorf("writing an Omaha message: %w", err)
+		return fmt.Errorf("write an Omaha message: %w", err)
 	}
 	_, err := w.Write(text.Bytes())
 	return err
@@ -257,5 +257,5 @@ func (r *Response) App(id string) (*AppResponse, error) {
 			return app, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: nothing about application %s", ErrProtocol, id)
+	return nil, fmt.Errorf("%w: it has nothing about application %s", ErrProtocol, id)
 }

@@ -7,21 +7,20 @@ import (
 	"time"
 )
 
-// Updater decides about what machines ask. Its methods are called at the same time
-// from several requests.
+// Updater decides about the requests of machines. Its methods are called concurrently.
 type Updater interface {
-	// Check answers an update check; nil stands for no update.
+	// Check answers an update check. It returns nil if there is no update.
 	Check(*Request, *AppRequest) (*UpdateCheckResponse, error)
-	// Event takes note of how an update goes.
+	// Event records how an update ended.
 	Event(*Request, *AppRequest, *EventRequest) error
-	// Ping takes note of a machine that is alive.
+	// Ping records that a machine is alive.
 	Ping(*Request, *AppRequest) error
 }
 
-// ErrUnknownApp is what an Updater returns about an application it does not have.
+// ErrUnknownApp is the error of an Updater for an application that it does not have.
 var ErrUnknownApp = errors.New("unknown application")
 
-// Handler serves machines on behalf of an Updater.
+// Handler serves the requests of machines with the answers of an Updater.
 func Handler(updater Updater) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
@@ -36,13 +35,13 @@ func Handler(updater Updater) http.Handler {
 		}
 		w.Header().Set("Content-Type", "text/xml; charset=utf-8")
 		if err := write(w, respond(updater, request, time.Now())); err != nil {
-			slog.Warn("an answer did not reach its machine", "machine", r.RemoteAddr, "error", err)
+			slog.Warn("the response could not be sent to the machine", "machine", r.RemoteAddr, "error", err)
 		}
 	})
 }
 
-// respond answers each application of a request by itself: an error about one does
-// not keep the others from their answers.
+// respond answers each application of a request. An error about one does not affect the
+// others.
 func respond(updater Updater, request *Request, now time.Time) *Response {
 	now = now.UTC()
 	midnight := now.Truncate(24 * time.Hour)
@@ -76,11 +75,12 @@ func respondApp(updater Updater, request *Request, app *AppRequest) AppResponse 
 	return response
 }
 
-// statusOf is what a machine is told about an error, whose text is for the log.
+// statusOf returns the status that a machine gets for an error. The text of the error is
+// logged only.
 func statusOf(err error) Status {
 	if err == nil {
 		return StatusOK
 	}
-	slog.Error("request of a machine failed", "error", err)
+	slog.Error("a request of a machine failed", "error", err)
 	return StatusInternal
 }

@@ -1,17 +1,18 @@
-// Package patch makes what is new in a version of /usr out of what was there before: a
-// repository has such files for the few versions that most machines come from, beside
-// the payload, which serves all others. A changed block is nearly always like one that
-// it had been, so that a patch is less than half of the changed blocks' payload.
+// Package patch makes the new blocks of a version of /usr from the blocks of an older
+// version. A repository has patches for the few versions that most machines come from;
+// machines on other versions take the blocks from the payload. A changed block is nearly
+// always similar to the block before the change, so a patch is less than half as long as
+// the changed blocks of the payload.
 //
-// The blocks that the newer version has and the older one has not, in ascending order,
-// are cut into segments: of SegmentBlocks at most, none of which lies DictionaryBlocks
-// or more after the first. Each segment is a zstd frame whose dictionary, as it is, are
-// DictionaryBlocks of the older version, or what there is of them.
-// The index at the start of the file has eight bytes for each segment, two 32-bit
-// little-endian numbers: the first block of the dictionary, and the length of the frame.
-// Both sides know from the hash trees how many segments there are and what is in them.
+// The blocks that the newer version has and the older version lacks, in ascending order,
+// are divided into segments. A segment has at most SegmentBlocks blocks, and all are less
+// than DictionaryBlocks after the first. Each segment is a zstd frame whose raw dictionary
+// is DictionaryBlocks blocks of the older version, or fewer at its end. The index at the
+// start of the file has eight bytes for each segment: two 32-bit little-endian numbers, the
+// first block of the dictionary and the length of the frame. Both sides compute from the
+// hash trees how many segments there are and which blocks they make.
 //
-// Nothing in such a file is trusted: every block is checked by whoever receives it.
+// The content of a patch is not trusted: the receiver verifies every block.
 package patch
 
 import (
@@ -28,8 +29,9 @@ import (
 )
 
 const (
-	// SegmentBlocks is how many blocks a segment makes, and DictionaryBlocks how many it
-	// makes them from. Longer ones gain little and take more memory.
+	// SegmentBlocks is the largest number of blocks that a segment makes, and
+	// DictionaryBlocks the number of blocks in its dictionary. Larger numbers gain little
+	// and take more memory.
 	SegmentBlocks    = 128
 	DictionaryBlocks = 512
 )
@@ -38,9 +40,9 @@ const entrySize = 8
 
 // Errors of this package.
 var (
-	// ErrFormat is in the chain of every error about a file that is not a patch.
-	ErrFormat = errors.New("not a patch")
-	// ErrTooLarge says that a patch is not worth having.
+	// ErrFormat is in the chain of each error about a file that is not a valid patch.
+	ErrFormat = errors.New("not a valid patch")
+	// ErrTooLarge says that a patch would be too large to be useful.
 	ErrTooLarge = errors.New("the versions have too little in common for a patch")
 )
 
@@ -50,22 +52,22 @@ type Version struct {
 	Data io.ReaderAt
 }
 
-// Segment is a part of a patch, which lies in the file from Offset on.
+// Segment is a part of a patch. It is at Offset in the file.
 type Segment struct {
 	Offset, Length int64
-	// Blocks are the numbers of the blocks that it makes, ascending.
+	// Blocks are the numbers of the blocks that it makes, in ascending order.
 	Blocks []uint64
-	// dictionary is the first block of the older version that it takes.
+	// dictionary is the first block of the older version in its dictionary.
 	dictionary uint64
 }
 
-// compare says of each block of newer whether older has it, and where.
+// compare returns for each block of newer whether older has it, and where.
 func compare(newer, older *verity.Tree) *delta.Plan {
 	source := func(t *verity.Tree) delta.Source { return delta.Source{Leaves: t, Blocks: t.Blocks} }
 	return delta.New(source(newer), delta.Source{}, source(older))
 }
 
-// segments returns what the segments between two versions make, without where they lie.
+// segments returns the segments between two versions, without their offsets.
 func segments(plan *delta.Plan) []Segment {
 	var all []Segment
 	for run := range plan.Missing() {
@@ -80,8 +82,8 @@ func segments(plan *delta.Plan) []Segment {
 	return all
 }
 
-// Write writes the patch that makes newer from older. ErrTooLarge says that it would
-// have more than most bytes; nothing was written then.
+// Write writes the patch that makes newer from older. If it would have more than most
+// bytes, Write returns ErrTooLarge and writes nothing.
 func Write(ctx context.Context, w io.Writer, newer, older Version, most int64) error {
 	index, packed, size := []byte{}, [][]byte{}, int64(0)
 	plan := compare(newer.Tree, older.Tree)
@@ -111,13 +113,13 @@ func Write(ctx context.Context, w io.Writer, newer, older Version, most int64) e
 	return nil
 }
 
-// alignment says of each block of the newer version where about it is in the older one:
-// blocks that did not change tell how far their neighbours have moved.
+// alignment returns for each block of the newer version the block of the older version that
+// it is probably made from: unchanged blocks show how far their neighbours have moved.
 func alignment(plan *delta.Plan, newer, older uint64) []uint64 {
 	positions := make([]uint64, newer)
 	var last, moved int64
 	for block := range newer {
-		// A block far off is one that occurs everywhere, or a file that went elsewhere.
+		// A block that moved far occurs everywhere, or belongs to a file that moved.
 		if place := plan.Place(block); place.Source == 0 {
 			at := int64(place.Block)
 			if jump := at - int64(block) - moved; at >= last && max(jump, -jump) < 4*DictionaryBlocks {
@@ -129,7 +131,7 @@ func alignment(plan *delta.Plan, newer, older uint64) []uint64 {
 	return positions
 }
 
-// readDictionary returns the blocks that a segment is made from.
+// readDictionary returns the dictionary of a segment.
 func (s Segment) readDictionary(older io.ReaderAt, blocks uint64) ([]byte, error) {
 	if s.dictionary >= blocks {
 		return nil, fmt.Errorf("%w: a dictionary from block %d of %d", ErrFormat, s.dictionary, blocks)
@@ -161,28 +163,28 @@ func (s Segment) encode(newer, older Version) ([]byte, error) {
 	return encoder.EncodeAll(data, nil), nil
 }
 
-// Index says where the segments of a patch lie.
+// Index has the segments of a patch with their offsets.
 type Index struct {
 	Segments []Segment
 	older    uint64 // blocks
 }
 
-// NewIndex returns the index of the patch between two versions, to be filled by Read.
+// NewIndex returns the index of the patch between two versions. Read completes it.
 func NewIndex(newer, older *verity.Tree) *Index {
 	return &Index{segments(compare(newer, older)), older.Blocks}
 }
 
-// Size is how many bytes the index takes at the start of the file.
+// Size returns the size of the index in bytes.
 func (x *Index) Size() int64 { return int64(len(x.Segments)) * entrySize }
 
-// Read reads the index from its bytes in a file of size bytes.
+// Read reads the index from its bytes; size is the size of the file.
 func (x *Index) Read(b []byte, size int64) error {
 	end := x.Size()
 	for i := range x.Segments {
 		s := &x.Segments[i]
 		s.dictionary = uint64(binary.LittleEndian.Uint32(b[i*entrySize:]))
 		s.Offset, s.Length = end, int64(binary.LittleEndian.Uint32(b[i*entrySize+4:]))
-		// What cannot be compressed grows by a few bytes.
+		// Data that cannot be compressed grows by a few bytes.
 		if s.Length > SegmentBlocks*(verity.BlockSize+64) {
 			return fmt.Errorf("%w: a segment of %d bytes", ErrFormat, s.Length)
 		}
@@ -194,8 +196,8 @@ func (x *Index) Read(b []byte, size int64) error {
 	return nil
 }
 
-// Decode makes the blocks of a segment from its packed bytes and the older version, and
-// hands them over. data is valid until take returns, whose error ends it.
+// Decode makes the blocks of a segment from its compressed bytes and the older version, and
+// calls take for each. data is valid until take returns. An error of take ends it.
 func (x *Index) Decode(s Segment, packed []byte, older io.ReaderAt, take func(block uint64, data []byte) error) error {
 	dictionary, err := s.readDictionary(older, x.older)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package status has what update-engine tells of itself: the daemon fills it, its D-Bus
-// clients read it. It needs nothing of the engine, so that a client links no code that
-// installs updates.
+// Package status defines the status of update-engine. The daemon fills it and the D-Bus
+// clients read it. It imports nothing of the engine, so that a client does not link the
+// code that installs updates.
 package status
 
 import (
@@ -8,11 +8,10 @@ import (
 	"time"
 )
 
-// ErrBusy is the daemon's answer to a command that cannot be served while an update is
-// being installed.
-var ErrBusy = errors.New("an update is under way")
+// ErrBusy is the daemon's answer to a command that is not possible during an installation.
+var ErrBusy = errors.New("an update is being installed")
 
-// Operation is what the engine is doing, in the words of upstream's D-Bus interface.
+// Operation is what the engine is doing, by the names of upstream's D-Bus interface.
 type Operation string
 
 // The operations.
@@ -27,25 +26,26 @@ const (
 	Reporting   Operation = "UPDATE_STATUS_REPORTING_ERROR_EVENT"
 )
 
-// Status is what the engine tells of itself.
+// Status is the status of the engine.
 type Status struct {
-	// Version runs; Proven tells whether it was found to be healthy.
+	// Version is the running version. Proven says whether it was found healthy.
 	Version string `json:"version"`
 	Proven  bool   `json:"proven"`
 
 	LastChecked time.Time `json:"last_checked_time,omitzero"`
 	Operation   Operation `json:"current_op"`
 	NewVersion  string    `json:"new_version,omitempty"`
-	// NewNotes are the release notes of NewVersion, as soon as its manifest was read.
+	// NewNotes are the release notes of NewVersion. They are set once its manifest has been
+	// read.
 	NewNotes string `json:"new_version_notes,omitempty"`
-	// Fetched of Total bytes came from the server.
+	// Fetched is how many of Total bytes have been downloaded.
 	Fetched int64 `json:"fetched"`
 	Total   int64 `json:"total"`
-	// Left is an estimate, 0 when there is nothing to base one on.
+	// Left is the estimated time that is left, 0 if it is not known.
 	Left time.Duration `json:"time_left_ns"`
 	// LastError says why there is no update, or why the last attempt failed.
 	LastError string `json:"last_error,omitempty"`
-	// Refused are versions that were rolled back here, with the reasons.
+	// Refused are the versions that were rolled back on this machine, with the reasons.
 	Refused map[string]string `json:"refused_versions,omitempty"`
 }
 

@@ -1,4 +1,4 @@
-// Package imagetest makes the images of a slot for tests, as a build would.
+// Package imagetest makes the images of a slot for tests, in the format of a build.
 package imagetest
 
 import (
@@ -10,7 +10,8 @@ import (
 	"coreos/internal/boot/verity"
 )
 
-// Slot makes the images of a version whose /usr has the data, whole blocks.
+// Slot makes the boot image and the /usr image of a version. data is the content of /usr,
+// in whole blocks.
 func Slot(t testing.TB, version string, data []byte) (boot, usr []byte) {
 	t.Helper()
 	tree, err := verity.NewTree(bytes.NewReader(data))

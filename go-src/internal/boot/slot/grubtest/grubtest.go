@@ -1,14 +1,13 @@
-// Package grubtest is a model of board/coreos/grub.cfg: which slot the boot loader
-// starts, and what it leaves in its environment block. Tests of what must survive a
-// power cut decide by it; that it is true to the real one, a test of booted machines
-// shows.
+// Package grubtest has a model of board/coreos/grub.cfg for tests of power cuts: which slot
+// the boot loader starts, and how it changes its environment block. A test that boots
+// machines checks the model against GRUB.
 package grubtest
 
 import "coreos/internal/boot/slot"
 
-// Boot does what GRUB does once: it returns the slot that was started, and changes the
-// states as GRUB does. loads tells whether a slot's files are there with good
-// signatures. "" says that no slot could be started.
+// Boot models one run of GRUB: it changes the states and returns the slot that was started,
+// "" if none could be started. loads reports whether the files of a slot exist with good
+// signatures.
 func Boot(states *slot.States, loads func(slot.Name) bool) slot.Name {
 	start := func(n slot.Name) bool {
 		if loads(n) {

@@ -1,5 +1,5 @@
-// Package omahatest is a small Omaha server for tests: it offers one version to
-// everyone, and remembers what it is told.
+// Package omahatest has a small Omaha server for tests. It offers one version to all
+// machines and records their events.
 package omahatest
 
 import (
@@ -10,7 +10,7 @@ import (
 	"coreos/internal/update/omaha"
 )
 
-// Server is an omaha.Updater.
+// Server implements omaha.Updater.
 type Server struct {
 	// Interval is the seconds after which machines shall ask again.
 	Interval int
@@ -22,14 +22,14 @@ type Server struct {
 	told    chan struct{} // closed at the next event
 }
 
-// Offer makes it offer a version from repositories; "" is none.
+// Offer sets the version that the server offers, and its repositories; "" is for none.
 func (s *Server) Offer(version string, urls ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version, s.urls = version, urls
 }
 
-// Events returns what machines have told, and forgets it.
+// Events returns the events that machines have reported, and forgets them.
 func (s *Server) Events() []omaha.EventRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,8 +38,8 @@ func (s *Server) Events() []omaha.EventRequest {
 	return events
 }
 
-// Wait waits until machines have told n events, or the context ends, and returns what
-// they told as Events does.
+// Wait waits until machines have reported n events or the context ends, and returns the
+// events as Events does.
 func (s *Server) Wait(ctx context.Context, n int) []omaha.EventRequest {
 	for {
 		s.mu.Lock()
@@ -58,7 +58,7 @@ func (s *Server) Wait(ctx context.Context, n int) []omaha.EventRequest {
 	}
 }
 
-// Check is for omaha.Updater.
+// Check implements omaha.Updater.
 func (s *Server) Check(_ *omaha.Request, app *omaha.AppRequest) (*omaha.UpdateCheckResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +75,7 @@ func (s *Server) Check(_ *omaha.Request, app *omaha.AppRequest) (*omaha.UpdateCh
 	return response, nil
 }
 
-// Event is for omaha.Updater.
+// Event implements omaha.Updater.
 func (s *Server) Event(_ *omaha.Request, _ *omaha.AppRequest, event *omaha.EventRequest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +87,7 @@ func (s *Server) Event(_ *omaha.Request, _ *omaha.AppRequest, event *omaha.Event
 	return nil
 }
 
-// Ping is for omaha.Updater.
+// Ping implements omaha.Updater.
 func (s *Server) Ping(*omaha.Request, *omaha.AppRequest) error { return nil }
 
 // Words describes events in a word or two each: "complete error 1.1.0 unhealthy:x".

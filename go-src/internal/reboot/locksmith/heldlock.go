@@ -12,23 +12,24 @@ import (
 	"coreos/internal/update/status"
 )
 
-// verdict is what to do about the lock that this machine holds from before.
-type verdict int
+// action is what to do about a lock that this machine took earlier.
+type action int
 
 const (
-	release verdict = iota
-	keep            // and go on: the restart is still to come
-	wait            // and do nothing
-	failed          // and say so: no other machine shall follow
+	release action = iota
+	keep           // and go on: the restart has not happened yet
+	wait           // and do nothing
+	failed         // and record it, so that no other machine restarts into that version
 )
 
-// judge says what became of the restart for which the machine holds the lock.
-func (d *Daemon) judge(h semaphore.Holder, u status.Status) (verdict, string) {
+// lockAction returns what to do about the lock, by the result of the restart for which it
+// was taken.
+func (d *Daemon) lockAction(h semaphore.Holder, u status.Status) (action, string) {
 	pending := u.Operation == status.NeedReboot
 	sameBoot := h.BootID == d.BootID
 	switch {
 	case h.Why == semaphore.ByHand:
-		return wait, fmt.Sprintf("locked by hand; locksmithctl unlock %s ends that", d.ID)
+		return wait, fmt.Sprintf("locked by hand; locksmithctl unlock %s releases the lock", d.ID)
 	case h.Why == semaphore.Reboot && sameBoot:
 		return wait, "a person restarts the machine"
 	case pending:
@@ -51,52 +52,52 @@ func (d *Daemon) failedText(h semaphore.Holder) string {
 	return fmt.Sprintf("version %s failed here: %s; the lock is kept, so that no other machine follows, until a newer version runs or locksmithctl unlock %s", h.FailedVersion, h.Failed, d.ID)
 }
 
-// settled finds out what became of a restart before.
-func (d *Daemon) settled(ctx context.Context, p *pass) *hold {
+// settleLock handles a lock that this machine took before an earlier restart.
+func (d *Daemon) settleLock(ctx context.Context, p *evaluation) *block {
 	if !p.status.Locked {
 		return nil
 	}
 	s, err := d.Lock.Get(ctx)
 	if err != nil {
-		return d.noLock(p, err)
+		return d.lockUnavailable(p, err)
 	}
 	p.status.Lock = s
 	h, held := s.Holds(d.ID)
 	if !held {
 		return nil
 	}
-	what, text := d.judge(h, p.update)
+	what, text := d.lockAction(h, p.update)
 	switch what {
 	case keep:
 		return nil
 	case wait:
-		return p.hold(coordinator.Running, glance, text)
+		return p.block(coordinator.Running, recheck, text)
 	case failed:
 		slog.Error("the new version failed; the lock is kept", "version", h.To, "reason", text)
 		if s, err = d.Lock.Change(ctx, func(s *semaphore.Semaphore) error { return s.Fail(d.ID, text) }); err != nil {
-			return d.noLock(p, err)
+			return d.lockUnavailable(p, err)
 		}
 		p.status.Lock = s
 		h, _ = s.Holds(d.ID)
-		return p.hold(coordinator.Running, glance, d.failedText(h))
+		return p.block(coordinator.Running, recheck, d.failedText(h))
 	}
-	slog.Info("the lock is given back", "version", p.update.Version)
-	d.release(ctx, p)
+	slog.Info("the lock is released", "version", p.update.Version)
+	d.releaseLock(ctx, p)
 	return nil
 }
 
-// trial is a copy to try things on.
-func trial(s *semaphore.Semaphore) *semaphore.Semaphore {
+// clone returns a copy of the semaphore.
+func clone(s *semaphore.Semaphore) *semaphore.Semaphore {
 	copied, err := semaphore.Parse([]byte(s.String()))
-	if err != nil { // it was written by us
+	if err != nil { // String wrote it
 		panic(err)
 	}
 	return copied
 }
 
-// placeOf is a machine's place among those that wait, from 1; the last one if it is not
-// among them yet.
-func placeOf(id string, machines []lock.Machine) int {
+// queuePosition returns the position of a machine among those that wait, from 1. A machine
+// that is not among them yet is last.
+func queuePosition(id string, machines []lock.Machine) int {
 	place := 1
 	for _, m := range machines {
 		if m.ID == id && m.Turn > 0 {
@@ -109,9 +110,9 @@ func placeOf(id string, machines []lock.Machine) int {
 	return place
 }
 
-// steal takes the lock from holders that have been away for long. Those that failed keep
-// it, as do those that were locked by hand. How long is measured here, by a clock that
-// does not jump.
+// steal takes the lock from holders that have been absent for StealAfter, except from those
+// on which a version failed and those that were locked by hand. It measures the time by a
+// clock that does not jump.
 func (d *Daemon) steal(ctx context.Context, s *semaphore.Semaphore, machines []lock.Machine) {
 	if d.StealAfter == 0 {
 		return
@@ -140,7 +141,7 @@ func (d *Daemon) steal(ctx context.Context, s *semaphore.Semaphore, machines []l
 func (d *Daemon) stealFrom(ctx context.Context, id string, seen semaphore.Holder) {
 	_, err := d.Lock.Change(ctx, func(s *semaphore.Semaphore) error {
 		if h, held := s.Holds(id); !held || h != seen {
-			return nil // it is back
+			return nil // the machine has come back
 		}
 		return s.Unlock(id)
 	})

@@ -6,7 +6,7 @@ import (
 	"coreos/internal/boot/grubenv"
 )
 
-func TestBlame(t *testing.T) {
+func TestRecordFailure(t *testing.T) {
 	const corrupted, reason = "dm-verity device corrupted", "panic:dm-verity-device-corrupted"
 	tests := []struct {
 		name       string
@@ -31,7 +31,7 @@ func TestBlame(t *testing.T) {
 			env := grubenv.Env{}
 			States{[2]Name{A, B}, map[Name]State{A: test.own, B: test.other}}.encode(env)
 			store := newMemory(t, env)
-			if err := Blame(store, A, test.message); err != nil {
+			if err := RecordFailure(store, A, test.message); err != nil {
 				t.Fatal(err)
 			}
 			got := decode(mustRead(t, store))

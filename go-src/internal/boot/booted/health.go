@@ -12,11 +12,11 @@ import (
 	"coreos/internal/boot/slot"
 )
 
-// ErrUnhealthy says that a health check failed; the details were printed.
+// ErrUnhealthy says that a health check failed. Its details have been printed.
 var ErrUnhealthy = errors.New("this machine is not healthy")
 
-// Check runs the health checks, each for at most limit, and prints what failed to w.
-// It returns the names of the failed checks.
+// Check runs the health checks, each for at most limit, and prints the failures to w. It
+// returns the names of the checks that failed.
 func (m *Machine) Check(ctx context.Context, limit time.Duration, w io.Writer) ([]string, error) {
 	states, err := m.States()
 	if err != nil {
@@ -38,9 +38,11 @@ func (m *Machine) Check(ctx context.Context, limit time.Duration, w io.Writer) (
 	return names, ctx.Err()
 }
 
-// Judge does what follows for the running slot from the checks that failed, and says
-// so on w. It returns ErrUnhealthy for a machine that is, but stays up.
-func (m *Machine) Judge(failed []string, w io.Writer) error {
+// ApplyHealth marks the running slot good if no check failed. Otherwise it records the failed
+// checks, and restarts the machine if the slot is on trial and the other slot is proven. It
+// prints to w what it does. It returns ErrUnhealthy if the machine is unhealthy and stays
+// up.
+func (m *Machine) ApplyHealth(failed []string, w io.Writer) error {
 	states, err := m.States()
 	if err != nil {
 		return err
@@ -58,21 +60,22 @@ func (m *Machine) Judge(failed []string, w io.Writer) error {
 	}
 }
 
-// Deadline restarts the machine if its slot is on trial and was not proven by now.
+// Deadline restarts the machine if its slot is on trial and has not been proven healthy
+// yet.
 func (m *Machine) Deadline(w io.Writer) error {
 	states, err := m.States()
 	if err != nil || states.Decide(m.Running, states.Slots[m.Running].OK) != slot.Retry {
 		return err
 	}
 	fmt.Fprintf(w, "slot %s did not become healthy in time\n", m.Running)
-	return m.Judge([]string{"deadline"}, w)
+	return m.ApplyHealth([]string{"deadline"}, w)
 }
 
 func (m *Machine) note(failed []string) error {
 	return m.Change(func(s slot.Store) error { return slot.Note(s, m.Running, slot.Reason(failed)) })
 }
 
-// restart asks systemd for an orderly restart, without waiting for it.
+// restart starts an orderly restart by systemd, and does not wait for it.
 func restart() error {
 	if out, err := exec.Command("systemctl", "--no-block", "reboot").CombinedOutput(); err != nil {
 		return fmt.Errorf("systemctl reboot: %w: %s", err, out)
