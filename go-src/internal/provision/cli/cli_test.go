@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"bytes"
+	"log"
+	"os"
+	"testing"
+
+	"coreos/internal/cli/program/programtest"
+)
+
+func TestCommandLine(t *testing.T) {
+	t.Chdir(t.TempDir())
+	programtest.Check(t, command, []programtest.Call{
+		{"-help", 0, "3 if this machine has\nnone of the sources", ""},
+		{"", 2, "", "coreos-cloudinit: name at least one source, such as -from-file FILE"},
+		{"-nonsense", 2, "", "coreos-cloudinit: unknown flag: --nonsense"},
+		{"-from-file x y", 2, "", `unexpected argument "y"`},
+		{"-oem nowhere", 2, "", `unknown OEM "nowhere": want auto, azure, `},
+		{"-from-file x -convert-netconf netplan", 2, "", "-convert-netconf: "},
+		{"completion bash", 0, "bash completion", ""},
+	})
+}
+
+// TestSources reads files, checks them and applies nothing.
+func TestSources(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{
+		"good": "#cloud-config\nhostname: a\n", "bad": "#cloud-config\nhostname: [a]\n", "script": "#!/bin/sh\n", "empty": "",
+		"ignition": `{"ignition":{"version":"3.4.0"}}`, "other": "hello\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer log.SetOutput(os.Stderr)
+	log.SetOutput(new(bytes.Buffer))
+	programtest.Check(t, command, []programtest.Call{
+		{"-validate -from-file good", 0, "", ""},
+		{"-validate -from-file bad", 1, "", "hostname"},
+		{"-kind -from-file good", 0, "cloud-config\n", ""},
+		{"-kind -from-file script", 0, "script\n", ""},
+		{"-kind -from-file empty", 0, "empty\n", ""},
+		{"-kind -from-file ignition", 0, "ignition\n", ""},
+		{"-kind -from-file other", 0, "unknown\n", ""},
+		{"-kind -from-file none", 3, "coreos-cloudinit: no configuration", "no configuration here"},
+		{"-validate -from-file none", 3, "coreos-cloudinit: no configuration", ""}, // not for the console
+	})
+}
