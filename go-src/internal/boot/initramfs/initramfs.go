@@ -18,11 +18,10 @@ import (
 
 	"coreos/internal/boot/cmdline"
 	"coreos/internal/boot/kmod"
+	"coreos/internal/boot/rootfs"
 	"coreos/internal/boot/slot"
 	"coreos/internal/boot/verity"
 	"coreos/internal/host/disk"
-	"coreos/internal/host/platform"
-	"coreos/internal/provision/firstboot"
 )
 
 const (
@@ -88,29 +87,12 @@ func (e *engine) boot() error {
 	if err := switchRoot(); err != nil {
 		return err
 	}
-	if err := e.provision(string(arguments)); err != nil {
+	provisioning := rootfs.Provisioning{Cmdline: string(arguments), FirstBoot: e.firstBoot, Log: e.log}
+	if err := provisioning.Provision(context.Background()); err != nil {
 		return err
 	}
 	e.log.Notice("slot %s on disk %s, starting systemd", e.args.Slot, e.disk.Name)
 	return startSystemd()
-}
-
-// provision leaves a record of the platform, and runs Ignition at the first boot.
-func (e *engine) provision(arguments string) error {
-	id := platform.Detect(arguments, platform.OEMRelease, platform.DMIDir)
-	if id != platform.Metal && id != platform.QEMU {
-		if err := os.WriteFile(platform.Record, []byte(id+"\n"), 0o644); err != nil {
-			e.log.Warning("%v", err)
-		}
-	}
-	if !e.firstBoot {
-		return nil
-	}
-	first := firstboot.FirstBoot{Cmdline: arguments, Platform: id, Log: e.log}
-	if err := first.Run(context.Background()); err != nil {
-		return err
-	}
-	return firstboot.Finish("/")
 }
 
 // findDisk loads drivers for the devices until the disk with the chosen slot's /usr and the

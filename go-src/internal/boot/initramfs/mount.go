@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"coreos/internal/boot/rootfs"
 	"coreos/internal/boot/slot"
 	"coreos/internal/host/disk"
 	"coreos/internal/provision/firstboot"
@@ -90,22 +91,17 @@ func (e *engine) mountAll() error {
 	if err := e.mountRoot(); err != nil {
 		return err
 	}
-	if err := layOut(sysroot, "/usr"); err != nil {
+	if err := rootfs.LayOut(sysroot, "/usr"); err != nil {
 		return fmt.Errorf("lay out the root file system: %w", err)
 	}
 	oem, err := e.disk.Path(disk.OEMLabel)
 	if err != nil {
 		return err
 	}
-	etc := sysroot + "/etc"
-	if err := mountAllOf([]mount{
-		{"/usr", sysroot + "/usr", "", unix.MS_MOVE, ""},
-		// The slot's /etc is the lower layer; the upper one has the changes of this
-		// machine. Without redirects and indexes the lower layer may be replaced by an
-		// update.
-		{"etc", etc, "overlay", 0, "lowerdir=" + sysroot + "/usr/share/coreos/etc,upperdir=" + etc +
-			",workdir=" + sysroot + "/.etc-work,redirect_dir=off,index=off,metacopy=off"},
-	}); err != nil {
+	if err := (mount{"/usr", sysroot + "/usr", "", unix.MS_MOVE, ""}).do(); err != nil {
+		return err
+	}
+	if err := rootfs.MountEtc(sysroot); err != nil {
 		return err
 	}
 	e.mountInterfaces()
@@ -160,26 +156,6 @@ func (e *engine) checkFilesystem(path string) {
 	if err != nil {
 		e.log.Warning("e2fsck %s: %v: %s", path, err, strings.TrimSpace(string(out)))
 	}
-}
-
-// layOut makes the few directories and links of a root file system that mounts
-// and the merged /usr need. All the rest is systemd-tmpfiles' work.
-func layOut(root, usr string) error {
-	for _, dir := range []string{"etc", ".etc-work", "usr", "oem", "dev", "proc", "sys", "run", "var", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
-			return err
-		}
-	}
-	for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
-		if _, err := os.Stat(filepath.Join(usr, name)); err != nil {
-			continue
-		}
-		err := os.Symlink("usr/"+name, filepath.Join(root, name))
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-	}
-	return nil
 }
 
 // store calls change with the environment block of the disk.

@@ -1,0 +1,79 @@
+// Package rootfs makes the root file system of a machine ready for systemd: the few
+// directories and links that mounts need, /etc over the defaults of /usr, and what a first
+// boot provisions. The initramfs does it on a disk; machines of the tests that run on the
+// host's kernel do the same on a directory.
+package rootfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"coreos/internal/host/platform"
+	"coreos/internal/provision/firstboot"
+)
+
+// LayOut makes the directories and links of a root file system that mounts and the merged
+// /usr need; usr is where /usr is mounted at the time. All the rest is systemd-tmpfiles'
+// work.
+func LayOut(root, usr string) error {
+	for _, dir := range []string{"etc", ".etc-work", "usr", "oem", "dev", "proc", "sys", "run", "var", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
+		if _, err := os.Stat(filepath.Join(usr, name)); err != nil {
+			continue
+		}
+		err := os.Symlink("usr/"+name, filepath.Join(root, name))
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// MountEtc mounts /etc of a root file system whose /usr is mounted: the slot's /etc is the
+// lower layer; the upper one has the changes of this machine.
+func MountEtc(root string) error {
+	etc := filepath.Join(root, "etc")
+	// Without redirects and indexes the lower layer may be replaced by an update.
+	data := "lowerdir=" + filepath.Join(root, "usr/share/coreos/etc") + ",upperdir=" + etc +
+		",workdir=" + filepath.Join(root, ".etc-work") + ",redirect_dir=off,index=off,metacopy=off"
+	if err := unix.Mount("etc", etc, "overlay", 0, data); err != nil {
+		return fmt.Errorf("mount an overlay on %s: %w", etc, err)
+	}
+	return nil
+}
+
+// Provisioning is what Provision needs to know.
+type Provisioning struct {
+	Cmdline   string // the kernel's command line
+	FirstBoot bool   // as firstboot.Begin told
+	Log       firstboot.Log
+}
+
+// Provision leaves a record of the platform and, at the first boot, runs Ignition. The root
+// file system is / by now.
+func (p Provisioning) Provision(ctx context.Context) error {
+	id := platform.Detect(p.Cmdline, platform.OEMRelease, platform.DMIDir)
+	if id != platform.Metal && id != platform.QEMU {
+		if err := os.WriteFile(platform.Record, []byte(id+"\n"), 0o644); err != nil {
+			p.Log.Warning("%v", err)
+		}
+	}
+	if !p.FirstBoot {
+		return nil
+	}
+	first := firstboot.FirstBoot{Cmdline: p.Cmdline, Platform: id, Log: p.Log}
+	if err := first.Run(ctx); err != nil {
+		return err
+	}
+	return firstboot.Finish("/")
+}
