@@ -9,6 +9,7 @@ set -eu
 tools='
 bc bc
 cpio cpio
+dnsmasq dnsmasq-base
 file file
 flock util-linux
 gcc gcc
@@ -16,6 +17,7 @@ gcc gcc
 /usr/include/blkid/blkid.h libblkid-dev
 genimage genimage
 gpg gpg
+ip iproute2
 /usr/lib/grub/i386-pc/kernel.img grub-pc-bin
 /usr/lib/grub/x86_64-efi/kernel.img grub-efi-amd64-bin
 grub-mkimage grub-common
@@ -32,6 +34,7 @@ qemu-system-x86_64 qemu-system-x86
 rsync rsync
 shellcheck shellcheck
 ssh openssh-client
+systemd-nspawn systemd-container
 veritysetup cryptsetup-bin
 wget wget
 xorriso xorriso

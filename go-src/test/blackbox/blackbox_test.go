@@ -8,6 +8,8 @@ import (
 	"coreos/test/suite"
 )
 
+func TestMain(m *testing.M) { suite.Main(m) }
+
 func TestSmoke(t *testing.T) { suite.RunAll(t, suite.Smoke) }
 
 func TestSoak(t *testing.T) { suite.RunAll(t, suite.Soak) }

@@ -12,12 +12,12 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "cloud-config", Machines: 1, Limit: 4 * time.Minute,
+		Name: "cloud-config", Native: true, Machines: 1, Limit: 4 * time.Minute,
 		Does: "each key of a cloud-config does what it says, twice as once; a wrong key is named, the rest is done",
 		Run:  cloudConfig,
 	})
 	suite.Register(suite.Test{
-		Name: "cloud-config-boot", Machines: 1, Limit: 4 * time.Minute,
+		Name: "cloud-config-boot", Native: true, Machines: 1, Limit: 4 * time.Minute,
 		Does: "a config that QEMU hands over is applied at the first boot, what is wrong in it is on the console",
 		Run:  cloudConfigBoot,
 	})
@@ -29,7 +29,7 @@ func cloudConfigBoot(t *suite.T) {
 	text := "#cloud-config\nhostname: handed-over\nusers: [{nam: x}]\ncoreos: {units: [{name: docker.service, command: start}]}\n"
 	t.Must(os.WriteFile(path, []byte(text), 0o644))
 	start := time.Now()
-	m := t.Start(machine.Config{Name: "configured", Disk: proven(t), Args: []string{"-fw_cfg", "name=opt/com.coreos/cloud-config,file=" + path}})
+	m := boot(t, machine.Config{Name: "configured", CloudConfig: path})
 	t.Shows(m, `QEMU firmware configuration: line 3, column 10: error: users\[0\].nam: no such key`)
 	t.Shows(m, "coreos-cloudinit: the user-data has errors")
 	healthy(t, m) // the mistake is no fault of the slot
@@ -104,12 +104,12 @@ coreos:
           content: |
             [Service]
             Environment=OF=cloud-config
-    - name: 90-dummy.netdev
+    - name: 90-bridge.netdev
       runtime: true
       content: |
         [NetDev]
-        Name=dummy7
-        Kind=dummy
+        Name=bridge7
+        Kind=bridge
 `
 
 func cloudConfig(t *suite.T) {
@@ -140,7 +140,7 @@ func cloudConfig(t *suite.T) {
 		"systemctl is-active hello.service":                     "active",
 		"systemctl show -p LoadState --value systemd-timesyncd": "masked",
 		"systemctl show -p Environment --value docker":          "OF=cloud-config",
-		"ip -o link show dummy7 | wc -l":                        "1",
+		"ip -o link show bridge7 | wc -l":                       "1",
 		"cat /etc/coreos/update.conf":                           "GROUP=beta\nREBOOT_STRATEGY=off",
 		"cat /etc/oem-release":                                  "ID=\"rack\"\nNAME=\"The Rack\"",
 		"cd /run/systemd/system; grep -h Env {etcd,fleet,flanneld,locksmithd}.service.d/20-cloudinit.conf": strings.Join([]string{

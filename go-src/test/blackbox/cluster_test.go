@@ -19,7 +19,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "cluster", Machines: 3, Limit: 12 * time.Minute,
+		Name: "cluster", Native: true, Machines: 3, Limit: 12 * time.Minute,
 		Does: "three machines become a cluster, which outlives the loss of its leader; that catches up",
 		Run:  clusterSurvives,
 	})
@@ -32,7 +32,7 @@ func init() {
 
 func init() {
 	suite.Register(suite.Test{
-		Suite: suite.Soak, Name: "cluster-replace", Machines: 3, Limit: 15 * time.Minute,
+		Name: "cluster-replace", Native: true, Machines: 3, Limit: 15 * time.Minute,
 		Does: "a machine of a cluster is lost with its disk; a new one takes its place",
 		Run:  clusterReplaces,
 	})
@@ -47,9 +47,9 @@ const (
 
 // cluster is three machines from one image.
 type cluster struct {
-	t     *suite.T
-	group string
-	nodes [3]*machine.Machine
+	t       *suite.T
+	network *machine.Network
+	nodes   [3]*machine.Machine
 	// more is added to each cloud-config below coreos:units, with NODE and ADDRESS
 	// replaced.
 	more string
@@ -97,9 +97,7 @@ func mac(i int) string { return fmt.Sprintf("52:54:00:c1:00:%02x", i+1) }
 
 // newCluster boots three machines for the first time, each from its own cloud-config.
 func newCluster(t *suite.T, server, more string) *cluster {
-	group, err := machine.NewNetwork()
-	t.Must(err)
-	c := &cluster{t: t, group: group, more: more}
+	c := &cluster{t: t, network: t.Network(), more: more}
 	for i := range c.nodes {
 		c.boot(i, fmt.Sprintf("node%d", i+1), "new", server)
 	}
@@ -114,21 +112,11 @@ func newCluster(t *suite.T, server, more string) *cluster {
 func (c *cluster) boot(i int, name, state, server string) {
 	path := filepath.Join(c.t.Dir, name+".yml")
 	c.t.Must(os.WriteFile(path, []byte(c.config(i, state, server)), 0o644))
-	c.start(i, name, c.t.DiskFrom("two-slots", bothSlots(c.t), name), path)
-}
-
-func (c *cluster) start(i int, name string, disk *machine.Disk, config string) {
-	c.nodes[i] = c.t.Start(machine.Config{
-		Name: name, Disk: disk, Network: c.group, MAC: mac(i), Forward: []int{2379},
-		Args: []string{"-fw_cfg", "name=opt/com.coreos/cloud-config,file=" + config},
-	})
+	c.nodes[i] = boot(c.t, machine.Config{Name: name, Network: c.network, MAC: mac(i), Forward: []int{2379}, CloudConfig: path})
 }
 
 // restart switches a node on again that was cut off.
-func (c *cluster) restart(i int) {
-	was := c.nodes[i].Config
-	c.start(i, was.Name+"-again", was.Disk, strings.TrimPrefix(was.Args[1], "name=opt/com.coreos/cloud-config,file="))
-}
+func (c *cluster) restart(i int) { c.nodes[i] = again(c.t, c.nodes[i]) }
 
 // wantHealthy waits until each member says that all are healthy.
 func (c *cluster) wantHealthy() {

@@ -16,7 +16,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "metadata", Machines: 1, Limit: 5 * time.Minute,
+		Name: "metadata", Native: true, Machines: 1, Limit: 5 * time.Minute,
 		Does: "a machine that its firmware says to be of EC2 takes its cloud-config, name and keys from there, late as it may answer",
 		Run:  metadata,
 	})
@@ -61,14 +61,9 @@ func metadataOfEC2() http.HandlerFunc {
 }
 
 func metadata(t *suite.T) {
-	port := serve(t, metadataOfEC2())
-	relay := filepath.Join(t.Dir, "relay")
-	t.Must(os.WriteFile(relay, fmt.Appendf(nil, "#!/bin/bash\nexec 3<>/dev/tcp/127.0.0.1/%d\ncat <&3 &\ncat >&3\n", port), 0o755))
+	server := serve(t, metadataOfEC2())
 	start := time.Now()
-	m := t.Start(machine.Config{Name: "instance", Disk: proven(t), Args: []string{
-		"-smbios", "type=1,manufacturer=Amazon EC2",
-		"-nic", "user,model=virtio-net-pci,net=169.254.169.0/24,guestfwd=tcp:169.254.169.254:80-cmd:" + relay,
-	}})
+	m := boot(t, machine.Config{Name: "instance", Vendor: "Amazon EC2", Metadata: map[string]string{"169.254.169.254:80": server}})
 	t.Shows(m, "the user-data is no config of Ignition")
 	healthy(t, m)
 	t.Run(m, "systemctl start metadata-cloudinit.service")

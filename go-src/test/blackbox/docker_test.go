@@ -34,7 +34,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "docker-volume", Machines: 1, Limit: 10 * time.Minute,
+		Name: "docker-volume", Native: true, Machines: 1, Limit: 10 * time.Minute,
 		Does: "pulls an image from a registry, runs it, and its volume survives a reboot",
 		Run:  dockerVolume,
 	})
@@ -101,23 +101,20 @@ func serveImage(t *suite.T, program string) (reference, authority string) {
 	t.Must(err)
 
 	certificate, authority := certify(t)
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}})
-	t.Must(err)
+	plain := t.Listen()
+	listener := tls.NewListener(plain, &tls.Config{Certificates: []tls.Certificate{certificate}})
 	quiet := log.New(io.Discard, "", 0)
 	server := &http.Server{Handler: registry.New(registry.Logger(quiet)), ReadHeaderTimeout: time.Minute, ErrorLog: quiet}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 
-	port := listener.Addr().(*net.TCPAddr).Port
+	address := plain.Addr().String()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(authority))
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
-	t.Must(crane.Push(image, fmt.Sprintf("127.0.0.1:%d/program:1", port), crane.WithTransport(transport)))
-	return fmt.Sprintf("%s:%d/program:1", hostInMachine, port), authority
+	t.Must(crane.Push(image, address+"/program:1", crane.WithTransport(transport)))
+	return net.JoinHostPort(machine.HostInMachine, port(address)) + "/program:1", authority
 }
-
-// hostInMachine is the host's loopback as QEMU's user network shows it.
-const hostInMachine = "10.0.2.2"
 
 // certify makes a certificate for the registry and returns it with itself, in PEM,
 // as the authority to trust.
@@ -129,7 +126,7 @@ func certify(t *suite.T) (tls.Certificate, string) {
 		SerialNumber:          big.NewInt(1),
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(24 * time.Hour),
-		IPAddresses:           []net.IP{net.ParseIP(hostInMachine), net.IPv4(127, 0, 0, 1)},
+		IPAddresses:           []net.IP{net.ParseIP(machine.HostInMachine), net.IPv4(127, 0, 0, 1)},
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 	}

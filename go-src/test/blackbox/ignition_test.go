@@ -65,7 +65,7 @@ storage:
       contents: {inline: hello}
     - path: /opt/far
       contents:
-        source: http://10.0.2.2:%d/far
+        source: http://10.0.2.2:%s/far
         verification: {hash: sha512-%s}
 systemd:
   units:
@@ -88,12 +88,12 @@ systemd:
 
 func ignitionConfig(t *suite.T) {
 	far := []byte("from far\n")
-	port := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(far) })
+	server := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(far) })
 	path := filepath.Join(t.Dir, "config.ign")
-	translate(t, fmt.Sprintf(ignitionText, port, hash(far)), path)
-	args := append(blankDisks(t, "first", "second"), "-fw_cfg", "name=opt/com.coreos/config,file="+path)
+	translate(t, fmt.Sprintf(ignitionText, port(server), hash(far)), path)
+	args := blankDisks(t, "first", "second")
 	start := time.Now()
-	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Args: args})
+	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Ignition: path, Args: args})
 	t.Shows(m, "Ignition has provisioned the machine")
 	healthy(t, m)
 	t.Logf("configured %.1f s after power-on", time.Since(start).Seconds())
@@ -117,7 +117,7 @@ func ignitionConfig(t *suite.T) {
 	}
 	check()
 	// A config that changed does nothing more.
-	translate(t, strings.ReplaceAll(fmt.Sprintf(ignitionText, port, hash(far)), "ignited", "again"), path)
+	translate(t, strings.ReplaceAll(fmt.Sprintf(ignitionText, port(server), hash(far)), "ignited", "again"), path)
 	reboot(t, m)
 	check()
 }
@@ -125,22 +125,22 @@ func ignitionConfig(t *suite.T) {
 func ignitionFails(t *suite.T) {
 	var far atomic.Value
 	far.Store([]byte("wrong\n"))
-	port := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(far.Load().([]byte)) })
+	server := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(far.Load().([]byte)) })
 	right := []byte("right\n")
 	path := filepath.Join(t.Dir, "config.ign")
 	// The array is there already when it is tried again.
 	const text = "variant: flatcar\nversion: 1.1.0\nstorage:\n" +
 		"  raid: [{name: data, level: raid1, devices: [/dev/disk/by-id/virtio-first, /dev/disk/by-id/virtio-second]}]\n" +
 		"  files:\n    - path: /etc/%s\n      contents: {inline: x}\n" +
-		"    - path: /opt/far\n      contents: {source: \"http://10.0.2.2:%d/\", verification: {hash: sha512-%s}}\n"
-	translate(t, fmt.Sprintf(text, "mistake", port, hash(right)), path)
-	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Args: append(blankDisks(t, "first", "second"), "-fw_cfg", "name=opt/com.coreos/config,file="+path,
+		"    - path: /opt/far\n      contents: {source: \"http://10.0.2.2:%s/\", verification: {hash: sha512-%s}}\n"
+	translate(t, fmt.Sprintf(text, "mistake", port(server), hash(right)), path)
+	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Ignition: path, Args: append(blankDisks(t, "first", "second"),
 		"-nic", "user,model=virtio-net-pci,net=10.0.3.0/24,hostname=by-dhcp")})
 	t.Shows(m, `bootengine: first boot: stage files: .*hash verification failed.*this machine is not provisioned`)
 	t.Shows(m, "the machine restarts in")
 	// The operator mends both; the machine sees it when it tries again.
 	far.Store(right)
-	translate(t, fmt.Sprintf(text, "mended", port, hash(right)), path)
+	translate(t, fmt.Sprintf(text, "mended", port(server), hash(right)), path)
 	m.Restarts()
 	healthy(t, m)
 	t.Equal("/opt/far", t.Run(m, "cat /opt/far"), "right")
@@ -170,14 +170,20 @@ func translate(t *suite.T, text, path string) {
 	}
 }
 
-// serve answers requests of machines at http://10.0.2.2:port.
-func serve(t *suite.T, handler http.HandlerFunc) (port int) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	t.Must(err)
+// serve answers requests of machines at machine.HostInMachine, and returns the address on
+// the host.
+func serve(t *suite.T, handler http.HandlerFunc) string {
+	listener := t.Listen()
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Shutdown(context.Background()) })
-	return listener.Addr().(*net.TCPAddr).Port
+	return listener.Addr().String()
+}
+
+// port is that of an address.
+func port(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
 }
 
 func hash(text []byte) string {

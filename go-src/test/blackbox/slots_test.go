@@ -92,10 +92,36 @@ func bothSlots(t *suite.T) func(*machine.Disk) {
 	}
 }
 
-// running continues a saved machine that runs slot A of two good ones and is
-// healthy.
+// boot switches a new machine on, whose slots are both good.
+func boot(t *suite.T, config machine.Config) *machine.Machine {
+	t.Helper()
+	if config.Name == "" {
+		config.Name = "machine"
+	}
+	if t.Native() {
+		config.Root = t.Root(config.Name)
+	} else {
+		config.Disk = t.DiskFrom("two-slots", bothSlots(t), config.Name)
+	}
+	return t.Start(config)
+}
+
+// again switches a machine on that was cut off.
+func again(t *suite.T, m *machine.Machine) *machine.Machine {
+	t.Helper()
+	config := m.Config
+	config.Name += "-again"
+	return t.Start(config)
+}
+
+// running returns a healthy machine that runs slot A of two good ones: in QEMU a saved one.
 func running(t *suite.T) *machine.Machine {
 	t.Helper()
+	if t.Native() {
+		m := boot(t, machine.Config{})
+		healthy(t, m)
+		return m
+	}
 	return t.Restore("two-slots", func() *machine.Disk { return twoSlots(t) }, func(m *machine.Machine) { healthy(t, m) })
 }
 

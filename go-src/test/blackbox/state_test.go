@@ -11,7 +11,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "usr-read-only", Machines: 1, Limit: 5 * time.Minute,
+		Name: "usr-read-only", Native: true, Machines: 1, Limit: 5 * time.Minute,
 		Does: "/usr cannot be written, nor mounted writable, nor can its device",
 		Run:  usrReadOnly,
 	})
@@ -34,12 +34,16 @@ func init() {
 
 func usrReadOnly(t *suite.T) {
 	m := running(t)
+	device := "/dev/dm-0"
+	if t.Native() {
+		device = "/dev/vda4" // there is no dm-verity
+	}
 	for _, command := range []string{
 		"touch /usr/x",
 		"touch /usr/bin/docker",
 		"mount -o remount,rw /usr",
-		"dd if=/dev/zero of=/dev/dm-0 bs=4096 count=1 conv=fsync",
-		"blockdev --setrw /dev/dm-0 && dd if=/dev/zero of=/dev/dm-0 bs=4096 count=1 conv=fsync",
+		"dd if=/dev/zero of=" + device + " bs=4096 count=1 conv=fsync",
+		"blockdev --setrw " + device + " && dd if=/dev/zero of=" + device + " bs=4096 count=1 conv=fsync",
 	} {
 		t.Fails(m, command)
 	}

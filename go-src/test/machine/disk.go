@@ -11,7 +11,10 @@ import (
 )
 
 // Disk is a throw-away disk: a qcow2 overlay over an image that stays as it is.
-type Disk struct{ Path string }
+type Disk struct {
+	Path string
+	raw  bool // an image itself, to read only
+}
 
 // NewDisk makes the disk name.qcow2 in dir over image, of size bytes, or of the
 // image's size where that is 0.
@@ -20,7 +23,7 @@ func NewDisk(dir, name, image string, size int64) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Disk{filepath.Join(dir, name+".qcow2")}
+	d := &Disk{Path: filepath.Join(dir, name+".qcow2")}
 	args := []string{"create", "-q", "-f", "qcow2", "-F", format, "-b", image, d.Path}
 	if size != 0 {
 		args = append(args, strconv.FormatInt(size, 10))
@@ -46,8 +49,17 @@ func imageFormat(image string) (string, error) {
 
 // Copy makes an independent copy of the disk, saved states included.
 func (d *Disk) Copy(dir, name string) (*Disk, error) {
-	c := &Disk{filepath.Join(dir, name+".qcow2")}
+	c := &Disk{Path: filepath.Join(dir, name+".qcow2")}
 	return c, tool("cp", "--sparse=always", "--reflink=auto", d.Path, c.Path)
+}
+
+// scratch is a directory for copies of parts of the disk: beside it, or, for an image, the
+// one for temporary files.
+func (d *Disk) scratch() string {
+	if d.raw {
+		return ""
+	}
+	return filepath.Dir(d.Path)
 }
 
 func (d *Disk) args(bus Bus) []string {
@@ -65,13 +77,17 @@ func (d *Disk) args(bus Bus) []string {
 
 // Read returns n bytes of the disk; the machine must be off.
 func (d *Disk) Read(offset, n int64) ([]byte, error) {
+	format := "qcow2"
+	if d.raw {
+		format = "raw"
+	}
 	// The larger the blocks the faster, but an offset is a number of them.
 	block := int64(1 << 20)
 	for offset%block != 0 && block > 512 {
 		block /= 2
 	}
 	first, last := offset/block, (offset+n+block-1)/block
-	out, err := os.CreateTemp(filepath.Dir(d.Path), "read")
+	out, err := os.CreateTemp(d.scratch(), "read")
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +95,7 @@ func (d *Disk) Read(offset, n int64) ([]byte, error) {
 	if err := out.Close(); err != nil {
 		return nil, err
 	}
-	if err := tool("qemu-img", "dd", "-f", "qcow2", "-O", "raw", "if="+d.Path, "of="+out.Name(),
+	if err := tool("qemu-img", "dd", "-f", format, "-O", "raw", "if="+d.Path, "of="+out.Name(),
 		fmt.Sprintf("bs=%d", block), fmt.Sprintf("skip=%d", first), fmt.Sprintf("count=%d", last)); err != nil {
 		return nil, err
 	}
@@ -96,7 +112,7 @@ func (d *Disk) Read(offset, n int64) ([]byte, error) {
 
 // Write replaces bytes of the disk; the machine must be off.
 func (d *Disk) Write(offset int64, data []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(d.Path), "write")
+	file, err := os.CreateTemp(d.scratch(), "write")
 	if err != nil {
 		return err
 	}

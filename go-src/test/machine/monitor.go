@@ -52,8 +52,8 @@ func sawReset(events net.Conn) bool {
 
 // humanCommand runs a command of QEMU's monitor through QMP and returns what it
 // prints, which for most commands is empty when all went well.
-func (m *Machine) humanCommand(line string) (string, error) {
-	connection, err := net.Dial("unix", m.monitor)
+func (q *qemu) humanCommand(line string) (string, error) {
+	connection, err := net.Dial("unix", q.monitor())
 	if err != nil {
 		return "", fmt.Errorf("QEMU monitor: %w", err)
 	}
@@ -102,24 +102,42 @@ func execute(connection net.Conn, lines *bufio.Scanner, command string, argument
 	return "", fmt.Errorf("QEMU monitor: %s: no answer", command)
 }
 
-// Save stores the machine's whole state in its disk, under a name for
+// Save stores the whole state of a machine in QEMU in its disk, under a name for
 // Config.LoadVM.
 func (m *Machine) Save(name string) error {
-	out, err := m.humanCommand("savevm " + name)
+	q, err := m.qemu()
+	if err != nil {
+		return err
+	}
+	out, err := q.humanCommand("savevm " + name)
 	if err == nil && out != "" {
 		err = fmt.Errorf("savevm: %s", out)
 	}
 	return err
 }
 
-// PowerButton presses the power button, which asks the system to switch itself off.
-func (m *Machine) PowerButton() error {
-	_, err := m.humanCommand("system_powerdown")
+// pressButton presses the power button.
+func (q *qemu) pressButton() error {
+	_, err := q.humanCommand("system_powerdown")
 	return err
 }
 
-// Reset presses the reset button.
+// plug sets the carrier of the interface on the tests' network.
+func (q *qemu) plug(in bool) error {
+	state := "off"
+	if in {
+		state = "on"
+	}
+	_, err := q.humanCommand("set_link " + networkID + " " + state)
+	return err
+}
+
+// Reset presses the reset button of a machine in QEMU.
 func (m *Machine) Reset() error {
-	_, err := m.humanCommand("system_reset")
+	q, err := m.qemu()
+	if err != nil {
+		return err
+	}
+	_, err = q.humanCommand("system_reset")
 	return err
 }

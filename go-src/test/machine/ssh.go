@@ -15,6 +15,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+const sshPort = 22
+
 // redial is the pause between attempts to reach a machine that is starting.
 const redial = 200 * time.Millisecond
 
@@ -34,8 +36,10 @@ func NewKey() (*Key, error) {
 	return &Key{signer}, nil
 }
 
+func (k *Key) authorized() []byte { return ssh.MarshalAuthorizedKey(k.signer.PublicKey()) }
+
 func (k *Key) authorizedBase64() string {
-	return base64.StdEncoding.EncodeToString(ssh.MarshalAuthorizedKey(k.signer.PublicKey()))
+	return base64.StdEncoding.EncodeToString(k.authorized())
 }
 
 // Bounds of one attempt to log in. QEMU accepts connections for a machine that has
@@ -66,9 +70,9 @@ func (m *Machine) dial(ctx context.Context) (*ssh.Client, error) {
 	config := &ssh.ClientConfig{
 		User:            "root",
 		Auth:            []ssh.AuthMethod{ssh.PublicKeys(m.key.signer)},
-		HostKeyCallback: ssh.InsecureIgnoreHostKey(), // the machine is ours, on the loopback
+		HostKeyCallback: ssh.InsecureIgnoreHostKey(), // the machine is ours
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", m.port)
+	address := m.Address(sshPort)
 	for limit := firstAttempt; ; limit = min(limit*3/2, lastAttempt) {
 		client, err := dialOnce(ctx, limit, address, config)
 		if err == nil {

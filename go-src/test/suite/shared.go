@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"testing"
 
 	"coreos/test/machine"
 )
@@ -24,8 +23,8 @@ type thing struct {
 	err  error
 }
 
-func newShared(t *testing.T) *shared {
-	return &shared{dir: t.TempDir(), of: map[string]*thing{}}
+func newShared(dir string) (*shared, error) {
+	return &shared{dir: dir, of: map[string]*thing{}}, os.MkdirAll(dir, 0o755)
 }
 
 // errUnfinished is what the other tests get to see when the one that made a thing

@@ -4,14 +4,12 @@
 package suite
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"math"
+	"net"
 	"os"
 	"path/filepath"
-	"runtime"
-	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +22,7 @@ type Suite int
 // The suites.
 const (
 	Smoke Suite = iota // for every change
-	Soak               // hours
+	Soak               // hours; with the tests of Smoke that Native is set for, in QEMU
 )
 
 // Test is a registered black-box test.
@@ -32,8 +30,10 @@ type Test struct {
 	Suite    Suite
 	Name     string        // unique; for RUN=
 	Does     string        // one line
+	Native   bool          // whether its machines may run on the host's kernel, see machine.Lab
+	Needs    []Need        // what must be there besides the image
 	Machines int           // that run at the same time
-	Limit    time.Duration // after which it has failed
+	Limit    time.Duration // after which it has failed, on a host of the usual speed
 	Run      func(*T)
 }
 
@@ -56,6 +56,8 @@ type T struct {
 	Env     Env
 	Dir     string // for the test's disks and logs; removed unless it fails
 
+	lab      *machine.Lab // nil where the machines are in QEMU
+	scale    float64      // by which the test may be slower than usual
 	machines []*machine.Machine
 }
 
@@ -79,75 +81,21 @@ func lookup(t *testing.T) Env {
 		t.Fatal(err)
 	}
 	e.key = key
-	e.shared = newShared(t)
 	return e
 }
 
 // ImageFile returns the path of another artefact of the image's build.
 func (e Env) ImageFile(name string) string { return filepath.Join(filepath.Dir(e.Image), name) }
 
-// RunAll runs the registered tests of a suite as subtests, those that take longest
-// first, several at a time: as many machines run as the host has processors, at
-// least two, since one that waits for a time-out leaves its processor to the other.
-func RunAll(t *testing.T, suite Suite) {
-	env := lookup(t)
-	logs := filepath.Join(env.Output, "test-logs", t.Name())
-	if err := os.RemoveAll(logs); err != nil {
-		t.Fatal(err)
-	}
-	seats := make(chan struct{}, max(2, runtime.NumCPU()))
-	var running sync.WaitGroup
-	defer running.Wait()
-	for _, test := range inOrder(suite) {
-		needed := min(test.Machines, cap(seats))
-		for range needed {
-			seats <- struct{}{}
-		}
-		running.Go(func() {
-			t.Run(test.Name, func(t *testing.T) { runOne(t, env, test, filepath.Join(logs, test.Name)) })
-			for range needed {
-				<-seats
-			}
-		})
-	}
-}
+// Native tells whether the machines run on the host's kernel, and not in QEMU.
+func (t *T) Native() bool { return t.lab != nil }
 
-// inOrder returns the tests of a suite, those with the longest limit first.
-func inOrder(suite Suite) []Test {
-	of := slices.DeleteFunc(slices.Clone(tests), func(t Test) bool { return t.Suite != suite })
-	slices.SortStableFunc(of, func(a, b Test) int { return cmp.Compare(b.Limit, a.Limit) })
-	return of
-}
+// Scaled is a time that a host of the usual speed takes, as this one may take it.
+func (t *T) Scaled(d time.Duration) time.Duration { return time.Duration(float64(d) * t.scale) }
 
-func runOne(t *testing.T, env Env, test Test, dir string) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), test.Limit)
-	defer cancel()
-	run := &T{T: t, Context: ctx, Env: env, Dir: dir}
-	start := time.Now()
-	t.Cleanup(func() {
-		for _, m := range run.machines {
-			m.Cut()
-		}
-		run.tidy()
-		t.Logf("%-24s %5.1f s", test.Name, time.Since(start).Seconds())
-	})
-	test.Run(run)
-}
-
-// tidy keeps the consoles of a failed test and nothing of another.
-func (t *T) tidy() {
-	if !t.Failed() {
-		_ = os.RemoveAll(t.Dir)
-		return
-	}
-	disks, _ := filepath.Glob(filepath.Join(t.Dir, "*.qcow2"))
-	for _, disk := range disks {
-		_ = os.Remove(disk)
-	}
-	t.Logf("consoles are kept in %s", t.Dir)
+// Seconds is such a time for a shell in a machine.
+func (t *T) Seconds(n int) int {
+	return int(math.Ceil(t.Scaled(time.Duration(n) * time.Second).Seconds()))
 }
 
 // Disk makes a throw-away disk over the image under test.
@@ -168,6 +116,38 @@ func (t *T) Start(config machine.Config) *machine.Machine {
 	t.Must(err)
 	t.machines = append(t.machines, m)
 	return m
+}
+
+// Root makes the root file system of a new machine on the host's kernel.
+func (t *T) Root(name string) *machine.Root {
+	t.Helper()
+	root, err := t.lab.NewRoot(t.Dir, name)
+	t.Must(err)
+	return root
+}
+
+// Network makes a network for machines of this test.
+func (t *T) Network() *machine.Network {
+	t.Helper()
+	newNetwork := machine.NewNetwork
+	if t.Native() {
+		newNetwork = t.lab.NewNetwork
+	}
+	network, err := newNetwork()
+	t.Must(err)
+	return network
+}
+
+// Listen listens on a port of the host that machines reach at HostInMachine.
+func (t *T) Listen() net.Listener {
+	t.Helper()
+	address := "127.0.0.1"
+	if t.Native() {
+		address = machine.HostInMachine
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	t.Must(err)
+	return listener
 }
 
 // Must ends the test when err is not nil.

@@ -1,0 +1,214 @@
+package suite
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"coreos/test/machine"
+)
+
+// notIsolated is why the tests' process has no namespaces of its own.
+var notIsolated error
+
+// Main runs the tests of a package, in namespaces of their own where that is possible.
+func Main(m *testing.M) {
+	if os.Getenv("COREOS_IMAGE") != "" {
+		notIsolated = machine.Isolate()
+	}
+	os.Exit(m.Run())
+}
+
+// run is what the tests of one run share.
+type run struct {
+	env          Env
+	logs         string
+	lab          *machine.Lab // nil where there is none
+	native, qemu float64      // how much slower than usual machines are
+	seats        chan struct{}
+}
+
+// What a machine takes of the processors: one in QEMU keeps one of them busy, one on the
+// host's kernel mostly waits.
+const (
+	seatsQEMU   = 2
+	seatsNative = 1
+)
+
+// RunAll runs the registered tests of a suite as subtests, those that take longest first,
+// several at a time: as many machines run in QEMU as the host has processors, at least two,
+// since one that waits for a time-out leaves its processor to the other; or twice as many
+// on the host's kernel.
+func RunAll(t *testing.T, suite Suite) {
+	env := lookup(t)
+	chosen := inOrder(suite, pattern(t.Name()))
+	if missing := missing(env, chosen); len(missing) > 0 {
+		t.Fatalf("what the tests need is not there:\n  %s", strings.Join(missing, "\n  "))
+	}
+	r := &run{env: env, logs: filepath.Join(env.Output, "test-logs", t.Name()), seats: make(chan struct{}, seatsQEMU*max(2, runtime.NumCPU()))}
+	if err := os.RemoveAll(r.logs); err != nil { // a run that was killed may have left a lot
+		t.Fatal(err)
+	}
+	shared, err := newShared(filepath.Join(r.logs, "shared"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.env.shared = shared
+	t.Cleanup(func() { _ = os.RemoveAll(shared.dir) })
+	r.openLab(t, suite, chosen)
+	r.measure(t, chosen)
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, test := range chosen {
+		needed := min(test.Machines*r.seatsFor(test), cap(r.seats))
+		for range needed {
+			r.seats <- struct{}{}
+		}
+		running.Go(func() {
+			t.Run(test.Name, func(t *testing.T) { r.one(t, test) })
+			for range needed {
+				<-r.seats
+			}
+		})
+	}
+}
+
+// pattern is what RUN= says of the names of tests.
+func pattern(suite string) *regexp.Regexp {
+	_, names, _ := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
+	chosen, err := regexp.Compile(names)
+	if err != nil {
+		return regexp.MustCompile("") // package testing complains, too
+	}
+	return chosen
+}
+
+// inOrder returns the tests of a suite, those on the host's kernel first, which tell
+// soonest what is wrong, and then those with the longest limit.
+func inOrder(suite Suite, names *regexp.Regexp) []Test {
+	of := slices.DeleteFunc(slices.Clone(tests), func(t Test) bool {
+		return t.Suite != suite && !(suite == Soak && t.Native) || !names.MatchString(t.Name)
+	})
+	slices.SortStableFunc(of, func(a, b Test) int {
+		if a.Native != b.Native && suite == Smoke {
+			if a.Native {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(b.Limit, a.Limit)
+	})
+	return of
+}
+
+// openLab makes the lab for tests on the host's kernel. Where that cannot be, it says so
+// once, and the tests are in QEMU; so they are in the soak suite, all of them.
+func (r *run) openLab(t *testing.T, suite Suite, chosen []Test) {
+	if suite != Smoke || !slices.ContainsFunc(chosen, func(test Test) bool { return test.Native }) {
+		return
+	}
+	err := notIsolated
+	if err == nil {
+		r.lab, err = machine.OpenLab(filepath.Join(r.env.shared.dir, "lab"), filepath.Dir(r.env.Image), filepath.Join(r.env.Top, "go-src"))
+	}
+	if err != nil {
+		t.Logf("all machines are in QEMU, which takes longer; for machines on this host's kernel: %v", err)
+		return
+	}
+	t.Cleanup(r.lab.Close)
+}
+
+// measure finds out how fast this host is.
+func (r *run) measure(t *testing.T, chosen []Test) {
+	r.native, r.qemu = 1, 1
+	var err error
+	for _, test := range chosen {
+		switch {
+		case r.isNative(test) && r.native == 1:
+			r.native = nativeSlowness()
+		case !r.isNative(test) && r.qemu == 1:
+			if r.qemu, err = emulatedSlowness(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("limits are those of the usual machine, times %.1f on the host's kernel and %.1f in QEMU", r.native, r.qemu)
+}
+
+func (r *run) isNative(test Test) bool { return test.Native && r.lab != nil }
+
+func (r *run) seatsFor(test Test) int {
+	if r.isNative(test) {
+		return seatsNative
+	}
+	return seatsQEMU
+}
+
+// one runs a test.
+func (r *run) one(t *testing.T, test Test) {
+	dir := filepath.Join(r.logs, test.Name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	of := &T{T: t, Env: r.env, Dir: dir, scale: r.qemu}
+	where := "in QEMU"
+	if r.isNative(test) {
+		of.lab, of.scale, where = r.lab, r.native, "on the host's kernel"
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), of.Scaled(test.Limit))
+	defer cancel()
+	of.Context = ctx
+	start := time.Now()
+	t.Cleanup(func() {
+		for _, m := range of.machines {
+			m.Cut()
+		}
+		of.tidy()
+		took := time.Since(start)
+		t.Logf("%-24s %5.1f s %s", test.Name, took.Seconds(), where)
+		_ = r.record(test.Name, took, where)
+	})
+	test.Run(of)
+}
+
+// times is the file in the output directory with how long each test took.
+const times = "test-times.tests"
+
+var recording sync.Mutex
+
+func (r *run) record(name string, took time.Duration, where string) error {
+	recording.Lock()
+	defer recording.Unlock()
+	file, err := os.OpenFile(filepath.Join(r.logs, times), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	_, err = fmt.Fprintf(file, "%-28s %6.1f s %s\n", name, took.Seconds(), where)
+	return err
+}
+
+// tidy keeps the consoles of a failed test and nothing of another.
+func (t *T) tidy() {
+	if !t.Failed() {
+		_ = os.RemoveAll(t.Dir)
+		return
+	}
+	for _, pattern := range []string{"*.qcow2", "*.root"} {
+		disks, _ := filepath.Glob(filepath.Join(t.Dir, pattern))
+		for _, disk := range disks {
+			_ = os.RemoveAll(disk)
+		}
+	}
+	t.Logf("consoles are kept in %s", t.Dir)
+}
