@@ -44,6 +44,7 @@ func tools(t *suite.T, m *machine.Machine) {
 // kernel checks what a machine only has with a kernel, and a clock, of its own.
 func kernel(t *suite.T, m *machine.Machine) {
 	t.Equal("servers of the time", t.Run(m, "timedatectl show-timesync --property=FallbackNTPServers --value"), "time.cloudflare.com")
+	t.Equal("programs of other processors", t.Run(m, "cat /proc/sys/fs/binfmt_misc/status"), "enabled")
 	t.Equal("lines of the journal that match", t.Run(m, "journalctl --boot --quiet --lines 1 --grep '^Linux version [0-9]+' | wc -l"), "1")
 	t.Run(m, fmt.Sprintf("sh -c 'kill -SEGV $$'; timeout %d sh -c 'until coredumpctl --quiet list; do sleep 0.2; done'", t.Seconds(60)))
 }
@@ -52,5 +53,4 @@ func kernel(t *suite.T, m *machine.Machine) {
 func defaults(t *suite.T, m *machine.Machine) {
 	t.Equal("name servers that nobody chose", t.Run(m, "resolvectl status --no-pager | grep -A9 '^ *Fallback DNS' || true"), "")
 	t.Equal("logging out kills", t.Run(m, "busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager KillUserProcesses"), "b false")
-	t.Equal("programs of other processors", t.Run(m, "cat /proc/sys/fs/binfmt_misc/status"), "enabled")
 }

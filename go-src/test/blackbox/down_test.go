@@ -42,7 +42,7 @@ func (w *watch) end() {
 }
 
 func (w *watch) ask(ctx context.Context, node int, address string) {
-	client := http.Client{Timeout: 4 * election}
+	client := http.Client{Timeout: 4 * w.c.election}
 	var since time.Time
 	for ctx.Err() == nil {
 		start := time.Now()

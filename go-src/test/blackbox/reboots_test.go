@@ -19,7 +19,7 @@ func init() {
 // wantLocksmith waits until the status of locksmithd has some words.
 func wantLocksmith(t *suite.T, m *machine.Machine, words string) {
 	t.Helper()
-	t.Run(m, fmt.Sprintf(`timeout 150 sh -c 'until systemctl status locksmithd | grep -qF "%s"; do sleep 0.5; done' || { systemctl status locksmithd; exit 1; }`, words))
+	t.Run(m, fmt.Sprintf(`timeout %d sh -c 'until systemctl status locksmithd | grep -qF "%s"; do sleep 0.5; done' || { systemctl status locksmithd; exit 1; }`, t.Seconds(150), words))
 }
 
 func reboots(t *suite.T) {

@@ -145,7 +145,7 @@ func (u *updates) configure(m *machine.Machine) {
 
 func (u *updates) wantEvents(want ...string) {
 	u.t.Helper()
-	ctx, cancel := context.WithTimeout(u.t.Context, time.Minute)
+	ctx, cancel := context.WithTimeout(u.t.Context, u.t.Scaled(time.Minute))
 	defer cancel()
 	if got := omahatest.Words(u.Wait(ctx, len(want))); !slices.Equal(got, want) {
 		u.t.Errorf("the server got %q, want %q", got, want)

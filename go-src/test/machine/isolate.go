@@ -25,7 +25,10 @@ func Isolate() error {
 	if os.Geteuid() != 0 {
 		return errors.New("it takes root")
 	}
-	// The child is to end with the thread that started it.
+	// Both end with who started them: go test, and this thread.
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return err
+	}
 	runtime.LockOSThread()
 	child := exec.Command("/proc/self/exe", os.Args[1:]...)
 	child.Args[0] = os.Args[0]

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"coreos/test/machine"
 )
 
@@ -56,6 +58,9 @@ func RunAll(t *testing.T, suite Suite) {
 		t.Fatalf("what the tests need is not there:\n  %s", strings.Join(missing, "\n  "))
 	}
 	r := &run{env: env, logs: filepath.Join(env.Output, "test-logs", t.Name()), seats: make(chan struct{}, seatsQEMU*max(2, runtime.NumCPU()))}
+	if err := alone(filepath.Dir(r.logs)); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.RemoveAll(r.logs); err != nil { // a run that was killed may have left a lot
 		t.Fatal(err)
 	}
@@ -82,6 +87,25 @@ func RunAll(t *testing.T, suite Suite) {
 		})
 	}
 }
+
+// alone makes sure that no other run uses the directory, for as long as this process lives.
+func alone(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	lock, err := os.Open(dir) // and never closed
+	if err != nil {
+		return err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("another run of the tests uses %s: %w", dir, err)
+	}
+	held = lock
+	return nil
+}
+
+// held keeps the lock from being collected.
+var held *os.File
 
 // pattern is what RUN= says of the names of tests.
 func pattern(suite string) *regexp.Regexp {

@@ -161,10 +161,17 @@ func (t *T) Must(err error) {
 // Run runs a command in the machine and returns its output.
 func (t *T) Run(m *machine.Machine, command string) string {
 	t.Helper()
+	start := time.Now()
 	out, err := m.Run(t.Context, command)
+	if took := time.Since(start); took > slow {
+		t.Logf("%.1f s on %s: %.100s", took.Seconds(), m.Config.Name, command)
+	}
 	t.Must(err)
 	return out
 }
+
+// slow is a command whose time is of interest.
+const slow = 3 * time.Second
 
 // Fails runs a command in the machine that has to fail.
 func (t *T) Fails(m *machine.Machine, command string) string {
