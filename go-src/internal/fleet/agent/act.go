@@ -114,7 +114,7 @@ func (a *Agent) endAction(ctx context.Context, name string, is *installed, err e
 func (a *Agent) retryLater(ctx context.Context, name string, u *unit, err error) {
 	u.failures++
 	pause := min(time.Second<<min(u.failures-1, 6), time.Minute)
-	slog.Warn("a unit is not as it should be, and another attempt is made", "unit", name, "in", pause, "error", err)
+	slog.Warn("an action on a unit has failed, and is tried again", "unit", name, "in", pause, "error", err)
 	a.Metrics.failed()
 	u.phase = retrying
 	u.retry = time.AfterFunc(pause, func() { a.send(ctx, retryDue{name}) })
@@ -148,7 +148,7 @@ func (a *Agent) readState(ctx context.Context, name string) {
 	go func() {
 		state, err := a.Systemd.State(ctx, name)
 		if err != nil {
-			slog.Warn("systemd does not say how a unit is", "unit", name, "error", err)
+			slog.Warn("the state of a unit cannot be read from systemd", "unit", name, "error", err)
 			return
 		}
 		a.send(ctx, stateRead{name, state, actions})

@@ -84,7 +84,7 @@ func merge(all map[string]want, batch store.Batch, changed map[string]bool, deco
 		}
 		w, err := decode(event.Value, event.Revision)
 		if err != nil {
-			slog.Warn("what is to be done with a unit cannot be read: submit it again", "unit", event.Key, "error", err)
+			slog.Warn("the assignment of a unit cannot be read: submit the unit again", "unit", event.Key, "error", err)
 			continue
 		}
 		all[event.Key] = w

@@ -163,7 +163,7 @@ func (x executor) release(ctx context.Context, t task) error {
 	_, err := x.store.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", t.want.revision)).
 		Then(clientv3.OpDelete(key), clientv3.OpDelete(x.store.State(t.name, x.id))).Commit()
 	if err != nil {
-		return fmt.Errorf("giving %s back: %w", t.name, err)
+		return fmt.Errorf("releasing the assignment of %s: %w", t.name, err)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 // that no machine runs it again.
 func (a *Agent) recordFinish(ctx context.Context, name string, w want) {
 	if err := a.writeFinish(ctx, name, w); err != nil && ctx.Err() == nil {
-		slog.Warn("that a unit has finished could not be written to etcd", "unit", name, "error", err)
+		slog.Warn("the end of a unit with RunOnce could not be written to etcd", "unit", name, "error", err)
 	}
 }
 

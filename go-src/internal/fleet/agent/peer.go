@@ -87,7 +87,7 @@ func (p *peer) updateJob(name string, batch store.Batch) {
 		}
 		job, err := store.Decode[store.Job](event.Value)
 		if err != nil {
-			slog.Warn("a unit that others need cannot be read, and counts as not there", "unit", name, "error", err)
+			slog.Warn("the job of a unit that others need cannot be read, and counts as missing", "unit", name, "error", err)
 			continue
 		}
 		p.job = &job

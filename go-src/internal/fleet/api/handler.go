@@ -98,7 +98,7 @@ func (s *server) resources() map[string]map[string]method {
 func protect(h http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		sendError(w, refuse(http.StatusForbidden, "a web page from elsewhere cannot change the cluster"))
+		sendError(w, refuse(http.StatusForbidden, "a web page of another origin cannot change the cluster"))
 	}))
 	h = cross.Handler(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -67,7 +67,7 @@ func TestRequests(t *testing.T) {
 		{"PUT", "/fleet/v1/units/web.service", `{`, 400, "unable to decode body"},
 		{"PUT", "/fleet/v1/units/web.service", `[]`, 400, "unable to decode body"},
 		{"PUT", "/fleet/v1/units/web.service", `{"options":[null]}`, 400, "option 1 has no section"},
-		{"PUT", "/fleet/v1/units/web.service", `{"options":[{"section":"Service","name":"X","value":"y\n[X-Fleet]\nGlobal=1"}]}`, 400, "not what the lines"},
+		{"PUT", "/fleet/v1/units/web.service", `{"options":[{"section":"Service","name":"X","value":"y\n[X-Fleet]\nGlobal=1"}]}`, 400, "cannot be written as a unit file"},
 		{"PUT", "/fleet/v1/units/web.service", `{"options":[{"section":"X-Fleet","name":"MachineID","value":"a"},{"section":"X-Fleet","name":"Global","value":"1"}]}`, 400, "MachineID cannot be used with Global"},
 		{"PUT", "/fleet/v1/units/web.service", `{"options":[{"section":"S","name":"X","value":"` + strings.Repeat("y", 3000) + `"}]}`, 400, "too long"},
 		{"PUT", "/fleet/v1/units/web.service", `{"x":"` + strings.Repeat("y", 1<<20) + `"}`, 413, "larger"},

@@ -68,7 +68,7 @@ func checkFile(name unitfile.Name, sent *unitfile.File) (*unitfile.File, error) 
 		return nil, err
 	}
 	if !sameOptions(sent, file) {
-		return nil, errors.New("the options are not what the lines of a unit file can say")
+		return nil, errors.New("the options cannot be written as a unit file")
 	}
 	_, err = file.Requirements(name)
 	return file, err

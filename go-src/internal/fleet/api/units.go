@@ -57,7 +57,7 @@ func (s *server) putUnit(r *http.Request, by string) (reply, error) {
 		return reply{}, err
 	case file == nil || unitfile.Of(old).Hash() == file.Hash():
 		if u.DesiredState == "" {
-			return reply{}, refuse(http.StatusConflict, "unit exists: its desiredState or other options are needed to change it")
+			return reply{}, refuse(http.StatusConflict, "unit exists: send a desiredState or other options to change it")
 		}
 		done := reply{code: http.StatusNoContent, did: "wanted " + u.DesiredState}
 		return done, missing(s.cluster.SetDesired(r.Context(), by, u.Name, u.DesiredState))

@@ -102,7 +102,7 @@ func (a *app) stopCommand() *cobra.Command {
 		Long:  "Stops units and waits until they have stopped. Names can be patterns, such as 'web@*'.",
 	}, func(u schema.Unit) (bool, error) {
 		if u.CurrentState == schema.Inactive {
-			return false, fmt.Errorf("unable to stop unit %s in state inactive: it is on no machine; unload it to have it stay so", u.Name)
+			return false, fmt.Errorf("unable to stop unit %s in state inactive: it is on no machine; unload it to keep it so", u.Name)
 		}
 		return u.CurrentState != schema.Loaded || u.DesiredState != schema.Loaded, nil
 	})

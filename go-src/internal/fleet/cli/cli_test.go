@@ -78,7 +78,7 @@ func TestBeyondUpstream(t *testing.T) {
 		{"--driver=etcd list-units", 1, "", "fleetctl does not read etcd itself"},
 		{"--endpoint=unix:///none list-units", 1, "", "No answer from fleetd at unix:///none"},
 		{"--ca-file=web.service --endpoint=https://127.0.0.1:1 list-units", 1, "", "no certificates in web.service"},
-		{"--cert-file=web.service list-units", 1, "", "need each other"},
+		{"--cert-file=web.service list-units", 1, "", "must be used together"},
 		{"--request-timeout=x list-units", 2, "", "--request-timeout"},
 		{"list-machines --version", 0, "fleetctl version 1.0.0\n", ""},
 		{"list-units --output=xml", 1, "", "not table or json"},

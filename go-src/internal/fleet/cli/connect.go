@@ -59,7 +59,7 @@ func (a *app) tls() (*tls.Config, error) {
 		}
 	}
 	if (a.flags.certFile == "") != (a.flags.keyFile == "") {
-		return nil, errors.New("--cert-file and --key-file need each other")
+		return nil, errors.New("--cert-file and --key-file must be used together")
 	}
 	if a.flags.certFile != "" {
 		pair, err := tls.LoadX509KeyPair(a.flags.certFile, a.flags.keyFile)

@@ -62,7 +62,7 @@ func (a *app) journalCommand() *cobra.Command {
 				return err
 			}
 			if global(u) {
-				return fmt.Errorf("unable to retrieve journal of global unit %s: it has no one machine", u.Name)
+				return fmt.Errorf("unable to retrieve journal of global unit %s: it runs on more than one machine", u.Name)
 			}
 			words := []string{"journalctl", "--unit", u.Name, "--no-pager", "-n", strconv.Itoa(lines), "--output", output}
 			if sudo {
@@ -198,7 +198,7 @@ func (a *app) machineOf(ctx context.Context, arg string) (schema.Machine, error)
 	case err != nil:
 		return schema.Machine{}, err
 	case global(u):
-		return schema.Machine{}, fmt.Errorf("unit %s is global: it has no one machine", u.Name)
+		return schema.Machine{}, fmt.Errorf("unit %s is global: it runs on more than one machine", u.Name)
 	case u.MachineID == "":
 		return schema.Machine{}, fmt.Errorf("unit %s is on no machine", u.Name)
 	}

@@ -168,7 +168,7 @@ func (r *roll) state(ctx context.Context, u schema.Unit) (schema.UnitState, erro
 		ended := ends(u) && s.SystemdActiveState == "inactive"
 		switch {
 		case s.Hash != unitfile.Of(u).Hash().String():
-			return s, fmt.Errorf("on %s it has the other file still", at)
+			return s, fmt.Errorf("on %s it still has the other file", at)
 		case s.SystemdActiveState != "active" && !ended:
 			return s, fmt.Errorf("on %s it is %s (%s)", at, s.SystemdActiveState, s.SystemdSubState)
 		}
@@ -186,7 +186,7 @@ func (r *roll) passes(ctx context.Context, check, name string, m schema.Machine)
 	output, err := command.CombinedOutput()
 	if err != nil {
 		output = bytes.TrimSpace(output)
-		return fmt.Errorf("the check says: %w: %s", err, strings.ToValidUTF8(string(output[max(0, len(output)-200):]), "?"))
+		return fmt.Errorf("the check failed: %w: %s", err, strings.ToValidUTF8(string(output[max(0, len(output)-200):]), "?"))
 	}
 	return nil
 }

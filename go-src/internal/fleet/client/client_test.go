@@ -157,14 +157,14 @@ func TestServersThatAreNotFleetd(t *testing.T) {
 		"does not answer as fleetd does: inv": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
 		"no answer from fleetd at http://127": func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) },
 		"Client.Timeout":                      func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"no end": func(w http.ResponseWriter, _ *http.Request) {
+		"does not end": func(w http.ResponseWriter, _ *http.Request) {
 			_ = json.NewEncoder(w).Encode(schema.UnitPage{NextPageToken: "ZAACAA=="})
 		},
 	}
 	for want, answer := range answers {
 		server := httptest.NewServer(answer)
 		config := client.Config{Timeout: 200 * time.Millisecond}
-		if want == "no end" {
+		if want == "does not end" {
 			config.Timeout = time.Minute
 		}
 		c, err := client.New(server.URL, config)

@@ -38,7 +38,7 @@ func list[Page, Item any](ctx context.Context, c *Client, path string, open func
 		token = next
 		path = withToken(path, next)
 	}
-	return nil, fmt.Errorf("%s does not answer as fleetd does: its list has no end", c.endpoint)
+	return nil, fmt.Errorf("%s does not answer as fleetd does: its list does not end", c.endpoint)
 }
 
 func withToken(path, token string) string {

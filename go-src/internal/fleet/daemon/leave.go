@@ -40,7 +40,7 @@ func Leave(ctx context.Context, s Settings, say func(format string, arguments ..
 		return nil
 	}
 	if err := revoke(ctx, s, lease); err != nil {
-		return fmt.Errorf("the machine has left, but etcd has to be waited for: its units go to other machines in %s: %w",
+		return fmt.Errorf("the machine has left, but its lease could not be revoked: its units go to other machines in %s: %w",
 			max(0, until-membership.Boottime()).Round(time.Second), err)
 	}
 	return os.Remove(leaseFile)

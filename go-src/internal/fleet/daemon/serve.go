@@ -76,7 +76,7 @@ func serve(ctx context.Context, listeners []net.Listener, cluster api.Cluster, s
 		})
 		all.Go(func() {
 			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-				slog.Warn("the API is not served any longer", "on", listener.Addr(), "error", err)
+				slog.Warn("the API is no longer served", "on", listener.Addr(), "error", err)
 			}
 		})
 	}

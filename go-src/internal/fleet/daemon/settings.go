@@ -190,7 +190,7 @@ func (s *Settings) finish(flags *pflag.FlagSet) error {
 	case s.TokenLimit < 1 || s.TokenLimit > 1000:
 		return fmt.Errorf("token_limit=%d: want 1 to 1000", s.TokenLimit)
 	case (s.API.CertFile == "") != (s.API.KeyFile == ""):
-		return errors.New("api_certfile and api_keyfile belong together")
+		return errors.New("api_certfile and api_keyfile must be set together")
 	}
 	return nil
 }

@@ -92,8 +92,8 @@ func TestReadRefuses(t *testing.T) {
 		"systemd_user=1":       "systemd_user is not supported",
 		"systemd_user=maybe":   "line 1: invalid argument",
 		"disable_engine=maybe": "line 1: invalid argument",
-		"api_certfile=/a":      "api_certfile and api_keyfile belong together",
-		"api_keyfile=/a":       "api_certfile and api_keyfile belong together",
+		"api_certfile=/a":      "api_certfile and api_keyfile must be set together",
+		"api_keyfile=/a":       "api_certfile and api_keyfile must be set together",
 		"public_ip=" + strings.Repeat("1", keyvalue.MaxFile):         "larger than",
 		strings.Repeat("#\n", keyvalue.MaxFile/2) + "disable_engine": "larger than",
 	} {

@@ -21,7 +21,7 @@ func (n *Node) undrain(ctx context.Context) {
 		if err == nil {
 			return
 		}
-		slog.Warn("whether a drain has to end is not known", "error", err)
+		slog.Warn("the drain of this machine cannot be read or ended", "error", err)
 		if !pause.For(ctx, undrainRetry) {
 			return
 		}
@@ -44,6 +44,6 @@ func (n *Node) endDrain(ctx context.Context) error {
 	if _, err := n.Store.Txn(ctx).If(unchanged).Then(clientv3.OpDelete(key)).Commit(); err != nil {
 		return err
 	}
-	slog.Info("the drain has ended: the machine has started anew", "reason", drain.Reason)
+	slog.Info("the drain has ended: the machine has restarted", "reason", drain.Reason)
 	return nil
 }

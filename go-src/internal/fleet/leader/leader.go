@@ -39,13 +39,13 @@ func (c *Candidate) Run(ctx context.Context, lease clientv3.LeaseID) {
 	for ctx.Err() == nil {
 		term, err := campaign(ctx, c.Store, lease, c.ID)
 		if err == nil {
-			slog.Info("this machine leads: it gives units to machines")
+			slog.Info("this machine is the leader: it assigns units to machines")
 			c.Metrics.leads(true)
 			err = c.lead(ctx, term)
 			c.Metrics.leads(false)
 		}
 		if ctx.Err() == nil {
-			slog.Warn("this machine does not lead", "error", err)
+			slog.Warn("this machine is not the leader", "error", err)
 		}
 		pause.For(ctx, retryTime)
 	}

@@ -18,9 +18,9 @@ type Metrics struct {
 // NewMetrics returns metrics that count from zero.
 func NewMetrics() *Metrics {
 	return &Metrics{
-		leading: prometheus.NewGauge(prometheus.GaugeOpts{Name: "fleet_leader", Help: "1 on the machine that gives units to machines."}),
+		leading: prometheus.NewGauge(prometheus.GaugeOpts{Name: "fleet_leader", Help: "1 on the leader, which assigns units to machines."}),
 		plans:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "fleet_plan_seconds", Help: "Time to decide what has to be moved.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9)}),
-		moves:   prometheus.NewCounter(prometheus.CounterOpts{Name: "fleet_moves_total", Help: "Units that were given to a machine or taken from one."}),
+		moves:   prometheus.NewCounter(prometheus.CounterOpts{Name: "fleet_moves_total", Help: "Units that were assigned to a machine or taken from one."}),
 		steps:   prometheus.NewCounter(prometheus.CounterOpts{Name: "fleet_steps_total", Help: "Changes to units and their assignments that were written to etcd."}),
 	}
 }

@@ -46,7 +46,7 @@ func (m *Member) waitAbandoned(ctx context.Context, lease clientv3.LeaseID, is s
 		answer, err := m.Store.TimeToLive(request, lease)
 		stop()
 		if err != nil {
-			return fmt.Errorf("whether another machine has the ID %s: %w", m.ID, err)
+			return fmt.Errorf("checking whether another machine has the ID %s: %w", m.ID, err)
 		}
 		left, all := time.Duration(answer.TTL)*time.Second, time.Duration(answer.GrantedTTL)*time.Second
 		switch {

@@ -67,7 +67,7 @@ func (r *Registry) attempt(ctx context.Context, what string, view func(context.C
 	defer stop()
 	answer, err := r.store.Txn(request).If(t.conditions...).Then(t.writes...).Commit()
 	if err != nil {
-		return false, unavailable(fmt.Errorf("%s: whether it was done is not known: %w", what, err))
+		return false, unavailable(fmt.Errorf("%s: etcd has not confirmed the change: %w", what, err))
 	}
 	return answer.Succeeded, nil
 }

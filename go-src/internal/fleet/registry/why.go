@@ -14,7 +14,7 @@ func (m *mirror) why(name string) schema.Reasons {
 	job := m.model.Jobs[name].Value
 	switch {
 	case job.Target == schema.Inactive:
-		return schema.Reasons{Name: name, Summary: "nobody wants it on a machine: load or start it"}
+		return schema.Reasons{Name: name, Summary: "its desired state is inactive: load or start it"}
 	case job.Global:
 		return m.whyGlobal(name)
 	}

@@ -17,7 +17,7 @@ func (s *Scheduler) obstacle(u *unit, m *machine) string {
 	case !r.Fits(m.Metadata):
 		return "its metadata do not fit"
 	case m.MaxUnits > 0 && s.others(u, m) >= m.MaxUnits:
-		return fmt.Sprintf("it takes no more than %d units", m.MaxUnits)
+		return fmt.Sprintf("it takes at most %d units", m.MaxUnits)
 	}
 	if reason := s.shortage(u, m); reason != "" {
 		return reason

@@ -162,9 +162,9 @@ func TestWhy(t *testing.T) {
 	s.SetUnit(parse(t, "w@3.service", "Conflicts=w@*.service; MachineMetadata=region=us"))
 	s.Plan()
 	for name, want := range map[string]string{
-		"w@1.service": "it was given to a; 1 of 2 machines can have it [{a } {b it conflicts with w@3.service}]",
+		"w@1.service": "it is assigned to a; 1 of 2 machines can have it [{a } {b it conflicts with w@3.service}]",
 		"w@2.service": "none of 2 machines can have it [{a it conflicts with w@1.service} {b its metadata do not fit}]",
-		"w@3.service": "it was given to b; 1 of 2 machines can have it [{a its metadata do not fit} {b }]",
+		"w@3.service": "it is assigned to b; 1 of 2 machines can have it [{a its metadata do not fit} {b }]",
 	} {
 		why, ok := s.Why(name)
 		if got := fmt.Sprint(why.Summary, " ", why.Machines); !ok || got != want {

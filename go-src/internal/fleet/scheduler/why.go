@@ -26,13 +26,13 @@ func (s *Scheduler) Why(name string) (reasons schema.Reasons, ok bool) {
 	switch {
 	case u.at != nil:
 		reasons.MachineID = u.at.ID
-		reasons.Summary = fmt.Sprintf("it was given to %s; %d of %d machines can have it", u.at.ID, can, len(s.machines))
+		reasons.Summary = fmt.Sprintf("it is assigned to %s; %d of %d machines can have it", u.at.ID, can, len(s.machines))
 	case len(s.machines) == 0:
 		reasons.Summary = "there are no machines"
 	case can == 0:
 		reasons.Summary = fmt.Sprintf("none of %d machines can have it", len(s.machines))
 	default:
-		reasons.Summary = "it is about to be given to a machine"
+		reasons.Summary = "it is about to be assigned to a machine"
 	}
 	return reasons, true
 }

@@ -46,7 +46,7 @@ func (c Config) checkKey(known ssh.HostKeyCallback, host string, remote net.Addr
 		return err
 	}
 	if len(other.Want) > 0 {
-		return fmt.Errorf("the host shows the key %s, but has another one in %s, line %d: somebody may be in between; "+
+		return fmt.Errorf("the host shows the key %s, but has another one in %s, line %d: somebody may intercept the connection; "+
 			"if the host is new, remove the line", ssh.FingerprintSHA256(key), other.Want[0].Filename, other.Want[0].Line)
 	}
 	question := fmt.Sprintf("The host %s is not known. The fingerprint of its key (%s) is %s.\nIs that right (yes/no)? ", host, key.Type(), ssh.FingerprintSHA256(key))

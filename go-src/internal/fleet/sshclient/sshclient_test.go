@@ -87,7 +87,7 @@ func TestHostKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Ask = func(string) bool { t.Error("asked about a key that changed"); return true }
-	if err := dial(); err == nil || !strings.Contains(err.Error(), "somebody may be in between") {
+	if err := dial(); err == nil || !strings.Contains(err.Error(), "somebody may intercept the connection") {
 		t.Errorf("another key: %v", err)
 	}
 	for _, key := range []ssh.PublicKey{server.Key, server.Other} {

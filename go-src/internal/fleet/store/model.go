@@ -52,7 +52,7 @@ func (m *Model) Apply(batch Batch) {
 	m.Revision = max(m.Revision, batch.Revision)
 	for _, event := range batch.Events {
 		if err := m.apply(event); err != nil {
-			slog.Warn("a record in etcd cannot be read, and counts as not there", "key", event.Key, "error", err)
+			slog.Warn("a record in etcd cannot be read, and counts as missing", "key", event.Key, "error", err)
 		}
 	}
 }

@@ -55,7 +55,7 @@ func (m *Manager) reloadNow(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
 	defer stop()
 	if err := conn.ReloadContext(ctx); err != nil {
-		return fmt.Errorf("systemd does not read its unit files again: %w", err)
+		return fmt.Errorf("systemd cannot reload its unit files: %w", err)
 	}
 	return nil
 }

@@ -116,7 +116,7 @@ func (m *Manager) Remove(ctx context.Context, name string) error {
 		return fmt.Errorf("unlinking %s: %w", name, err)
 	}
 	if err := conn.ResetFailedUnitContext(call, name); err != nil && !systemd.IsNoSuchUnit(err) {
-		return fmt.Errorf("forgetting that %s failed: %w", name, err)
+		return fmt.Errorf("resetting the failure of %s: %w", name, err)
 	}
 	if err := os.Remove(filepath.Join(m.units, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
