@@ -1,5 +1,5 @@
-// Package sbom writes the bill of materials of an image as an SPDX 2.3 document:
-// the base's packages and the Go modules inside our own binaries.
+// Package sbom writes the bill of materials of an image as an SPDX 2.3 document: the
+// packages of its base, and the Go modules in our binaries.
 package sbom
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/spdx/tools-golang/spdx/v2/common"
 )
 
-// Component is one thing that went into the image.
+// Component is a component of the image.
 type Component struct {
 	Kind    string // package URL type: "golang" or "generic"
 	Name    string
@@ -29,8 +29,8 @@ type Component struct {
 	Source  string // source package and its version, if it has another name
 }
 
-// ReadPackages reads a base's packages.tsv: name, version, source name and source
-// version, separated by tabs, a package a line.
+// ReadPackages reads the packages.tsv of a base. Each line has the name and the version of
+// a package and of its source, separated by tabs.
 func ReadPackages(r io.Reader) ([]Component, error) {
 	var components []Component
 	lines := bufio.NewScanner(r)
@@ -46,9 +46,8 @@ func ReadPackages(r io.Reader) ([]Component, error) {
 	return components, lines.Err()
 }
 
-// ReadGo reads the modules that Go binaries were built from. path is a binary or
-// a directory of files, of which those that are Go binaries with module
-// information count.
+// ReadGo reads the modules from which Go binaries were built. path is a binary, or a
+// directory, in which other files are ignored.
 func ReadGo(path string) ([]Component, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -65,7 +64,7 @@ func ReadGo(path string) ([]Component, error) {
 	for _, entry := range entries {
 		modules, err := readBinary(filepath.Join(path, entry.Name()))
 		if err != nil {
-			continue // a script, or written in another language
+			continue // not a Go binary
 		}
 		components = append(components, modules...)
 	}
@@ -87,15 +86,15 @@ func readBinary(path string) ([]Component, error) {
 	return components, nil
 }
 
-// Write writes the document that names the components of the image called name,
-// created at the time when. The same input gives the same bytes.
+// Write writes the document with the components of an image. name is the name of the image
+// and when the creation time. The same input gives the same bytes.
 func Write(w io.Writer, name string, when time.Time, components []Component) error {
 	components = slices.Clone(components)
 	slices.SortFunc(components, func(a, b Component) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version),
 			cmp.Compare(a.Source, b.Source))
 	})
-	// An identifier may be there only once.
+	// Identifiers must be unique.
 	components = slices.CompactFunc(components, func(a, b Component) bool {
 		return a.Kind == b.Kind && a.Name == b.Name && a.Version == b.Version
 	})
@@ -117,7 +116,7 @@ func Write(w io.Writer, name string, when time.Time, components []Component) err
 		Packages:      []*spdx.Package{image},
 		Relationships: []*spdx.Relationship{relation("DOCUMENT", common.TypeRelationshipDescribe, "image")},
 	}
-	digest := sha256.New() // of all that the document says, for a name that no other has
+	digest := sha256.New() // of the whole content, which makes the namespace unique
 	fmt.Fprintln(digest, name, document.CreationInfo.Created)
 	for _, c := range components {
 		p := c.spdx()
@@ -152,8 +151,8 @@ func (c Component) spdx() *spdx.Package {
 	return p
 }
 
-// identifier maps s to the letters that SPDX identifiers may have. The hash keeps
-// apart what would become the same.
+// identifier replaces the characters that SPDX identifiers may not have. The hash keeps
+// different names different.
 func identifier(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	clean := strings.Map(func(r rune) rune {

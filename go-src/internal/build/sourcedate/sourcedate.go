@@ -1,5 +1,5 @@
-// Package sourcedate tells the time that a reproducible build writes into what it
-// makes (reproducible-builds.org, SOURCE_DATE_EPOCH).
+// Package sourcedate returns the time that a reproducible build writes into its results
+// (SOURCE_DATE_EPOCH, https://reproducible-builds.org/specs/source-date-epoch/).
 package sourcedate
 
 import (
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Now returns the time in SOURCE_DATE_EPOCH (seconds since 1970), or the current
-// time where that is not set.
+// Now returns the time in SOURCE_DATE_EPOCH (seconds since 1970), or the current time if
+// that is not set.
 func Now() (time.Time, error) {
 	epoch := os.Getenv("SOURCE_DATE_EPOCH")
 	if epoch == "" {

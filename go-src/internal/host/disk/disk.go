@@ -1,5 +1,5 @@
-// Package disk finds the product's partitions by their GPT labels and grows the
-// last one to the end of its disk.
+// Package disk finds the system's partitions by their GPT labels, and grows the last one to
+// the end of its disk.
 package disk
 
 import (
@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Labels of the partitions that are not a slot's.
+// Labels of the partitions that belong to no slot.
 const (
 	EFISystemLabel = "EFI-SYSTEM"
 	OEMLabel       = "OEM"
@@ -30,7 +30,7 @@ type Disk struct {
 	Partitions map[string]string // device names by label, such as "ROOT": "vda8"
 }
 
-// Path returns the device node of the labelled partition.
+// Path returns the device node of the partition with a label.
 func (d Disk) Path(label string) (string, error) {
 	name, ok := d.Partitions[label]
 	if !ok {
@@ -39,8 +39,8 @@ func (d Disk) Path(label string) (string, error) {
 	return "/dev/" + name, nil
 }
 
-// List returns the disks that the kernel knows, by name, each with its labelled
-// partitions. sys is where sysfs is mounted.
+// List returns the disks of the machine, sorted by name, each with its labelled partitions.
+// sys is the mount point of sysfs.
 func List(sys string) ([]Disk, error) {
 	names, err := filepath.Glob(filepath.Join(sys, "block", "*"))
 	if err != nil {
@@ -56,7 +56,7 @@ func List(sys string) ([]Disk, error) {
 		for _, event := range events {
 			properties, err := keyvalue.Properties(event)
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
-				continue // the device has just left
+				continue // the device was removed meanwhile
 			}
 			if err != nil {
 				return nil, err
@@ -71,7 +71,7 @@ func List(sys string) ([]Disk, error) {
 	return disks, nil
 }
 
-// PartitionNumber returns the number of the labelled partition.
+// PartitionNumber returns the number of the partition with a label.
 func (d Disk) PartitionNumber(sys, label string) (int, error) {
 	name, ok := d.Partitions[label]
 	if !ok {

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// growStep is the growth that is worth rewriting the partition table for, in
-// bytes: an alignment remainder at the end of the disk is not.
+// growStep is the least growth in bytes for which the partition table is rewritten. A
+// remainder that alignment leaves at the end of the disk is smaller.
 const growStep = 4 << 20
 
-// Grow extends the labelled partition to the end of the disk, moves the backup
-// partition table there and tells the kernel. It returns by how many bytes the
-// partition grew, 0 where there was no room.
+// Grow extends the partition with a label to the end of the disk, moves the backup
+// partition table there and informs the kernel. It returns the growth in bytes, 0 if there
+// is no room.
 func (d Disk) Grow(sys, label string) (uint64, error) {
 	number, err := d.PartitionNumber(sys, label)
 	if err != nil {
@@ -38,8 +38,8 @@ func (d Disk) Grow(sys, label string) (uint64, error) {
 	return grown, nil
 }
 
-// growPartition grows the partition with the index (from 0). A primary table
-// that a power cut left half written is restored from the backup first.
+// growPartition grows the partition with an index (from 0). If a power cut left the primary
+// table incomplete, it is restored from the backup first.
 func growPartition(target gpt.Device, index int) (uint64, error) {
 	device := &safeDevice{Device: target}
 	device.hidden = device.backupHeader()
@@ -59,8 +59,8 @@ func growPartition(target gpt.Device, index int) (uint64, error) {
 	return room, table.Write()
 }
 
-// restorePrimary writes the primary table anew from the backup, without touching
-// the backup: until the end of that it is the only table.
+// restorePrimary restores the primary table from the backup. It does not change the backup,
+// which is the only valid table until the end.
 func restorePrimary(device *safeDevice) (*gpt.Table, error) {
 	device.hidden = device.primaryHeader()
 	table, err := gpt.Read(device, gpt.WithSkipPMBR())
@@ -75,9 +75,9 @@ func restorePrimary(device *safeDevice) (*gpt.Table, error) {
 	return table, nil
 }
 
-// roomBehind returns by how many bytes a partition can grow: by none if another
-// lies anywhere behind it, since the library takes partitions to be numbered in
-// the order of their places.
+// roomBehind returns by how many bytes a partition can grow. It returns 0 if another
+// partition is anywhere after it, since the library assumes that partitions are numbered in
+// the order of their positions.
 func roomBehind(table *gpt.Table, index int) (uint64, error) {
 	room, err := table.AvailablePartitionGrowth(index)
 	if err != nil {
@@ -92,15 +92,15 @@ func roomBehind(table *gpt.Table, index int) (uint64, error) {
 	return room, nil
 }
 
-// safeDevice makes writing a partition table safe against a power cut: the
-// library writes the primary table first, which for a moment leaves none that is
-// whole. Here the writes wait for Sync and go out from the end of the disk to its
-// start, each on the disk before the next: first all of the backup, then the
-// primary table. The kernel falls back to the backup by its parameter "gpt".
+// safeDevice makes writing a partition table safe against a power cut. The library writes
+// the primary table first, so that for a moment no table is valid. safeDevice holds the
+// writes back until Sync and then writes from the end of the disk to its start, each
+// synchronously: first the whole backup, then the primary table. The kernel uses the backup
+// if its parameter "gpt" is given.
 type safeDevice struct {
 	gpt.Device
-	hidden     int64 // offset of the header that reads as if it were empty
-	keepBackup bool  // do not write in the half of the disk with the backup table
+	hidden     int64 // offset of the header that is read as zeros
+	keepBackup bool  // do not write to the half of the disk that has the backup table
 	waiting    []write
 }
 
@@ -124,8 +124,8 @@ func (d *safeDevice) ReadAt(b []byte, offset int64) (int, error) {
 	return d.Device.ReadAt(b, offset)
 }
 
-// KernelPartitionDelete refuses, which makes the library resize the partitions
-// where they are: one that is removed and added again has lost its label in sysfs.
+// KernelPartitionDelete fails, so that the library resizes partitions in place: a partition
+// that is deleted and added again loses its label in sysfs.
 func (d *safeDevice) KernelPartitionDelete(int) error { return unix.EBUSY }
 
 func (d *safeDevice) WriteAt(b []byte, offset int64) (int, error) {

@@ -8,18 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Partition is an open partition, or a file in its stead.
+// Partition is an open partition, or a file that stands for one.
 type Partition struct {
 	*os.File
 	size int64
 }
 
-// OpenPartition opens a partition's device node, to be read only or to be written as
-// well.
+// OpenPartition opens the device node of a partition. flag is a flag of os.OpenFile.
 func OpenPartition(path string, flag int) (*Partition, error) {
 	file, err := os.OpenFile(path, flag, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open a partition: %w", err)
+		return nil, fmt.Errorf("open partition: %w", err)
 	}
 	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -32,8 +31,8 @@ func OpenPartition(path string, flag int) (*Partition, error) {
 // Size returns the size in bytes.
 func (p *Partition) Size() int64 { return p.size }
 
-// Sync waits for everything written to be on the medium, and makes the kernel forget its
-// copy, so that what is read later comes from there.
+// Sync flushes all writes to the medium and drops the cache of the kernel, so that later
+// reads come from the medium.
 func (p *Partition) Sync() error {
 	if err := p.File.Sync(); err != nil {
 		return err

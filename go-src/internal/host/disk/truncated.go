@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Geometry of a GPT (UEFI 2.10, section 5.3) as the product's image has it.
+// Geometry of a GPT (UEFI 2.10, section 5.3) in the system's image.
 const (
 	gptSector     = 512 // bytes of a logical sector
 	gptHeaderSize = 92
@@ -18,9 +18,8 @@ const (
 	gptEntries    = 128
 )
 
-// Truncated tells of a disk that the image was written to although it is
-// smaller than the image: such a disk shows no partitions at all, since the
-// kernel rejects the table. It returns "" when there is none.
+// Truncated describes a disk that is smaller than the image that was written to it, "" if
+// there is none. Such a disk has no partitions at all, since the kernel rejects the table.
 func Truncated(sys string) string { return truncated(sys, "/dev") }
 
 func truncated(sys, dev string) string {
@@ -51,9 +50,9 @@ const mebibyteSectors = 1 << 20 / gptSector
 
 func mebibytes(sectors uint64) uint64 { return sectors / mebibyteSectors }
 
-// imageSectors returns the number of sectors that a partition table (header and
-// entries) lays claim to. It is 0 for one that is not the product's: such as that
-// of a larger array, to which the disk belongs, or of a disk that came with data.
+// imageSectors returns the number of sectors that a partition table (header and entries)
+// needs. It returns 0 for a table that is not the system's, such as one of a larger array
+// that the disk belongs to, or of a disk with other data.
 func imageSectors(table []byte) uint64 {
 	const (
 		checksum, alternateLBA, lastUsableLBA = 16, 32, 48 // in the header

@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Event is a kernel uevent: ACTION, DEVPATH, MODALIAS and so on by name.
+// Event has the properties of a uevent of the kernel, such as ACTION, DEVPATH and MODALIAS.
 type Event map[string]string
 
 // Events receives the kernel's uevents (NETLINK_KOBJECT_UEVENT, group 1).
 type Events struct{ fd int }
 
-// Listen starts to receive; events from before are lost, so callers look at
-// sysfs after it.
+// Listen starts to receive events. The caller reads sysfs after that, since it does not get
+// earlier events.
 func Listen() (*Events, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
@@ -43,7 +43,7 @@ func (e *Events) Next(ctx context.Context) (Event, error) {
 		case err == nil:
 			return parseEvent(buffer[:n]), nil
 		case errors.Is(err, unix.ENOBUFS):
-			// Events were dropped: an empty one makes the caller look at sysfs.
+			// Events were lost: an empty one tells the caller to read sysfs.
 			return Event{}, nil
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -71,7 +71,7 @@ func (e *Events) poll(ctx context.Context) error {
 	return nil
 }
 
-// parseEvent reads "action@devpath\0KEY=value\0…".
+// parseEvent parses "action@devpath\0KEY=value\0…".
 func parseEvent(message []byte) Event {
 	event := Event{}
 	for field := range bytes.SplitSeq(message, []byte{0}) {

@@ -10,21 +10,21 @@ import (
 	"strings"
 )
 
-// MaxFile bounds a file in bytes.
+// MaxFile is the size limit of a file in bytes.
 const MaxFile = 64 << 10
 
 // Line is a line NAME=value of a file.
 type Line struct {
-	// Number is that of the line, from 1.
+	// Number is the number of the line, from 1.
 	Number int
-	// Name and Value are as they are written, with white space around the "=" and quotes.
+	// Name and Value are the raw text, with quotes and with white space around the "=".
 	Name, Value string
 }
 
-// Read reads the lines of a file that people write. White space at the ends of a line does
-// not count. Lines that are empty, or begin with one of the bytes of comments, are left
-// out. It is an error if another line has no "="; the lines that are right are returned all
-// the same. Of a file with more than MaxFile bytes nothing is.
+// Read reads the lines of a file that people write. It ignores white space at both ends of
+// a line, and skips lines that are empty or begin with one of the bytes in comments. If
+// another line has no "=", Read returns an error together with the valid lines. If the file
+// has more than MaxFile bytes, it returns only an error.
 func Read(r io.Reader, comments string) (all []Line, err error) {
 	text, err := limited(r)
 	if err != nil {
@@ -59,7 +59,7 @@ func limited(r io.Reader) (string, error) {
 	return string(text), nil
 }
 
-// Unquote returns a value without the quotes, double or single, that enclose it.
+// Unquote removes the double or single quotes around a value.
 func Unquote(value string) string {
 	if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
 		return value[1 : n-1]
@@ -67,8 +67,8 @@ func Unquote(value string) string {
 	return value
 }
 
-// Properties reads a file that a program has written: every byte of a line counts, and a
-// line without "=" is left out. Of several lines with one name the last counts.
+// Properties reads a file that a program writes. Every byte of a line is significant; lines
+// without "=" are skipped. If a name occurs more than once, the last value counts.
 func Properties(path string) (map[string]string, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package logind asks systemd-logind about what keeps the machine up and who is logged
-// in, and has it restart the machine (org.freedesktop.login1(5)).
+// Package logind asks systemd-logind which programs inhibit a shutdown and which users are
+// logged in, and restarts the machine (org.freedesktop.login1(5)).
 package logind
 
 import (
@@ -21,13 +21,13 @@ const (
 	manager = name + ".Manager."
 )
 
-// Logind is systemd-logind, by D-Bus.
+// Logind is a connection to systemd-logind over D-Bus.
 type Logind struct{ bus *dbus.Conn }
 
-// New returns systemd-logind on a bus.
+// New returns the systemd-logind of a bus.
 func New(bus *dbus.Conn) *Logind { return &Logind{bus} }
 
-// callTime bounds a call: logind answers at once.
+// callTime is the time limit of a call; logind answers at once.
 const callTime = 30 * time.Second
 
 func (l *Logind) call(ctx context.Context, method string, to any, args ...any) error {
@@ -50,7 +50,7 @@ type inhibitor struct {
 	UID, PID             uint32
 }
 
-// Inhibitors names the programs that block a shutdown, with their reasons.
+// Inhibitors returns the programs that block a shutdown, with their reasons.
 func (l *Logind) Inhibitors(ctx context.Context) ([]string, error) {
 	var all []inhibitor
 	if err := l.call(ctx, "ListInhibitors", &all); err != nil {
@@ -67,11 +67,11 @@ func (l *Logind) Inhibitors(ctx context.Context) ([]string, error) {
 
 // Flags of RebootWithFlags.
 const (
-	checkInhibitors = 1 << 0 // for root, too
-	viaKexec        = 1 << 1 // if a kernel is loaded
+	checkInhibitors = 1 << 0 // respect inhibitors, also for root
+	viaKexec        = 1 << 1 // restart by kexec if a kernel is loaded
 )
 
-// Reboot has the machine restart, unless something inhibits that.
+// Reboot restarts the machine, unless a program inhibits that.
 func (l *Logind) Reboot(ctx context.Context, kexec bool) error {
 	flags := uint64(checkInhibitors)
 	if kexec {
@@ -89,7 +89,7 @@ type session struct {
 	Path dbus.ObjectPath
 }
 
-// Terminals returns the terminals on which people are logged in, such as "pts/0".
+// Terminals returns the terminals on which users are logged in, such as "pts/0".
 func (l *Logind) Terminals(ctx context.Context) ([]string, error) {
 	var all []session
 	if err := l.call(ctx, "ListSessions", &all); err != nil {
@@ -100,7 +100,7 @@ func (l *Logind) Terminals(ctx context.Context) ([]string, error) {
 		object := l.bus.Object(name, s.Path)
 		class, err := object.GetProperty(name + ".Session.Class")
 		if err != nil || class.Value() != "user" {
-			continue // it has ended, or is a greeter or a manager
+			continue // the session has ended, or is of a greeter or of a service manager
 		}
 		if tty, err := object.GetProperty(name + ".Session.TTY"); err == nil && tty.Value() != "" {
 			terminals = append(terminals, fmt.Sprint(tty.Value()))
@@ -109,8 +109,8 @@ func (l *Logind) Terminals(ctx context.Context) ([]string, error) {
 	return terminals, nil
 }
 
-// Warn writes a message to the terminals on which people are logged in and returns how
-// many these are.
+// Warn writes a message to the terminals on which users are logged in, and returns their
+// number.
 func (l *Logind) Warn(ctx context.Context, message string) (int, error) {
 	terminals, err := l.Terminals(ctx)
 	for _, terminal := range terminals {
@@ -119,8 +119,8 @@ func (l *Logind) Warn(ctx context.Context, message string) (int, error) {
 	return len(terminals), err
 }
 
-// write writes to a terminal, and to nothing else. One that does not take it at once,
-// since its owner stopped it, is left alone.
+// write writes to a terminal. It skips a terminal that would block, because its user
+// stopped the output, and any other kind of file.
 func write(path, message string) {
 	file, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {

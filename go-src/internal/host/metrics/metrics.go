@@ -16,9 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Serve serves metrics, and those of the process, at http://ADDRESS/metrics until the
-// context ends; ended waits until the address is free again after that. Nothing is served
-// if there is no address.
+// Serve serves metrics, with those of the process, at http://ADDRESS/metrics until the
+// context ends. ended waits after that until the server has stopped. Without an address,
+// Serve does nothing.
 func Serve(ctx context.Context, address string, metrics ...prometheus.Collector) (ended func(), err error) {
 	if address == "" {
 		return func() {}, nil
@@ -39,13 +39,13 @@ func Serve(ctx context.Context, address string, metrics ...prometheus.Collector)
 	})
 	all.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			slog.Warn("metrics are not served any longer", "error", err)
+			slog.Warn("the metrics server has stopped", "error", err)
 		}
 	})
 	return all.Wait, nil
 }
 
-// Bool is a gauge's value for what is true or not.
+// Bool returns the value of a gauge for a condition: 1 or 0.
 func Bool(b bool) float64 {
 	if b {
 		return 1

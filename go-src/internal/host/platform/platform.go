@@ -1,4 +1,4 @@
-// Package platform tells what a machine runs on: a cloud, a hypervisor, or metal.
+// Package platform detects what the machine runs on: a cloud, a hypervisor, or bare metal.
 package platform
 
 import (
@@ -11,41 +11,41 @@ import (
 	"coreos/internal/host/keyvalue"
 )
 
-// ID names a platform as Ignition does, such as "aws" or "qemu".
-// See https://coreos.github.io/ignition/supported-platforms/.
+// ID is the name of a platform in Ignition, such as "aws" or "qemu". See
+// https://coreos.github.io/ignition/supported-platforms/.
 type ID string
 
-// Platforms that are treated in a way of their own.
+// Platforms with special treatment.
 const (
 	Metal ID = "metal" // nothing is known about the machine
 	QEMU  ID = "qemu"
 )
 
-// Where the parts of a machine say what they are.
+// Files that identify the platform.
 const (
 	DMIDir     = "/sys/class/dmi/id"
 	OEMRelease = "/oem/oem-release"
-	// Record is where bootengine leaves the ID of a platform with metadata of its own,
-	// which neither Metal nor QEMU has.
+	// Record is the file in which bootengine records the platform, if that has metadata of
+	// its own. Metal and QEMU have none.
 	Record = "/run/coreos/platform"
 )
 
-// oemIDs are the names of Container Linux for platforms that have another today.
+// oemIDs maps the names of Container Linux to the names of today.
 var oemIDs = map[string]ID{"ec2": "aws", "ec2-compat": "aws", "gce": "gcp", "vagrant-virtualbox": "virtualbox", "pxe": Metal}
 
-// ignitions are the platforms of Ignition 2.26.
+// ignitions are the platforms that Ignition 2.26 supports.
 var ignitions = []ID{
 	"akamai", "aliyun", "applehv", "aws", "azure", "azurestack", "cloudstack", "digitalocean", "exoscale", "gcp", "hetzner", "hyperv",
 	"ibmcloud", "kubevirt", Metal, "nutanix", "nvidiabluefield", "openstack", "oraclecloud", "packet", "powervs", "proxmoxve", QEMU,
 	"scaleway", "upcloud", "virtualbox", "vmware", "vultr", "zvm",
 }
 
-// IsIgnitions tells whether Ignition can take a config from the platform.
+// IsIgnitions reports whether Ignition supports the platform.
 func (id ID) IsIgnitions() bool { return slices.Contains(ignitions, id) }
 
-// Detect tells the platform: what the kernel command line says (ignition.platform.id=ID,
-// coreos.oem.id=ID), else what the file oemRelease says (ID=, as in os-release(5)), else
-// what the firmware says in dmi.
+// Detect returns the platform: the one on the kernel command line (ignition.platform.id=ID,
+// coreos.oem.id=ID), else the one in the file oemRelease (ID=, as in os-release(5)), else
+// the one that the firmware in dmi shows.
 func Detect(cmdline, oemRelease, dmi string) ID {
 	for _, key := range []string{"ignition.platform.id", "coreos.oem.id"} {
 		if id := argument(cmdline, key); id != "" {
@@ -81,7 +81,7 @@ func releaseID(path string) string {
 		return ""
 	}
 	defer func() { _ = file.Close() }()
-	lines, _ := keyvalue.Read(file, "#") // what is right in it counts
+	lines, _ := keyvalue.Read(file, "#") // lines that are not valid are ignored
 	for _, line := range lines {
 		if line.Name == "ID" {
 			return keyvalue.Unquote(line.Value)
@@ -90,10 +90,9 @@ func releaseID(path string) string {
 	return ""
 }
 
-// signs are what the firmware of a platform's machines says: how a file of
-// /sys/class/dmi/id begins. The first that is true counts: QEMU is below many clouds.
-// Platforms where a machine without config would wait for one in vain are not here:
-// kubevirt, nutanix, powervs, virtualbox.
+// signs are the prefixes of files in /sys/class/dmi/id by which platforms are detected. The
+// first match counts, since many clouds run QEMU. The list lacks kubevirt, nutanix, powervs
+// and virtualbox: there a machine without a config would wait for one in vain.
 var signs = []struct {
 	file, begin string
 	id          ID
