@@ -119,6 +119,13 @@ account group 'fleet:x:253:'
 for name in docker fleet sudo systemd-journal; do
 	sed -i -e "s/^\($name:[^:]*:[^:]*:\)\(.\+\)\$/\1\2,core/" -e "s/^\($name:[^:]*:[^:]*:\)\$/\1core/" "$tree/etc/group"
 done
+# Group 65534 is nobody, as its user is; Debian's name for it is nogroup.
+for file in "$tree"/etc/{group,gshadow} "$tree"/usr/lib/sysusers.d/*.conf; do
+	[ ! -e "$file" ] || sed -i 's/\<nogroup\>/nobody/g' "$file"
+done
+# The journal is for systemd-journal's members. Where systemd has access lists, it adds
+# Debian's adm and wheel, which are not for that on every base.
+sed -i '/group:\(adm\|wheel\):/d' "$tree"/usr/lib/tmpfiles.d/*.conf
 # Buildroot has no gshadow.
 [ -e "$tree/etc/gshadow" ] || (umask 077 && awk -F: '{ print $1 ":!::" $4 }' "$tree/etc/group" >"$tree/etc/gshadow")
 account gshadow 'core:!::'

@@ -20,6 +20,7 @@ func init() {
 			if !t.Native() {
 				kernel(t, m)
 			}
+			groups(t, m)
 		},
 	})
 }
@@ -53,4 +54,12 @@ func kernel(t *suite.T, m *machine.Machine) {
 func defaults(t *suite.T, m *machine.Machine) {
 	t.Equal("name servers that nobody chose", t.Run(m, "resolvectl status --no-pager | grep -A9 '^ *Fallback DNS' || true"), "")
 	t.Equal("logging out kills", t.Run(m, "busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager KillUserProcesses"), "b false")
+}
+
+// groups checks what groups are called, and which of them read the journal.
+func groups(t *suite.T, m *machine.Machine) {
+	t.Equal("group 65534", t.Run(m, "getent group 65534 | cut -d: -f1; getent group nobody | cut -d: -f3"), "nobody\n65534")
+	for group, lines := range map[string]string{"adm": "0", "systemd-journal": "1"} {
+		t.Equal("lines of the journal for "+group, t.Run(m, "sudo -u nobody -g "+group+" journalctl --quiet --lines=1 2>/dev/null | wc -l"), lines)
+	}
 }
