@@ -94,7 +94,7 @@ func TestDefrag(t *testing.T) {
 		}
 		d := one(0)
 		d.Wait = time.Second
-		if err := d.Run(limit(t)); err == nil || !strings.Contains(err.Error(), "another member had it") {
+		if err := d.Run(limit(t)); err == nil || !strings.Contains(err.Error(), "another member has held it") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -105,7 +105,7 @@ func TestDefrag(t *testing.T) {
 		if err := c.WaitHealthy(limit(t), 0, 1); err != nil {
 			t.Fatal(err)
 		}
-		if err := one(0).Run(limit(t)); err == nil || !strings.Contains(err.Error(), "not well: m2") {
+		if err := one(0).Run(limit(t)); err == nil || !strings.Contains(err.Error(), "not healthy: m2") {
 			t.Errorf("got %v", err)
 		}
 	})

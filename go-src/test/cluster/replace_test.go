@@ -204,8 +204,8 @@ func TestReplaceRefused(t *testing.T) {
 	refused("no such member", "m7", "no such member", as)
 	elsewhere := func(r *etcdmember.Replacement) { r.Unit, r.PeerURL = nil, "http://192.0.2.1:2380" }
 	refused("a member that is well", "m2", "it is not dead", elsewhere)
-	refused("the URL of another", "m1", "URL for peers", func(r *etcdmember.Replacement) { r.Unit, r.Force = nil, true })
-	refused("the name of another", "m2", "this machine's name", func(r *etcdmember.Replacement) { elsewhere(r); r.Name, r.Force = "m0", true })
+	refused("the URL of another", "m1", "peer URL", func(r *etcdmember.Replacement) { r.Unit, r.Force = nil, true })
+	refused("the name of another", "m2", "the name of this machine", func(r *etcdmember.Replacement) { elsewhere(r); r.Name, r.Force = "m0", true })
 	refused("no TLS among TLS", "m2", "ETCD_PEER_CERT_FILE", func(r *etcdmember.Replacement) { elsewhere(r); r.PeerURL = "https://192.0.2.1:2380" })
 	refused("loopback", "m2", "cannot reach", func(r *etcdmember.Replacement) { r.PeerURL = "http://127.0.0.1:2380" })
 	if err := c.Member(2).Kill(); err != nil {

@@ -1,9 +1,9 @@
-// Package certs makes the certificates with which the members of an etcd cluster and
-// its clients prove who they are, and the settings that use them.
+// Package certs makes the certificates of the members of an etcd cluster and of its
+// clients, and the settings that use them.
 //
-// A directory has the authority's ca.crt and ca.key, a directory for each machine, whose
-// files belong on that machine, and one for each client in "clients". Certificates are
-// X.509, keys ECDSA P-256 in PKCS #8, both PEM.
+// The directory has ca.crt and ca.key of the certificate authority, a directory for each
+// machine, whose files belong on that machine, and a directory for each client in
+// "clients". Certificates are X.509, keys are ECDSA P-256 in PKCS #8; both are PEM files.
 package certs
 
 import (
@@ -25,27 +25,30 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// caLife is how long an authority lasts: replacing it touches every machine.
+// caLife is the lifetime of a certificate authority. Replacing one changes files on every
+// machine.
 const caLife = 10 * 365 * 24 * time.Hour
 
-// skew is taken off the begin of validity, for clocks that are behind.
+// skew is how far before now a certificate begins to be valid, for machines whose clocks
+// are behind.
 const skew = time.Hour
 
-// authority signs.
+// authority is a certificate authority.
 type authority struct {
 	cert *x509.Certificate
 	key  crypto.Signer
 	pem  []byte
 }
 
-// openAuthority reads the authority of a directory, or makes one there. It makes none
-// where only a part of one is: certificates of two authorities do not get along.
+// openAuthority reads the certificate authority of a directory, or makes one. It fails if
+// only the certificate or only the key exists: certificates of two authorities do not work
+// together.
 func openAuthority(dir string, now time.Time) (a *authority, made bool, err error) {
 	certPath, keyPath := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key")
 	cert, key, err := readPair(certPath, keyPath)
 	switch {
 	case err == nil && !cert.IsCA:
-		return nil, false, fmt.Errorf("%s is no authority's certificate", certPath)
+		return nil, false, fmt.Errorf("%s is not the certificate of an authority", certPath)
 	case err == nil && now.After(cert.NotAfter):
 		return nil, false, fmt.Errorf("the authority in %s ended on %s: move it away, make new certificates for all machines, and put them there at the same time", certPath, day(cert.NotAfter))
 	case err == nil:
@@ -53,7 +56,7 @@ func openAuthority(dir string, now time.Time) (a *authority, made bool, err erro
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, false, err
 	case exists(certPath):
-		return nil, false, fmt.Errorf("%s is there, and %s is not: bring the key back, or move both away for a new authority", certPath, keyPath)
+		return nil, false, fmt.Errorf("%s exists and %s does not: restore the missing file, or move the other away to get a new authority", certPath, keyPath)
 	}
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "etcd"},
@@ -64,7 +67,7 @@ func openAuthority(dir string, now time.Time) (a *authority, made bool, err erro
 		IsCA:                  true,
 		MaxPathLenZero:        true,
 	}
-	// The key comes first, so that there is never a certificate without its key.
+	// The key is written first, so that a certificate always has its key.
 	cert, signer, err := issue(template, nil, certPath, keyPath)
 	if err != nil {
 		return nil, false, err
@@ -77,8 +80,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// issue makes a key and a certificate for it, signed by a or, if nil, by itself, and
-// writes both.
+// issue makes a key and its certificate, and writes both. The certificate is signed by a,
+// or by itself if a is nil.
 func issue(template *x509.Certificate, a *authority, certPath, keyPath string) (*x509.Certificate, crypto.Signer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -106,7 +109,7 @@ func issue(template *x509.Certificate, a *authority, certPath, keyPath string) (
 	return cert, key, err
 }
 
-// write replaces a file as a whole.
+// write replaces a file atomically.
 func write(path string, data []byte, mode os.FileMode) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -119,7 +122,7 @@ func encode(kind string, raw []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: raw})
 }
 
-// readPair reads a certificate and its key, which must belong together.
+// readPair reads a certificate and its key, and checks that they match.
 func readPair(certPath, keyPath string) (*x509.Certificate, crypto.Signer, error) {
 	cert, err := Read(certPath)
 	if err != nil {
@@ -135,7 +138,7 @@ func readPair(certPath, keyPath string) (*x509.Certificate, crypto.Signer, error
 	}
 	key, ok := parsed.(crypto.Signer)
 	if !ok {
-		return nil, nil, fmt.Errorf("%s: a key that cannot sign", keyPath)
+		return nil, nil, fmt.Errorf("%s: the key cannot sign", keyPath)
 	}
 	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(cert.PublicKey) {
 		return nil, nil, fmt.Errorf("%s is not the key of %s", keyPath, certPath)

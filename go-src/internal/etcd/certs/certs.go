@@ -16,24 +16,24 @@ import (
 	"time"
 )
 
-// Request says which certificates there are to be.
+// Request describes the certificates to make.
 type Request struct {
 	Dir      string
 	Machines []Machine
-	Clients  []string      // names, which etcd takes for user names
+	Clients  []string      // names, which are the names of users in etcd
 	Life     time.Duration // of new certificates
-	Renew    time.Duration // those that end within this time are made anew
+	Renew    time.Duration // renew certificates that expire within this time
 	Now      time.Time
-	Say      func(format string, args ...any) // tells of each file
+	Say      func(format string, args ...any) // prints a line about each file
 }
 
-// Machine is a member of the cluster. Its first address is where the others find it.
+// Machine is a member of the cluster. Other members reach it at its first address.
 type Machine struct {
 	Name      string
 	Addresses []string // IP addresses and DNS names
 }
 
-// names are those of machines and clients, which become names of directories.
+// names are the valid names of machines and clients, which become names of directories.
 var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`) })
 
 var dnsName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,62}\.?)+$`) })
@@ -61,12 +61,13 @@ type kind struct {
 
 var (
 	server = kind{"server", []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	// A member is its peers' client, too, and by its gateway its own.
+	// A member is also a client: of the other members, and of itself by its gateway.
 	peer   = kind{"peer", []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	client = kind{"client", []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 )
 
-// Make makes what is not there, ends soon or is for other addresses, and keeps the rest.
+// Make makes the certificates that are missing, expire soon or have other addresses, and
+// keeps the others.
 func (r *Request) Make() error {
 	if err := r.check(); err != nil {
 		return err
@@ -102,12 +103,12 @@ func (r *Request) Make() error {
 
 func (r *Request) check() error {
 	if r.Life <= r.Renew || r.Renew < 0 {
-		return fmt.Errorf("certificates for %v that are renewed %v before their end would be renewed at once", r.Life, r.Renew)
+		return fmt.Errorf("certificates that last %v and are renewed %v before they expire would always be renewed", r.Life, r.Renew)
 	}
 	seen := map[string]bool{}
 	for _, m := range r.Machines {
 		if seen[m.Name] || seen[m.Addresses[0]] {
-			return fmt.Errorf("machine %s: its name or its first address is another one's, too", m.Name)
+			return fmt.Errorf("machine %s: another machine has the same name or the same first address", m.Name)
 		}
 		seen[m.Name], seen[m.Addresses[0]] = true, true
 		if _, err := m.listen(); err != nil {
@@ -122,7 +123,7 @@ func (r *Request) check() error {
 	return nil
 }
 
-// say tells what became of a file.
+// say prints whether a file was made or kept.
 func (r *Request) say(made bool, file, why string, cert *x509.Certificate) {
 	if made {
 		r.Say("made %s, which ends on %s%s", file, day(cert.NotAfter), why)
@@ -131,8 +132,8 @@ func (r *Request) say(made bool, file, why string, cert *x509.Certificate) {
 	r.Say("kept %s, which ends on %s", file, day(cert.NotAfter))
 }
 
-// renew makes one certificate if need be. A machine's own addresses are always among
-// those that it may have.
+// renew makes a certificate if necessary. It is always valid for the loopback addresses of
+// a machine, too.
 func (r *Request) renew(a *authority, dir string, k kind, name string, addresses []string) error {
 	template := &x509.Certificate{
 		Subject:   pkix.Name{CommonName: name, Organization: []string{"etcd " + k.file}},
@@ -174,7 +175,7 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// stale says why a certificate has to be made, or "".
+// stale returns why a certificate has to be made, or "".
 func (r *Request) stale(a *authority, path, keyPath string, want *x509.Certificate) (string, *x509.Certificate) {
 	cert, _, err := readPair(path, keyPath)
 	switch {
@@ -201,7 +202,7 @@ func sorted(cert *x509.Certificate) []string {
 	return slices.Compact(all)
 }
 
-// others tells of certificates that end soon and that nobody asked for.
+// others warns of certificates that expire soon and are not in the request.
 func (r *Request) others() error {
 	files, err := filepath.Glob(filepath.Join(r.Dir, "*", "*.crt"))
 	clients, err2 := filepath.Glob(filepath.Join(r.Dir, "clients", "*", "*.crt"))

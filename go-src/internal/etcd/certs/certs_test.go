@@ -204,7 +204,7 @@ func TestAuthority(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "ca.key")); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Make(); err == nil || !strings.Contains(err.Error(), "bring the key back") {
+	if err := r.Make(); err == nil || !strings.Contains(err.Error(), "restore the missing file") {
 		t.Errorf("got %v", err)
 	}
 }

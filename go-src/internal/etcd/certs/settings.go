@@ -16,23 +16,24 @@ import (
 	"coreos/internal/etcd/unit"
 )
 
-// OnMachine is where a machine's files belong. Keys are the user etcd's.
+// OnMachine is the directory of the files on a machine. The keys belong to the user etcd.
 const OnMachine = "/etc/etcd/tls"
 
-// peerURL is where the other members find the machine.
+// peerURL returns the URL at which other members reach the machine.
 func (m Machine) peerURL() string { return "https://" + net.JoinHostPort(m.Addresses[0], "2380") }
 
-// listen is the first IP address: etcd does not listen on names.
+// listen returns the first IP address, since etcd does not listen on names.
 func (m Machine) listen() (netip.Addr, error) {
 	for _, address := range m.Addresses {
 		if ip, err := netip.ParseAddr(address); err == nil {
 			return ip, nil
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("machine %s has names only: give the IP address on which its etcd listens, too", m.Name)
+	return netip.Addr{}, fmt.Errorf("machine %s has only names: give also the IP address on which its etcd listens", m.Name)
 }
 
-// settings are the variables of a machine of a cluster that has exactly these machines.
+// settings returns the environment variables of a machine in a cluster of the machines of
+// the request.
 func (r *Request) settings(m Machine) ([][2]string, error) {
 	var initial []string
 	for _, other := range r.Machines {
@@ -55,7 +56,8 @@ func (r *Request) settings(m Machine) ([][2]string, error) {
 		{"ETCD_CERT_FILE", file("server.crt")},
 		{"ETCD_KEY_FILE", file("server.key")},
 		{"ETCD_CLIENT_CERT_AUTH", "true"},
-		// With this etcd's gateway asks etcd: the server's certificate is none for clients.
+		// etcd's gateway uses this certificate when it connects to etcd, since the server's
+		// certificate is not for clients.
 		{"ETCD_CLIENT_CERT_FILE", file("peer.crt")},
 		{"ETCD_CLIENT_KEY_FILE", file("peer.key")},
 		{"ETCD_PEER_TRUSTED_CA_FILE", file("ca.crt")},
@@ -65,8 +67,8 @@ func (r *Request) settings(m Machine) ([][2]string, error) {
 	}...), nil
 }
 
-// writeSettings writes etcd.conf.env, and cloud-config.yml, which puts that and the
-// certificates onto the machine.
+// writeSettings writes etcd.conf.env, and a cloud-config.yml that installs it and the
+// certificates on the machine.
 func (r *Request) writeSettings(m Machine) error {
 	values, err := r.settings(m)
 	if err != nil {
@@ -86,11 +88,11 @@ func (r *Request) writeSettings(m Machine) error {
 	if err != nil {
 		return err
 	}
-	// It has the keys.
+	// It contains the keys.
 	return write(filepath.Join(dir, "cloud-config.yml"), text, 0o600)
 }
 
-// config is the part of a cloud-config that is written.
+// config has the fields of a cloud-config that are written.
 type config struct {
 	Files  []configFile `yaml:"write_files"`
 	CoreOS struct {

@@ -1,5 +1,5 @@
-// Package check finds what will stop an etcd cluster before it does: a database that
-// nears its quota, a disk that fills, members that are gone, certificates that end.
+// Package check finds what is about to stop an etcd cluster: a database near its quota, a
+// disk that is nearly full, members that are down, certificates that expire.
 package check
 
 import (
@@ -15,21 +15,21 @@ import (
 	"coreos/internal/etcd/member"
 )
 
-// From where on there is a warning.
+// Thresholds of warnings.
 const (
-	quotaShare = 0.8                 // of the quota that the database's file has
-	diskShare  = 0.1                 // of the file system that is free,
-	diskBytes  = 4 << 30             // if that is not more than etcd can use
-	certTime   = 21 * 24 * time.Hour // until a certificate's end
-	lag        = 5000                // entries by which a member is behind
+	quotaShare = 0.8                 // the part of its quota that the database uses
+	diskShare  = 0.1                 // the part of the file system that is free,
+	diskBytes  = 4 << 30             // unless this much is free
+	certTime   = 21 * 24 * time.Hour // until a certificate expires
+	lag        = 5000                // the entries that a member is behind
 )
 
-// Facts are what the findings follow from.
+// Facts are the state of the cluster and of the machine.
 type Facts struct {
 	Now     time.Time
 	Own     *clientv3.StatusResponse // of the local member
-	Members []member.Member          // nil if there was no list of them
-	NoList  error                    // why there was none
+	Members []member.Member          // nil if they are not known
+	NoList  error                    // why they are not known
 	Alarms  []*etcdserverpb.AlarmMember
 
 	Disk              string // the data directory; "" if its space is not known
@@ -45,10 +45,10 @@ type Cert struct {
 	Err  error // why the file could not be read
 }
 
-// Level says how bad a finding is.
+// Level is the severity of a finding.
 type Level int
 
-// The levels: all is well; something will stop; something has stopped.
+// Levels. Warning: something will stop. Alarm: something has stopped.
 const (
 	OK Level = iota
 	Warning
@@ -57,7 +57,7 @@ const (
 
 func (l Level) String() string { return [...]string{"OK", "WARNING", "ALARM"}[l] }
 
-// Finding is one line for the operator: what is wrong, and what to do.
+// Finding is one line for the operator: what is wrong and what to do.
 type Finding struct {
 	Level Level
 	Text  string
@@ -65,7 +65,7 @@ type Finding struct {
 
 func (f Finding) String() string { return f.Level.String() + ": " + f.Text }
 
-// Decide returns findings, the worst first; at least one.
+// Decide returns the findings, at least one, the worst first.
 func Decide(f Facts) []Finding {
 	findings := slices.Concat(f.alarms(), f.cluster(), f.quota(), f.disk(), f.certs())
 	slices.SortStableFunc(findings, func(a, b Finding) int { return int(b.Level - a.Level) })
@@ -120,7 +120,7 @@ func (f Facts) cluster() (findings []Finding) {
 	return findings
 }
 
-// spare says how many more members a cluster can lose.
+// spare describes how many more members the cluster can lose.
 func spare(voters, healthy int) string {
 	switch n := healthy - member.Quorum(voters); {
 	case n < 0:
@@ -134,7 +134,7 @@ func spare(voters, healthy int) string {
 
 func (f Facts) quota() []Finding {
 	quota := f.Own.DbSizeQuota
-	if quota <= 0 { // no quota, or an etcd older than 3.6, which does not tell
+	if quota <= 0 { // no quota, or an etcd before 3.6, which does not report it
 		return []Finding{{OK, fmt.Sprintf("the database has %s", size(f.Own.DbSize))}}
 	}
 	share, used := percent(f.Own.DbSize, quota), percent(f.Own.DbSizeInUse, quota)
@@ -155,7 +155,7 @@ func (f Facts) quota() []Finding {
 
 func percent(part, all int64) int64 { return int64(100 * float64(part) / float64(all)) }
 
-// size prints bytes in MB, or in GB if they are many.
+// size formats a number of bytes in MB, or in GB if it is large.
 func size(bytes int64) string {
 	if bytes >= 10<<30 {
 		return fmt.Sprintf("%.1f GB", float64(bytes)/(1<<30))
@@ -191,8 +191,8 @@ func (f Facts) certs() (findings []Finding) {
 	return findings
 }
 
-// Status is the one line for systemctl status: the worst finding, and how many more there
-// are; if all is well, all of them.
+// Status returns the line for systemctl status: the worst finding and the number of the
+// others, or all findings if none is bad.
 func Status(findings []Finding) string {
 	worst := findings[0]
 	if worst.Level > OK {

@@ -12,8 +12,8 @@ import (
 	"coreos/internal/etcd/member"
 )
 
-// Collect asks the local member, which is at the first endpoint, the others, and the
-// machine. The error is for a local member that does not answer.
+// Collect gets the facts from the local member, which is at the first endpoint, from the
+// other members, and from the machine. It fails if the local member does not answer.
 func Collect(ctx context.Context, config conn.Config, env *envfile.File, data string, now time.Time) (Facts, error) {
 	config.Endpoints = config.Endpoints[:1]
 	f := Facts{Now: now}
@@ -41,12 +41,12 @@ func Collect(ctx context.Context, config conn.Config, env *envfile.File, data st
 	return f, nil
 }
 
-// ask asks for what the cluster has to agree on.
+// ask gets the facts on which the cluster has to agree.
 func (f *Facts) ask(ctx context.Context, config conn.Config) error {
 	cluster, err := member.Survey(ctx, config)
 	if err != nil {
 		f.NoList = err
-		// By now the local member has noticed, too, that the others are gone.
+		// By now the local member knows, too, whether the others are down.
 		f.Own, err = member.Status(ctx, config, config.Endpoints[0])
 		return err
 	}
@@ -56,8 +56,8 @@ func (f *Facts) ask(ctx context.Context, config conn.Config) error {
 	return err
 }
 
-// ownAnswers keeps a local member from being called unwell that answers here, and not at
-// the URL that it told others: that is theirs to say.
+// ownAnswers marks the local member healthy if it answers here but not at the URL that it
+// advertises: other members report that.
 func (f *Facts) ownAnswers() {
 	for i := range f.Members {
 		if m := &f.Members[i]; m.ID == f.Own.Header.MemberId && m.Status == nil && f.Own.Leader != 0 {

@@ -1,6 +1,5 @@
-// Package conn connects to etcd as the flags and environment variables of
-// locksmith and its sisters say: --endpoint, --etcd-cafile, --etcd-certfile,
-// --etcd-keyfile, --etcd-username, --etcd-password.
+// Package conn connects to etcd. Its flags are those of locksmith and fleet: --endpoint,
+// --etcd-cafile, --etcd-certfile, --etcd-keyfile, --etcd-username, --etcd-password.
 package conn
 
 import (
@@ -17,17 +16,17 @@ import (
 	"google.golang.org/grpc/backoff"
 )
 
-// Config says where etcd is and who asks.
+// Config has the endpoints of etcd and the credentials.
 type Config struct {
 	Endpoints                 []string
 	CAFile, CertFile, KeyFile string
 	Username, Password        string
 }
 
-// Default is where etcd-member.service listens.
+// Default is the endpoint at which etcd-member.service listens.
 const Default = "http://127.0.0.1:2379"
 
-// Flags adds the flags to a set.
+// Flags adds the flags to a flag set.
 func (c *Config) Flags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&c.Endpoints, "endpoint", []string{Default}, "`URL` of etcd; several times, or with commas, for several")
 	flags.StringVar(&c.CAFile, "etcd-cafile", "", "`FILE` with the certificates of the authorities that etcd's certificate may come from")
@@ -44,7 +43,8 @@ const (
 	maxPause  = 3 * time.Second // between attempts to connect
 )
 
-// Dial returns a client. It connects when it is used, and anew whenever etcd was away.
+// Dial returns a client. It connects at its first use, and again after the connection was
+// lost.
 func Dial(c Config) (*clientv3.Client, error) {
 	config := clientv3.Config{
 		Endpoints: c.Endpoints, Username: c.Username, Password: c.Password, Logger: zap.NewNop(),
@@ -54,7 +54,7 @@ func Dial(c Config) (*clientv3.Client, error) {
 		})},
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
-		return nil, errors.New("--etcd-certfile and --etcd-keyfile belong together")
+		return nil, errors.New("give both or neither of --etcd-certfile and --etcd-keyfile")
 	}
 	if c.CAFile != "" || c.CertFile != "" {
 		info := transport.TLSInfo{TrustedCAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile}

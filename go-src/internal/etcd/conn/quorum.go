@@ -8,22 +8,21 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Quorum tells whether a cluster of etcd has a leader, which it cannot have without a
-// majority of its members. It is to be used by one goroutine.
+// Quorum finds out whether a cluster of etcd has lost its quorum. It is for use by one
+// goroutine.
 type Quorum struct {
 	etcd *clientv3.Client
-	// voters are those of the cluster's members that can elect a leader, as they were when
-	// they were last asked for.
+	// voters are the voting members of the cluster, as last known.
 	voters []*pb.Member
 }
 
-// NewQuorum returns one of the cluster of a client.
+// NewQuorum returns the Quorum of the cluster that a client is connected to.
 func NewQuorum(etcd *clientv3.Client) *Quorum { return &Quorum{etcd: etcd} }
 
-// Lost reports whether a majority of the members answer, before the context ends, and none
-// of them has a leader. Members that cannot be reached may have one: nobody can tell. From
-// when Lost is called until a new leader is elected no lease ends, and that gives each of
-// them all its time again (Promote in server/lease/lessor.go of etcd).
+// Lost reports whether a majority of the members answer before the context ends and none of
+// them has a leader. Members that cannot be reached may have a leader, which is then not
+// known. While Lost is true, no lease expires until a new leader is elected, and the new
+// leader gives each lease its full time again (Promote in server/lease/lessor.go of etcd).
 func (q *Quorum) Lost(ctx context.Context) bool {
 	voters := q.members(ctx)
 	ctx, stop := context.WithCancel(ctx)
@@ -52,7 +51,7 @@ const (
 	hasLeader
 )
 
-// ask asks a member for its leader. Another one may be at an address of it, such as
+// ask asks a member for its leader. Another member may answer at an address such as
 // localhost.
 func (q *Quorum) ask(ctx context.Context, m *pb.Member) answer {
 	for _, url := range m.ClientURLs {
@@ -67,11 +66,11 @@ func (q *Quorum) ask(ctx context.Context, m *pb.Member) answer {
 	return none
 }
 
-// members are the voters as any member knows them: without a leader none can be sure.
+// members returns the voters as any member knows them: without a leader, none can be sure.
 func (q *Quorum) members(ctx context.Context) []*pb.Member {
 	limit := time.Second
 	if deadline, ok := ctx.Deadline(); ok {
-		limit = time.Until(deadline) / 2 // what is left is for the members
+		limit = time.Until(deadline) / 2 // the rest is for asking the members
 	}
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()

@@ -1,5 +1,5 @@
-// Package datadir handles etcd's data directory while etcd does not run: the data are
-// in its directory "member". Data are never deleted, only moved aside, within the
+// Package datadir changes etcd's data directory while etcd does not run. The data are in
+// its subdirectory "member". They are never deleted, only moved aside within the data
 // directory, which may be a mount point.
 package datadir
 
@@ -21,12 +21,12 @@ const Path = "/var/lib/etcd"
 // Dir is a data directory.
 type Dir string
 
-// stamp is the form of times in names.
+// stamp is the format of times in names.
 const stamp = "20060102T150405Z"
 
 func (d Dir) member() string { return filepath.Join(string(d), "member") }
 
-// HasData says whether a member lives there, or has lived.
+// HasData reports whether the directory has the data of a member.
 func (d Dir) HasData() (bool, error) {
 	_, err := os.Lstat(d.member())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -59,7 +59,7 @@ func (d Dir) Unused() error {
 	return err
 }
 
-// MoveAside gives the data another name, which it returns, so that etcd begins anew.
+// MoveAside renames the data, so that etcd starts without data, and returns the new name.
 func (d Dir) MoveAside(now time.Time) (string, error) {
 	if err := d.Unused(); err != nil {
 		return "", err
@@ -74,7 +74,7 @@ func (d Dir) MoveAside(now time.Time) (string, error) {
 	return former, errors.Join(syncPath(former), syncPath(string(d)))
 }
 
-// mkdir makes a directory in the data directory, which it makes, too, if need be.
+// mkdir makes a directory in the data directory, which is created if necessary.
 func (d Dir) mkdir(prefix string, now time.Time) (string, error) {
 	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return "", fmt.Errorf("etcd's data: %w", err)
@@ -86,10 +86,10 @@ func (d Dir) mkdir(prefix string, now time.Time) (string, error) {
 	return path, nil
 }
 
-// Replace lets make write new data into an empty directory, as DIRECTORY/member, and
-// then puts them in the place of those that are there, in one step: at no moment is
-// there a directory without data, in which etcd would begin an empty cluster. It returns
-// where the former data are, or "" if there were none.
+// Replace calls make to write new data to DIRECTORY/member in an empty directory, and
+// exchanges them atomically with the current data. So there is no moment without data, in
+// which etcd would start an empty cluster. Replace returns the directory of the former
+// data, or "" if there were none.
 func (d Dir) Replace(now time.Time, make func(dir string) error) (string, error) {
 	if err := d.Unused(); err != nil {
 		return "", err
@@ -112,7 +112,7 @@ func (d Dir) Replace(now time.Time, make func(dir string) error) (string, error)
 		}
 		return "", errors.Join(os.Remove(building), syncPath(string(d)))
 	}
-	// From here on the directory "building" has the former data: it is not deleted.
+	// From here on the directory "building" has the former data and must not be deleted.
 	if err := unix.Renameat2(unix.AT_FDCWD, built, unix.AT_FDCWD, d.member(), unix.RENAME_EXCHANGE); err != nil {
 		return "", fmt.Errorf("exchange etcd's data: %w", err)
 	}
@@ -123,7 +123,7 @@ func (d Dir) Replace(now time.Time, make func(dir string) error) (string, error)
 	return former, errors.Join(syncPath(former), syncPath(string(d)))
 }
 
-// build makes the data: owned as the directory is, and on the disk.
+// build makes the data with the owner of the directory, and flushes them to the disk.
 func (d Dir) build(dir string, make func(string) error) error {
 	if err := make(dir); err != nil {
 		return err
@@ -153,8 +153,8 @@ func syncPath(path string) error {
 	return file.Sync()
 }
 
-// Room returns the bytes that are free for etcd, and all, in the file system of a
-// directory. If the directory is not there, its parent counts.
+// Room returns the free bytes for etcd and the total bytes in the file system of a
+// directory. If the directory does not exist, its parent is used.
 func Room(path string) (free, total int64, err error) {
 	var s unix.Statfs_t
 	err = unix.Statfs(path, &s)
@@ -167,13 +167,13 @@ func Room(path string) (free, total int64, err error) {
 	return int64(s.Bavail) * s.Bsize, int64(s.Blocks) * s.Bsize, nil
 }
 
-// NeedRoom returns an error unless the file system has that many bytes free, and some
-// more for what else writes there.
+// NeedRoom returns an error unless the file system has that many bytes free and a reserve
+// for other files.
 func NeedRoom(path string, need int64) error {
 	const reserve = 64 << 20
 	free, _, err := Room(path)
 	if err == nil && free < need+reserve {
-		err = fmt.Errorf("%s has %d MB free, and %d MB are needed: delete what is not needed there, or take a larger disk", path, free>>20, (need+reserve)>>20)
+		err = fmt.Errorf("%s has %d MB free, and %d MB are needed: delete files there, or use a larger disk", path, free>>20, (need+reserve)>>20)
 	}
 	return err
 }

@@ -1,5 +1,6 @@
-// Package defrag gives the space that etcd's database does not use back to the file
-// system, one member of the cluster at a time: a member answers nothing meanwhile.
+// Package defrag defragments the database of etcd, which frees its unused space in the file
+// system. It does one member of the cluster at a time, since a member does not answer
+// meanwhile.
 package defrag
 
 import (
@@ -18,40 +19,41 @@ import (
 	"coreos/internal/etcd/member"
 )
 
-// Key is the prefix of the keys that order those that want to defragment.
+// Key is the prefix of the keys of the lock.
 const Key = "/coreos.com/etcd-memberctl/defrag"
 
-// leaseTime is when the lock of a machine that died is free again.
+// leaseTime is the time after which the lock of a machine that died is released.
 const leaseTime = 60 * time.Second
 
-// When it is worth it: that much is unused, in bytes and as a part of the file.
+// Thresholds: the unused bytes, and their part of the file.
 const (
 	WorthBytes = 64 << 20
 	WorthShare = 0.3
 )
 
-// Worth says whether a member gains enough for the time in which it does not answer.
+// Worth reports whether defragmenting a member frees enough to be worth the interruption.
 func Worth(status *clientv3.StatusResponse) bool {
 	unused := status.DbSize - status.DbSizeInUse
 	return unused > WorthBytes && float64(unused) > WorthShare*float64(status.DbSize)
 }
 
-// Defrag defragments the member at the one endpoint of Etcd.
+// Defrag defragments the member at the only endpoint of Etcd.
 //
-// A leader gives its office to another member first, the one that lags least: without
-// that no one could write until the others have missed the leader and elected one.
+// If the member is the leader, it first transfers the leadership to the member that lags
+// least. Otherwise no client could write until the other members have noticed and elected a
+// leader.
 type Defrag struct {
 	Etcd conn.Config
 	Data string        // its data directory, if that is on this machine
-	Wait time.Duration // for others that defragment
+	Wait time.Duration // the longest time to wait for other members
 
-	Force       bool // even if it is not worth it
-	WithoutLock bool // for a cluster whose space is used up, which takes no lock
+	Force       bool // defragment even if it is not worth it
+	WithoutLock bool // for a cluster at its quota, which refuses the lock
 	Say         func(format string, args ...any)
 }
 
-// Run returns when the member answers again. The context bounds all of it; etcd itself
-// goes on with a defragmentation that was begun.
+// Run defragments, and returns when the member answers again. If the context ends, etcd
+// still completes a defragmentation that has begun.
 func (d *Defrag) Run(ctx context.Context) error {
 	status, err := member.Status(ctx, d.Etcd, d.endpoint())
 	if err != nil {
@@ -76,8 +78,8 @@ func (d *Defrag) Run(ctx context.Context) error {
 
 func (d *Defrag) endpoint() string { return d.Etcd.Endpoints[0] }
 
-// healthy returns the cluster if all its members are well, since while one is
-// defragmented it does not count.
+// healthy returns the cluster if all its members are healthy: a member that is being
+// defragmented does not count for the quorum.
 func (d *Defrag) healthy(ctx context.Context, own uint64) (*member.Cluster, error) {
 	cluster, err := member.Survey(ctx, d.Etcd)
 	if err != nil {
@@ -85,7 +87,7 @@ func (d *Defrag) healthy(ctx context.Context, own uint64) (*member.Cluster, erro
 	}
 	for _, m := range cluster.Members {
 		if !m.Healthy() && m.ID != own { // it was asked by its own endpoint
-			return nil, fmt.Errorf("not while a member of the cluster is not well: %v: %w", m, m.Err)
+			return nil, fmt.Errorf("not defragmented, because a member of the cluster is not healthy: %v: %w", m, m.Err)
 		}
 	}
 	alarms, err := member.Alarms(ctx, d.Etcd)
@@ -94,7 +96,7 @@ func (d *Defrag) healthy(ctx context.Context, own uint64) (*member.Cluster, erro
 	}
 	for _, alarm := range alarms {
 		if alarm.Alarm == etcdserverpb.AlarmType_CORRUPT {
-			return nil, fmt.Errorf("not while the data of member %x are corrupt: replace it", alarm.MemberID)
+			return nil, fmt.Errorf("not defragmented, because the data of member %x are corrupt: replace it", alarm.MemberID)
 		}
 		if alarm.Alarm == etcdserverpb.AlarmType_NOSPACE && !d.WithoutLock {
 			return nil, errors.New("the database has reached its quota, and takes no lock that would keep two members from being defragmented at the same time: " +
@@ -104,8 +106,8 @@ func (d *Defrag) healthy(ctx context.Context, own uint64) (*member.Cluster, erro
 	return cluster, nil
 }
 
-// withLock takes the lock by another member, if there is one, since this one will not
-// prolong the lease while it is defragmented.
+// withLock takes the lock through another member, if there is one: this member does not
+// renew the lease while it is being defragmented.
 func (d *Defrag) withLock(ctx context.Context, cluster *member.Cluster, own uint64) error {
 	config := d.Etcd
 	for _, m := range cluster.Members {
@@ -129,31 +131,31 @@ func (d *Defrag) withLock(ctx context.Context, cluster *member.Cluster, own uint
 	defer cancel()
 	if err := mutex.Lock(waiting); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("another member had it for all of %v", d.Wait)
+			err = fmt.Errorf("another member has held it for %v", d.Wait)
 		}
 		return fmt.Errorf("lock %s: %w", Key, err)
 	}
-	// What was seen before the wait is old.
+	// The state may have changed during the wait.
 	if _, err := d.healthy(ctx, own); err != nil {
 		return err
 	}
 	err = d.locked(ctx, own)
 	select {
 	case <-session.Done():
-		d.Say("WARNING: the lock was lost meanwhile: another member may have been defragmented at the same time")
+		d.Say("WARNING: the lock was lost: another member may have been defragmented at the same time")
 	default:
 	}
 	return err
 }
 
-// locked defragments.
+// locked defragments while the lock is held.
 func (d *Defrag) locked(ctx context.Context, own uint64) error {
 	before, err := member.Status(ctx, d.Etcd, d.endpoint())
 	if err != nil {
 		return fmt.Errorf("%s does not answer: %w", d.endpoint(), err)
 	}
 	if d.Data != "" {
-		// etcd writes a second database before it deletes the first.
+		// etcd writes a second database before it deletes the first one.
 		if err := datadir.NeedRoom(d.Data, before.DbSizeInUse); err != nil {
 			return fmt.Errorf("defragment: %w", err)
 		}
@@ -173,7 +175,7 @@ func (d *Defrag) locked(ctx context.Context, own uint64) error {
 		return fmt.Errorf("defragment %s: %w", d.endpoint(), err)
 	}
 	took := time.Since(begin)
-	// A read that all agree on shows that it has caught up.
+	// A linearizable read succeeds once the member has caught up.
 	if _, err := client.Get(ctx, Key); err != nil && !errors.Is(err, rpctypes.ErrPermissionDenied) && !errors.Is(err, rpctypes.ErrUserEmpty) {
 		return fmt.Errorf("%s does not answer after it was defragmented: %w", d.endpoint(), err)
 	}
@@ -187,7 +189,7 @@ func (d *Defrag) locked(ctx context.Context, own uint64) error {
 
 func mb(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
-// resign makes another member the leader, if there is one.
+// resign transfers the leadership to another member, if there is one.
 func (d *Defrag) resign(ctx context.Context, client *clientv3.Client, own uint64) error {
 	cluster, err := member.Survey(ctx, d.Etcd)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package envfile reads and changes the environment file of etcd-member.service: lines
-// NAME=value as systemd.exec(5) has them for EnvironmentFile=. What it does not change
-// stays as it was written, comments and order included.
+// Package envfile reads and changes the environment file of etcd-member.service, in the
+// format of EnvironmentFile= (systemd.exec(5)). Lines that are not changed stay as they
+// are, with comments and order.
 package envfile
 
 import (
@@ -18,10 +18,10 @@ import (
 	"coreos/internal/host/keyvalue"
 )
 
-// Path is the file of etcd-member.service.
+// Path is the environment file of etcd-member.service.
 const Path = "/etc/etcd/etcd.conf.env"
 
-// maxSize bounds a file, in bytes.
+// maxSize is the size limit of a file in bytes.
 const maxSize = 1 << 20
 
 // File is an environment file in memory.
@@ -30,10 +30,10 @@ type File struct {
 	lines []string // one assignment or comment each; several lines of text if continued
 }
 
-// New is a file that is not there yet.
+// New returns an empty file.
 func New(path string) *File { return &File{path: path} }
 
-// Read reads a file. One that is not there is empty.
+// Read reads a file. If it does not exist, Read returns an empty one.
 func Read(path string) (*File, error) {
 	f := New(path)
 	file, err := os.Open(path)
@@ -55,7 +55,8 @@ func Read(path string) (*File, error) {
 	return f, nil
 }
 
-// split keeps a line together with those that a backslash joins to it. A comment has none.
+// split returns the lines. A line that ends with a backslash is joined with the next;
+// comments are not.
 func split(text string) (lines []string) {
 	continued := false
 	for line := range strings.Lines(text) {
@@ -76,7 +77,7 @@ func isComment(line string) bool {
 	return line == "" || line[0] == '#' || line[0] == ';'
 }
 
-// assignment is the name and the value of a line.
+// assignment returns the name and the value of a line.
 func assignment(line string) (name, value string, ok bool) {
 	if isComment(line) {
 		return "", "", false
@@ -86,7 +87,7 @@ func assignment(line string) (name, value string, ok bool) {
 	return strings.TrimSpace(name), keyvalue.Unquote(value), ok
 }
 
-// Get returns a variable's value, or "": the last line counts, as with systemd.
+// Get returns the value of a variable, or "". The last line counts, as in systemd.
 func (f *File) Get(name string) (value string) {
 	for _, line := range f.lines {
 		if n, v, ok := assignment(line); ok && n == name {
@@ -96,8 +97,8 @@ func (f *File) Get(name string) (value string) {
 	return value
 }
 
-// Set gives a variable a value, where its last line is, or at the end. The value must
-// be one that needs no quotes.
+// Set sets a variable: in its last line, or in a new line at the end. The value must not
+// need quotes.
 func (f *File) Set(name, value string) error {
 	if strings.ContainsAny(value, "\n\r\\\"'#; \t") {
 		return fmt.Errorf("%s=%q: white space, quotes, backslashes, # and ; cannot be in it", name, value)
@@ -124,7 +125,7 @@ func (f *File) Unset(prefix string) {
 	})
 }
 
-// Comment returns what follows a prefix in the comment that begins with it, or "".
+// Comment returns the rest of the comment that begins with a prefix, or "".
 func (f *File) Comment(prefix string) string {
 	for _, line := range f.lines {
 		if text, ok := strings.CutPrefix(line, prefix); ok && isComment(line) {
@@ -134,8 +135,8 @@ func (f *File) Comment(prefix string) string {
 	return ""
 }
 
-// SetComment makes prefix and text the only comment that begins with the prefix; "" for
-// no such comment.
+// SetComment replaces all comments that begin with a prefix by one, or by none if text is
+// "".
 func (f *File) SetComment(prefix, text string) {
 	f.lines = slices.DeleteFunc(f.lines, func(line string) bool { return strings.HasPrefix(line, prefix) })
 	if text != "" {
@@ -143,7 +144,7 @@ func (f *File) SetComment(prefix, text string) {
 	}
 }
 
-// String is the file's text.
+// String returns the text of the file.
 func (f *File) String() string {
 	if len(f.lines) == 0 {
 		return ""
@@ -151,8 +152,8 @@ func (f *File) String() string {
 	return strings.Join(f.lines, "\n") + "\n"
 }
 
-// Write replaces the file as a whole, on the disk when it returns. Its mode stays; a new
-// file has 0644, since keys are in files of their own.
+// Write replaces the file atomically and flushes it to the disk. It keeps the mode; a new
+// file has 0644, since keys are in other files.
 func (f *File) Write() error {
 	dir := filepath.Dir(f.path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -1,5 +1,5 @@
-// Package member looks at the members of an etcd cluster and puts a new machine in
-// the place of a dead one.
+// Package member describes the members of an etcd cluster, and replaces a dead member by a
+// new machine.
 package member
 
 import (
@@ -16,10 +16,10 @@ import (
 	"coreos/internal/etcd/conn"
 )
 
-// answerTime bounds one question to one member.
+// answerTime is the time limit of a request to a member.
 const answerTime = 5 * time.Second
 
-// Member is a member of a cluster, and how it is.
+// Member is a member of a cluster with its status.
 type Member struct {
 	ID                   uint64
 	Name                 string // "" if it never started
@@ -27,13 +27,13 @@ type Member struct {
 	Learner              bool
 
 	Status *clientv3.StatusResponse // nil if it does not answer
-	Err    error                    // why it does not answer, or is of no use
+	Err    error                    // why it does not answer or is not healthy
 }
 
-// Healthy says whether the member answers and has a leader.
+// Healthy reports whether the member answers and has a leader.
 func (m Member) Healthy() bool { return m.Err == nil }
 
-// String is how messages call the member.
+// String returns the name of the member in messages.
 func (m Member) String() string {
 	if m.Name == "" {
 		return fmt.Sprintf("%x (never started)", m.ID)
@@ -41,16 +41,16 @@ func (m Member) String() string {
 	return fmt.Sprintf("%s (%x)", m.Name, m.ID)
 }
 
-// Cluster is what a survey found.
+// Cluster is the result of a survey.
 type Cluster struct {
 	ID      uint64
 	Members []Member
-	// Answered is the configuration with the one endpoint that listed the members.
+	// Answered is the configuration with only the endpoint that listed the members.
 	Answered conn.Config
 }
 
-// Survey asks the first endpoint that answers for the members, which it does only while
-// the cluster has a quorum, and each of them for its status.
+// Survey gets the list of members from the first endpoint that answers, which needs a
+// quorum, and the status of each member.
 func Survey(ctx context.Context, config conn.Config) (*Cluster, error) {
 	var failed error
 	for _, endpoint := range config.Endpoints {
@@ -68,7 +68,7 @@ func Survey(ctx context.Context, config conn.Config) (*Cluster, error) {
 		c.ask(ctx, config)
 		return c, nil
 	}
-	return nil, fmt.Errorf("no list of the members: the endpoint does not answer or the cluster has no quorum: %w", failed)
+	return nil, fmt.Errorf("the members are not known: the endpoint does not answer or the cluster has no quorum: %w", failed)
 }
 
 func list(ctx context.Context, config conn.Config) (list *clientv3.MemberListResponse, err error) {
@@ -79,7 +79,7 @@ func list(ctx context.Context, config conn.Config) (list *clientv3.MemberListRes
 	return list, err
 }
 
-// with calls f with a client, for answerTime at most.
+// with calls f with a client and the time limit answerTime.
 func with(ctx context.Context, config conn.Config, f func(context.Context, *clientv3.Client) error) error {
 	client, err := conn.Dial(config)
 	if err != nil {
@@ -91,7 +91,7 @@ func with(ctx context.Context, config conn.Config, f func(context.Context, *clie
 	return f(ctx, client)
 }
 
-// ask asks all members at once.
+// ask asks all members concurrently for their status.
 func (c *Cluster) ask(ctx context.Context, config conn.Config) {
 	var wait sync.WaitGroup
 	for i := range c.Members {
@@ -101,7 +101,7 @@ func (c *Cluster) ask(ctx context.Context, config conn.Config) {
 }
 
 func (m *Member) ask(ctx context.Context, config conn.Config) {
-	m.Err = errors.New("it has told no URL for clients")
+	m.Err = errors.New("it advertises no client URL")
 	for _, url := range m.ClientURLs {
 		status, err := Status(ctx, config, url)
 		switch {
@@ -119,7 +119,7 @@ func (m *Member) ask(ctx context.Context, config conn.Config) {
 	}
 }
 
-// Status asks one member, by one endpoint.
+// Status gets the status of the member at an endpoint.
 func Status(ctx context.Context, config conn.Config, endpoint string) (status *clientv3.StatusResponse, err error) {
 	config.Endpoints = []string{endpoint}
 	err = with(ctx, config, func(ctx context.Context, client *clientv3.Client) (err error) {
@@ -129,7 +129,7 @@ func Status(ctx context.Context, config conn.Config, endpoint string) (status *c
 	return status, err
 }
 
-// Alarms asks for the alarms of all members.
+// Alarms returns the alarms of all members.
 func Alarms(ctx context.Context, config conn.Config) (alarms []*etcdserverpb.AlarmMember, err error) {
 	err = with(ctx, config, func(ctx context.Context, client *clientv3.Client) error {
 		response, err := client.AlarmList(ctx)
@@ -144,7 +144,7 @@ func Alarms(ctx context.Context, config conn.Config) (alarms []*etcdserverpb.Ala
 // ErrNoMember says that the cluster has no such member.
 var ErrNoMember = errors.New("the cluster has no such member")
 
-// Find returns the member with that name, or with that id in hexadecimal.
+// Find returns the member with a name, or with an id in hexadecimal.
 func (c *Cluster) Find(nameOrID string) (Member, error) {
 	var found []Member
 	id, err := strconv.ParseUint(nameOrID, 16, 64)
@@ -165,7 +165,7 @@ func (c *Cluster) Find(nameOrID string) (Member, error) {
 	return Member{}, fmt.Errorf("%d members are called %q: give the id: %v", len(found), nameOrID, found)
 }
 
-// Voters counts the members that vote, and those of them that are healthy.
+// Voters returns the number of voting members, and how many of them are healthy.
 func (c *Cluster) Voters() (all, healthy int) {
 	for _, m := range c.Members {
 		if !m.Learner {
@@ -178,5 +178,5 @@ func (c *Cluster) Voters() (all, healthy int) {
 	return all, healthy
 }
 
-// Quorum is how many of that many voters must be there.
+// Quorum returns how many voters make a quorum.
 func Quorum(voters int) int { return voters/2 + 1 }

@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// mustBeDead returns an error if anything of a member answers: its own status, or etcd
-// at its URLs for peers, which may be open where those for clients are not.
+// mustBeDead returns an error if a member answers at its client URLs or at its peer URLs,
+// which may be reachable when the client URLs are not.
 func mustBeDead(ctx context.Context, m Member) error {
 	if m.Status != nil {
-		return fmt.Errorf("%v answers at %v: it is not dead; --force removes it all the same", m, m.ClientURLs)
+		return fmt.Errorf("%v answers at %v: it is not dead; --force removes it anyway", m, m.ClientURLs)
 	}
 	for _, peer := range m.PeerURLs {
 		if answers(ctx, peer) {
-			return fmt.Errorf("%v answers its peers at %s: it is not dead, only its clients do not reach it; --force removes it all the same", m, peer)
+			return fmt.Errorf("%v answers at its peer URL %s: it is not dead, only its client URLs are not reachable; --force removes it anyway", m, peer)
 		}
 	}
 	return nil
 }
 
-// answers says whether a server is at a URL: one that speaks TLS, or any HTTP. A
-// connection alone proves nothing: the kernel of a machine whose etcd hangs takes it.
+// answers reports whether a server at a URL speaks TLS or any HTTP. A connection proves
+// nothing, since the kernel accepts it even if etcd hangs.
 func answers(ctx context.Context, peer string) bool {
 	u, err := url.Parse(peer)
 	if err != nil {
@@ -41,7 +41,7 @@ func answers(ctx context.Context, peer string) bool {
 	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline)
 	if u.Scheme == "https" {
-		// Whose certificate that is does not matter: something is alive there.
+		// The certificate does not matter: something answers.
 		err := tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx) //nolint:gosec
 		var alert *net.OpError
 		var noTLS tls.RecordHeaderError
@@ -54,5 +54,5 @@ func answers(ctx context.Context, peer string) bool {
 	return n > 0
 }
 
-// again is the time between two looks at what has no event to wait for.
+// again is the pause between two attempts.
 const again = time.Second

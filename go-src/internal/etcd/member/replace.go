@@ -20,52 +20,53 @@ import (
 	"coreos/internal/etcd/envfile"
 )
 
-// Replacement puts this machine in the place of a member that is dead, or adds it to the
-// members that there are.
+// Replacement replaces a dead member by this machine, or adds this machine as a further
+// member.
 //
-// The order is the safe one. Before anything is changed, all that can be wrong is looked
-// for. Then the intent is written down, as a comment in the environment file, so that an
-// interrupted replacement goes on where it was when it is run again. The dead member is
-// removed first: it counts for the quorum, and etcd adds none while it is there. This
-// machine joins as a learner, which has no vote, so that a machine that never comes up
-// costs the cluster nothing, and gets its vote when it has caught up.
+// The order is safe. First it checks everything that can be wrong, before it changes
+// anything. Then it records the replacement as a comment in the environment file, so that
+// an interrupted one continues when it is run again. It removes the dead member before it
+// adds this machine: a dead member counts for the quorum, and etcd does not add a member
+// while one is unhealthy. This machine joins as a learner, without a vote, so that the
+// quorum does not change if it never starts. It gets its vote when it has caught up.
 type Replacement struct {
-	Etcd conn.Config // endpoints of members that live, and certificates
-	Dead string      // name or id; "" if this machine joins without taking a place
+	Etcd conn.Config // endpoints of live members, and certificates
+	Dead string      // name or id; "" if this machine replaces no member
 
-	Name, PeerURL string // of this machine; if "", as the environment file has them
+	Name, PeerURL string // of this machine; if "", those in the environment file
 	EnvFile       string
 	Data          datadir.Dir
 
-	Force bool // removes a member that answers, too
-	Wipe  bool // moves data of a former life aside
-	Unit  Unit // nil: others start etcd
+	Force bool // remove the member even if it answers
+	Wipe  bool // move data of an earlier membership aside
+	Unit  Unit // nil: the operator starts etcd
 
 	Now func() time.Time
-	Say func(format string, args ...any) // tells what was done
+	Say func(format string, args ...any) // prints a line about each step
 }
 
 // Unit is etcd-member.service.
 type Unit interface {
 	Active(context.Context) (bool, error)
-	// Failing tells one that is started again and again without becoming a member.
+	// Failing reports whether etcd is started again and again and does not become a member.
 	Failing(context.Context) (bool, error)
 	Start(context.Context) error
 	Stop(context.Context) error
 }
 
-// ErrNotStarted says that all is prepared, and that someone else has to start etcd. Run
-// the replacement again then.
+// ErrNotStarted says that everything is prepared and the operator has to start etcd, and
+// then run the replacement again.
 var ErrNotStarted = errors.New("this machine is a member that was not started: start etcd-member.service, and run this again to give it its vote")
 
-// journal begins the comment that says which member is being replaced: id and name.
+// journal is the beginning of the comment that records the id and the name of the member
+// that is being replaced.
 const journal = "# etcd-memberctl replaces: "
 
-// nobody is in the journal of a machine that takes nobody's place.
+// nobody is recorded if this machine replaces no member.
 const nobody = "nobody"
 
-// Run returns when this machine is a healthy member that votes. The context bounds how
-// long it may take to catch up.
+// Run returns when this machine is a healthy voting member. The context limits the time to
+// catch up.
 func (r *Replacement) Run(ctx context.Context) error {
 	env, err := envfile.Read(r.EnvFile)
 	if err != nil {
@@ -86,14 +87,14 @@ func (r *Replacement) Run(ctx context.Context) error {
 	}
 	if !resumed {
 		if done := r.done(cluster); done != nil {
-			r.Say("%v is this machine, healthy, and votes: nothing to do", done)
+			r.Say("%v is this machine, is healthy and votes: nothing to do", done)
 			return nil
 		}
 		if dead, err = r.begin(ctx, cluster, env); err != nil {
 			return err
 		}
 	} else {
-		r.Say("going on where it was interrupted")
+		r.Say("continuing the replacement that was interrupted")
 	}
 	if err := r.remove(ctx, cluster, dead); err != nil {
 		return err
@@ -112,7 +113,7 @@ func (r *Replacement) Run(ctx context.Context) error {
 	return env.Write()
 }
 
-// settle finds the name and the URL of this machine.
+// settle determines the name and the peer URL of this machine.
 func (r *Replacement) settle(env *envfile.File) error {
 	if r.Name == "" {
 		r.Name = env.Get("ETCD_NAME")
@@ -125,10 +126,10 @@ func (r *Replacement) settle(env *envfile.File) error {
 	}
 	u, err := url.Parse(r.PeerURL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Port() == "" || u.Path != "" {
-		return fmt.Errorf("this machine's URL for peers is %q: give one as https://10.0.0.5:2380 with --peer-url, or ETCD_INITIAL_ADVERTISE_PEER_URLS in %s", r.PeerURL, r.EnvFile)
+		return fmt.Errorf("this machine's peer URL is %q: give one such as https://10.0.0.5:2380 with --peer-url, or ETCD_INITIAL_ADVERTISE_PEER_URLS in %s", r.PeerURL, r.EnvFile)
 	}
 	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip.IsLoopback() || ip.IsUnspecified() {
-		return fmt.Errorf("this machine's URL for peers is %s: the other members cannot reach that", r.PeerURL)
+		return fmt.Errorf("this machine's peer URL is %s, which the other members cannot reach", r.PeerURL)
 	}
 	if u.Scheme == "https" && env.Get("ETCD_PEER_CERT_FILE") == "" && env.Get("ETCD_PEER_AUTO_TLS") != "true" {
 		return fmt.Errorf("%s has no ETCD_PEER_CERT_FILE for %s: make certificates with etcd-memberctl certs and copy them here", r.EnvFile, r.PeerURL)
@@ -136,7 +137,7 @@ func (r *Replacement) settle(env *envfile.File) error {
 	return nil
 }
 
-// resumed returns the id of the dead member if its replacement was begun.
+// resumed returns the id of the dead member if its replacement was begun earlier.
 func (r *Replacement) resumed(env *envfile.File) (uint64, bool) {
 	text, name, _ := strings.Cut(env.Comment(journal), " ")
 	if r.Dead == "" {
@@ -146,7 +147,7 @@ func (r *Replacement) resumed(env *envfile.File) (uint64, bool) {
 	return id, err == nil && (r.Dead == name || strings.EqualFold(strings.TrimLeft(r.Dead, "0"), text))
 }
 
-// done returns this machine as a member if all was done before.
+// done returns this machine as a member if the replacement was completed earlier.
 func (r *Replacement) done(c *Cluster) *Member {
 	own := r.own(c)
 	there, _ := r.Data.HasData()
@@ -159,7 +160,7 @@ func (r *Replacement) done(c *Cluster) *Member {
 	return own
 }
 
-// own finds this machine among the members.
+// own returns this machine as a member, nil if it is none.
 func (r *Replacement) own(c *Cluster) *Member {
 	i := slices.IndexFunc(c.Members, func(m Member) bool { return slices.Contains(m.PeerURLs, r.PeerURL) })
 	if i < 0 {
@@ -168,9 +169,9 @@ func (r *Replacement) own(c *Cluster) *Member {
 	return &c.Members[i]
 }
 
-// begin looks for all that can be wrong, and writes down that the replacement begins.
+// begin checks everything that can be wrong, and records that the replacement begins.
 func (r *Replacement) begin(ctx context.Context, c *Cluster, env *envfile.File) (uint64, error) {
-	dead := Member{Name: nobody, Learner: true} // whom nobody misses
+	dead := Member{Name: nobody, Learner: true} // has no vote, so its absence changes nothing
 	if r.Dead != "" {
 		var err error
 		if dead, err = c.Find(r.Dead); err != nil {
@@ -195,7 +196,7 @@ func (r *Replacement) begin(ctx context.Context, c *Cluster, env *envfile.File) 
 	return dead.ID, env.Write()
 }
 
-// checkCluster makes sure that the cluster goes on without the dead member.
+// checkCluster checks that the cluster keeps its quorum without the dead member.
 func (r *Replacement) checkCluster(c *Cluster, dead Member) error {
 	voters, healthy := c.Voters()
 	if !dead.Learner {
@@ -210,7 +211,7 @@ func (r *Replacement) checkCluster(c *Cluster, dead Member) error {
 	return nil
 }
 
-// sick lists what is wrong with the other members.
+// sick lists the errors of the other members.
 func (c *Cluster) sick(but uint64) string {
 	var text strings.Builder
 	for _, m := range c.Members {
@@ -221,27 +222,27 @@ func (c *Cluster) sick(but uint64) string {
 	return text.String()
 }
 
-// checkNames makes sure that this machine is not taken for another member.
+// checkNames checks that this machine is not confused with another member.
 func (r *Replacement) checkNames(c *Cluster, dead Member) error {
 	for _, m := range c.Members {
 		if m.ID == dead.ID {
 			continue
 		}
 		if m.Name == r.Name {
-			return fmt.Errorf("%v has this machine's name: give another one with --name", m)
+			return fmt.Errorf("%v has the name of this machine: give another one with --name", m)
 		}
 		if slices.Contains(m.PeerURLs, r.PeerURL) {
-			return fmt.Errorf("%v has this machine's URL for peers, %s: replace that one, or give another URL with --peer-url", m, r.PeerURL)
+			return fmt.Errorf("%v has the peer URL of this machine, %s: replace that member, or give another URL with --peer-url", m, r.PeerURL)
 		}
 		if scheme, _, _ := strings.Cut(r.PeerURL, ":"); len(m.PeerURLs) > 0 && !strings.HasPrefix(m.PeerURLs[0], scheme+":") {
-			return fmt.Errorf("%v speaks to its peers by %s, and this machine would by %s", m, m.PeerURLs[0], r.PeerURL)
+			return fmt.Errorf("%v has the peer URL %s and this machine %s: use one scheme for all members", m, m.PeerURLs[0], r.PeerURL)
 		}
 	}
 	return nil
 }
 
-// quiet stops an etcd that tries in vain to be what its configuration says: the member
-// that was lost with its disk. It would answer in that one's place now and then.
+// quiet stops an etcd on this machine that starts again and again and cannot become the
+// member that lost its disk. It would sometimes answer in the place of that member.
 func (r *Replacement) quiet(ctx context.Context) error {
 	if r.Unit == nil || !r.Wipe {
 		return nil
@@ -265,14 +266,14 @@ func (r *Replacement) checkUnit(ctx context.Context) error {
 	return err
 }
 
-// clean makes sure that this machine has no data of a former life.
+// clean checks that this machine has no data of an earlier membership.
 func (r *Replacement) clean() error {
 	there, err := r.Data.HasData()
 	if err != nil || !there {
 		return err
 	}
 	if !r.Wipe {
-		return fmt.Errorf("%s has the data of a former life of this machine as a member: --wipe moves them aside", r.Data)
+		return fmt.Errorf("%s has data of an earlier membership of this machine: --wipe moves them aside", r.Data)
 	}
 	aside, err := r.Data.MoveAside(r.Now())
 	if err == nil {
@@ -281,7 +282,7 @@ func (r *Replacement) clean() error {
 	return err
 }
 
-// remove removes the dead member if it is still one, and still dead.
+// remove removes the dead member, if it is still a member and still dead.
 func (r *Replacement) remove(ctx context.Context, c *Cluster, id uint64) error {
 	if r.Dead == "" {
 		return nil
@@ -302,7 +303,7 @@ func (r *Replacement) remove(ctx context.Context, c *Cluster, id uint64) error {
 	err = r.retry(ctx, c.Answered, func(ctx context.Context, client *clientv3.Client) error {
 		_, err := client.MemberRemove(ctx, id)
 		if errors.Is(err, rpctypes.ErrMemberNotFound) {
-			return nil // by an attempt of which the answer was lost
+			return nil // an earlier attempt succeeded, but its answer was lost
 		}
 		return err
 	})
@@ -313,11 +314,11 @@ func (r *Replacement) remove(ctx context.Context, c *Cluster, id uint64) error {
 	return nil
 }
 
-// retries bounds the attempts to change the members. After a member was removed etcd
-// waits until those that are left were connected for 5 s.
+// retries is the number of attempts to change the members. After a removal, etcd refuses
+// changes until the other members have been connected for 5 seconds.
 const retries = 15
 
-// retry calls f until it has no error, or one that does not pass.
+// retry calls f until it succeeds or fails with a permanent error.
 func (r *Replacement) retry(ctx context.Context, config conn.Config, f func(context.Context, *clientv3.Client) error) error {
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := with(ctx, config, f)
@@ -336,7 +337,7 @@ func passes(err error) bool {
 		func(target error) bool { return errors.Is(err, target) })
 }
 
-// add makes this machine a member, if it is not yet, and returns its id.
+// add adds this machine as a member, unless it is one, and returns its id.
 func (r *Replacement) add(ctx context.Context, config conn.Config) (uint64, error) {
 	c, err := Survey(ctx, config)
 	if err != nil {
@@ -353,23 +354,23 @@ func (r *Replacement) add(ctx context.Context, config conn.Config) (uint64, erro
 		}
 		return err
 	})
-	if errors.Is(err, rpctypes.ErrPeerURLExist) { // by an attempt of which the answer was lost
+	if errors.Is(err, rpctypes.ErrPeerURLExist) { // an earlier attempt succeeded, but its answer was lost
 		if c, err = Survey(ctx, config); err == nil && r.own(c) != nil {
 			return r.own(c).ID, nil
 		}
 	}
 	if errors.Is(err, rpctypes.ErrTooManyLearners) {
-		err = fmt.Errorf("%w: promote or remove the learner that is there, with etcdctl member promote or remove", err)
+		err = fmt.Errorf("%w: promote or remove the learner of the cluster by etcdctl member promote or remove", err)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("add %s with %s: %w", r.Name, r.PeerURL, err)
 	}
-	r.Say("added %s (%x) at %s, without a vote as yet", r.Name, id, r.PeerURL)
+	r.Say("added %s (%x) at %s, without a vote for now", r.Name, id, r.PeerURL)
 	return id, nil
 }
 
-// start writes the settings with which this machine joins, and starts it, unless it was
-// started already.
+// start writes the settings with which this machine joins, and starts etcd, unless that is
+// done.
 func (r *Replacement) start(ctx context.Context, env *envfile.File, own uint64) error {
 	c, err := Survey(ctx, r.Etcd)
 	if err != nil {
@@ -388,11 +389,11 @@ func (r *Replacement) start(ctx context.Context, env *envfile.File, own uint64) 
 	if err := r.Unit.Start(ctx); err != nil {
 		return err
 	}
-	r.Say("started etcd, which catches up now: journalctl -f -u etcd-member")
+	r.Say("started etcd, which is catching up: journalctl -f -u etcd-member")
 	return nil
 }
 
-// promote waits until this machine is there and gives it its vote.
+// promote waits until this machine is healthy and gives it its vote.
 func (r *Replacement) promote(ctx context.Context, own uint64) error {
 	var last error
 	m, err := backoff.Retry(ctx, func() (m Member, err error) {
@@ -401,7 +402,7 @@ func (r *Replacement) promote(ctx context.Context, own uint64) error {
 		return m, err
 	}, backoff.WithBackOff(backoff.NewConstantBackOff(again)), backoff.WithMaxElapsedTime(0))
 	if err != nil { // the context's
-		return fmt.Errorf("this machine is a member, but not a healthy one that votes: %w; see journalctl -u etcd-member, and run this again", last)
+		return fmt.Errorf("this machine is a member, but is not healthy or has no vote: %w; see journalctl -u etcd-member, and run this again", last)
 	}
 	r.Say("%v is healthy and votes", m)
 	return nil
@@ -410,8 +411,8 @@ func (r *Replacement) promote(ctx context.Context, own uint64) error {
 // errPromoted is the error until a survey confirms that the member has its vote.
 var errPromoted = errors.New("its vote is not confirmed yet")
 
-// tryPromote returns this machine's member once that is healthy and has its vote, and
-// gives it its vote if it has none.
+// tryPromote returns this machine as a member once it is healthy and has its vote. If it
+// has none, tryPromote gives it its vote.
 func (r *Replacement) tryPromote(ctx context.Context, own uint64) (Member, error) {
 	c, err := Survey(ctx, r.Etcd)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"coreos/internal/etcd/envfile"
 )
 
-// configure writes the variables with which this machine joins the cluster. Those for
-// listening stay if they are there and the machine's URL is the same.
+// configure writes the variables with which this machine joins the cluster. It keeps the
+// variables for listening if the peer URL has not changed.
 func (r *Replacement) configure(ctx context.Context, c *Cluster, env *envfile.File, own uint64) error {
 	var initial []string
 	for _, m := range c.Members {
@@ -21,14 +21,14 @@ func (r *Replacement) configure(ctx context.Context, c *Cluster, env *envfile.Fi
 		if m.ID == own {
 			name = r.Name
 		} else if name == "" {
-			name = fmt.Sprintf("%x", m.ID) // only the URLs are compared
+			name = fmt.Sprintf("%x", m.ID) // etcd compares only the URLs
 		}
 		for _, peer := range m.PeerURLs {
 			initial = append(initial, name+"="+peer)
 		}
 	}
 	moved := env.Get("ETCD_INITIAL_ADVERTISE_PEER_URLS") != r.PeerURL
-	// Of several ways to find a cluster etcd takes only one.
+	// etcd accepts only one way to find a cluster.
 	env.Unset("ETCD_DISCOVERY")
 	env.Unset("ETCD_FORCE_NEW_CLUSTER")
 	values := [][2]string{
@@ -61,7 +61,7 @@ func clientScheme(env *envfile.File) string {
 	return "http"
 }
 
-// listenAddress is the address at which this machine has the host of a URL.
+// listenAddress returns the address of this machine that the host of a URL names.
 func listenAddress(ctx context.Context, peerURL string) (netip.Addr, error) {
 	u, err := url.Parse(peerURL)
 	if err != nil {
@@ -77,9 +77,10 @@ func listenAddress(ctx context.Context, peerURL string) (netip.Addr, error) {
 	return addresses[0].Unmap(), nil
 }
 
-// Listen returns the variables that say where a member with that URL for peers listens,
-// which etcd wants as an address, and at which URL its clients find it: at the peers'
-// host, port 2379. Clients on the machine itself have conn.Default, without TLS.
+// Listen returns the variables for the addresses on which a member listens and for the URL
+// that it advertises to clients. Listen addresses must be IP addresses. The client URL has
+// the host of the peer URL and port 2379. Clients on the machine itself use conn.Default,
+// without TLS.
 func Listen(peerURL string, address netip.Addr, scheme string) [][2]string {
 	u, err := url.Parse(peerURL)
 	if err != nil {

@@ -10,31 +10,33 @@ import (
 	"coreos/internal/etcd/datadir"
 )
 
-// Bump is by how much revisions grow in a restored cluster unless one says otherwise. It
-// is to be more than what was written since the snapshot, so that no revision comes
-// twice; etcd's own documentation recommends it.
+// Bump is the default of Restoration.Bump. It has to be more than the writes since the
+// snapshot, so that no revision is used twice; the documentation of etcd recommends this
+// number.
 const Bump = 1_000_000_000
 
-// Restoration makes a snapshot the data of a new cluster with one member.
+// Restoration restores a snapshot as a new cluster with one member.
 type Restoration struct {
 	File          string
 	Name, PeerURL string // of the member
 	Data          datadir.Dir
-	// Bump is added to the revision, and what is older counts as compacted: clients that
-	// watch are told to begin anew, in place of waiting for a revision that was.
+	// Bump is added to the revision, and older revisions count as compacted. So clients
+	// that watch get an error and start again, instead of waiting for a revision that
+	// exists already.
 	Bump uint64
 	Now  time.Time
 }
 
-// Run verifies the snapshot and puts it in the place of the data, which it moves aside
-// to the directory that it returns, "" if there were none. etcd must not run. With an
-// error the data are as they were.
+// Run verifies the snapshot and replaces the data by it. It returns the directory to which
+// the former data were moved, "" if there were none. etcd must not run. If Run fails, the
+// data are unchanged.
 func (r Restoration) Run() (former string, err error) {
 	taken, err := Verify(r.File)
 	if err != nil {
 		return "", err
 	}
-	// A database of its own, and etcd's log, which takes its 64 MB at once.
+	// It needs room for a database, and for the log, for which etcd allocates 64 MB at
+	// once.
 	if err := datadir.NeedRoom(string(r.Data), taken.Size+64<<20); err != nil {
 		return "", fmt.Errorf("restore: %w", err)
 	}
@@ -48,7 +50,7 @@ func (r Restoration) build(dir string) error {
 		OutputDataDir:  dir,
 		PeerURLs:       []string{r.PeerURL},
 		InitialCluster: r.Name + "=" + r.PeerURL,
-		// Another cluster than any before: members of the old one cannot mix with it.
+		// The cluster gets a new id, so that members of the old one cannot join it.
 		InitialClusterToken: "restored-" + r.Now.UTC().Format(stamp),
 		RevisionBump:        r.Bump,
 		MarkCompacted:       r.Bump > 0,

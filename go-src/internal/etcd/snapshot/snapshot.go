@@ -1,8 +1,8 @@
-// Package snapshot takes snapshots of etcd's database, keeps the newest, and restores
-// one as a new cluster.
+// Package snapshot takes snapshots of etcd's database, keeps the newest, and restores one
+// as a new cluster.
 //
-// A snapshot is a file as etcdctl snapshot save makes it: the database (bbolt) and the
-// SHA-256 of it, 32 bytes, at the end.
+// A snapshot has the format of etcdctl snapshot save: the database (bbolt), followed by its
+// SHA-256 in 32 bytes.
 package snapshot
 
 import (
@@ -26,7 +26,7 @@ import (
 	"coreos/internal/etcd/datadir"
 )
 
-// Dir is where etcd-snapshot.service keeps snapshots.
+// Dir is the directory of the snapshots of etcd-snapshot.service.
 const Dir = "/var/lib/etcd-snapshots"
 
 // Snapshot is a verified snapshot.
@@ -37,27 +37,28 @@ type Snapshot struct {
 	Size     int64 // in bytes
 }
 
-// Store is a directory of snapshots etcd-TIME-REVISION.db, with the time in UTC. It
-// leaves files with other names alone.
+// Store is a directory of snapshots with names etcd-TIME-REVISION.db, where the time is in
+// UTC. Files with other names are ignored.
 type Store struct {
 	Dir  string
-	Keep int // how many are kept, at least 1
+	Keep int // number of snapshots to keep, at least 1
 }
 
-// pattern are the names of snapshots. In the order of names they are in that of time.
+// pattern matches the names of snapshots. Sorted by name, they are sorted by time.
 var pattern = regexp.MustCompile(`^etcd-[0-9]{8}T[0-9]{6}Z-[0-9]+\.db$`)
 
 const stamp = "20060102T150405Z"
 
-// partial is the snapshot that is being taken. An interrupted one is overwritten.
+// partial is the name of the snapshot that is being taken. One that was interrupted is
+// overwritten.
 const partial = ".etcd-snapshot.partial"
 
-// Take takes a snapshot of the one member that the client talks to, and, when it is
-// verified and on the disk, deletes the oldest of those that are too many, which it
-// returns. The context bounds the time.
+// Take takes a snapshot of the member that the client is connected to. Once it is verified
+// and on the disk, Take deletes the oldest snapshots that exceed Keep, and returns their
+// names. The context limits the time.
 func (s Store) Take(ctx context.Context, client *clientv3.Client, now time.Time) (*Snapshot, []string, error) {
 	if s.Keep < 1 {
-		return nil, nil, fmt.Errorf("keep %d snapshots: at least one has to be kept", s.Keep)
+		return nil, nil, fmt.Errorf("cannot keep %d snapshots: want 1 or more", s.Keep)
 	}
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("snapshots: %w", err)
@@ -87,10 +88,10 @@ func (s Store) Take(ctx context.Context, client *clientv3.Client, now time.Time)
 	return taken, pruned, err
 }
 
-// answerTime is how long etcd may take to say that it is there.
+// answerTime is the time limit for etcd to answer the first request.
 const answerTime = 10 * time.Second
 
-// lock keeps two from writing the same file. It ends when the directory is closed.
+// lock locks the directory against a second Take. Closing the directory unlocks it.
 func (s Store) lock() (*os.File, error) {
 	dir, err := os.Open(s.Dir)
 	if err != nil {
@@ -103,7 +104,7 @@ func (s Store) lock() (*os.File, error) {
 	return dir, nil
 }
 
-// fetch writes a snapshot to a file, and the file to the disk.
+// fetch writes a snapshot to a file and flushes it to the disk.
 func (s Store) fetch(ctx context.Context, client *clientv3.Client, path string) error {
 	endpoint := client.Endpoints()[0]
 	soon, cancel := context.WithTimeout(ctx, answerTime)
@@ -134,8 +135,8 @@ func (s Store) fetch(ctx context.Context, client *clientv3.Client, path string) 
 	return nil
 }
 
-// prune deletes all but the newest, and never the one just taken, which is the one that
-// is known to be good, and is not the newest by its name if the clock was set back.
+// prune deletes all but the newest snapshots. It never deletes the one just taken, which is
+// verified, and which is not the newest by name if the clock was set back.
 func (s Store) prune(taken string) (pruned []string, err error) {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil {
@@ -157,7 +158,7 @@ func (s Store) prune(taken string) (pruned []string, err error) {
 	return pruned, nil
 }
 
-// ErrDamaged says that a file is not what etcd wrote.
+// ErrDamaged says that a snapshot is damaged.
 var ErrDamaged = errors.New("the snapshot is damaged: take an older one")
 
 // Verify reads a snapshot, compares its hash, and checks the database in it.
@@ -173,7 +174,7 @@ func Verify(path string) (*Snapshot, error) {
 	return &Snapshot{Path: path, Revision: status.Revision, Keys: status.TotalKey, Size: size}, nil
 }
 
-// verifyHash goes first: a damaged database can crash those that read it.
+// verifyHash is called first, since a damaged database can crash the code that reads it.
 func verifyHash(path string) (int64, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package unit starts and stops etcd-member.service by systemd's D-Bus interface, and
-// lets others speak for it in systemctl status.
+// Package unit starts and stops etcd-member.service over D-Bus, and sets its status line in
+// systemctl status.
 package unit
 
 import (
@@ -14,10 +14,10 @@ import (
 	"coreos/internal/host/systemd"
 )
 
-// Name is the unit.
+// Name is the name of the unit.
 const Name = "etcd-member.service"
 
-// Unit is the unit of this machine.
+// Unit is etcd-member.service on this machine.
 type Unit struct{ conn *dbus.Conn }
 
 // Open connects to systemd by the system bus.
@@ -32,21 +32,21 @@ func Open(ctx context.Context) (*Unit, error) {
 // Close ends the connection.
 func (u *Unit) Close() { u.conn.Close() }
 
-// Active says whether the unit runs, or is about to: an etcd that fails is started again
-// and again.
+// Active reports whether the unit runs or is being started, which systemd repeats if etcd
+// fails.
 func (u *Unit) Active(ctx context.Context) (bool, error) {
 	state, err := u.state(ctx)
 	return err == nil && state != "inactive" && state != "failed", err
 }
 
-// Failing says whether the unit is being started, but does not serve: as long as etcd is
-// no member of a cluster with a quorum.
+// Failing reports whether the unit is being started but does not serve, because etcd is no
+// member of a cluster with a quorum.
 func (u *Unit) Failing(ctx context.Context) (bool, error) {
 	state, err := u.state(ctx)
 	return state == "activating", err
 }
 
-// Wanted says whether the unit is enabled, or was started, be it in vain.
+// Wanted reports whether the unit is enabled or was started, even if it failed.
 func (u *Unit) Wanted(ctx context.Context) (bool, error) {
 	file, err := u.property(ctx, "UnitFileState")
 	if err != nil || file == "enabled" || file == "enabled-runtime" {
@@ -67,17 +67,17 @@ func (u *Unit) property(ctx context.Context, name string) (string, error) {
 	return value, nil
 }
 
-// Start starts the unit, and does not wait until etcd answers: a member may need long
-// for what it missed. Nor is it an error that the unit runs.
+// Start starts the unit. It does not wait until etcd answers, since a member may need long
+// to catch up. It succeeds if the unit runs already.
 func (u *Unit) Start(ctx context.Context) error {
-	_ = u.conn.ResetFailedUnitContext(ctx, Name) // it may have been started too often
+	_ = u.conn.ResetFailedUnitContext(ctx, Name) // or systemd refuses a unit that failed too often
 	if _, err := systemd.Enqueue(ctx, u.conn.StartUnitContext, Name); err != nil {
 		return fmt.Errorf("start %s: %w", Name, err)
 	}
 	return nil
 }
 
-// Stop stops the unit and waits for its end.
+// Stop stops the unit and waits until it has stopped.
 func (u *Unit) Stop(ctx context.Context) error {
 	if err := systemd.Run(ctx, u.conn.StopUnitContext, Name); err != nil {
 		return fmt.Errorf("stop %s: %w; see journalctl -u %s", Name, err, Name)
@@ -88,7 +88,7 @@ func (u *Unit) Stop(ctx context.Context) error {
 // ErrNotRunning says that the unit has no main process.
 var ErrNotRunning = errors.New(Name + " does not run")
 
-// MainPID returns the main process, or ErrNotRunning.
+// MainPID returns the process id of the main process, or ErrNotRunning.
 func (u *Unit) MainPID(ctx context.Context) (int, error) {
 	property, err := u.conn.GetServicePropertyContext(ctx, Name, "MainPID")
 	if err != nil {
@@ -101,12 +101,13 @@ func (u *Unit) MainPID(ctx context.Context) (int, error) {
 	return int(pid), nil
 }
 
-// NotifySocket is where systemd takes sd_notify(3) messages.
+// NotifySocket is the socket on which systemd receives sd_notify(3) messages.
 const NotifySocket = "/run/systemd/notify"
 
-// SetStatus sets the line "Status:" of systemctl status, in the name of a process: that
-// is sd_pid_notify(3), which needs CAP_SYS_ADMIN. The line stays until it is set anew or
-// the process ends. A unit with NotifyAccess=main believes its main process alone.
+// SetStatus sets the line "Status:" in systemctl status on behalf of a process, as
+// sd_pid_notify(3) does. That needs CAP_SYS_ADMIN. The line stays until it is set again or
+// the process ends. For a unit with NotifyAccess=main, systemd accepts it only from the
+// main process.
 func SetStatus(socket string, pid int, status string) error {
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {
@@ -129,7 +130,7 @@ func SetStatus(socket string, pid int, status string) error {
 	return nil
 }
 
-// oneLine keeps a text from being several of systemd's variables.
+// oneLine replaces line breaks, which would begin another variable of sd_notify(3).
 func oneLine(text string) string {
 	b := []byte(text)
 	for i, c := range b {
