@@ -1,5 +1,5 @@
-// Package butane makes configs for Ignition of Butane's, which people write.
-// See https://coreos.github.io/butane/specs/.
+// Package butane translates Butane configs, which people write, into Ignition configs. See
+// https://coreos.github.io/butane/specs/.
 package butane
 
 import (
@@ -11,8 +11,8 @@ import (
 	"coreos/internal/provision/ignition"
 )
 
-// Translate makes a config for Ignition. Files that the text refers to with "local" lie
-// below dir; without dir it may refer to none. The problems are a line each.
+// Translate returns the Ignition config. Files that the text includes by "local" are in
+// dir; if dir is empty, the text may include none. Each problem is one line.
 func Translate(text []byte, dir string) (config []byte, problems []string, err error) {
 	if len(text) > ignition.MaxConfig {
 		return nil, nil, fmt.Errorf("%w: it has %d bytes, more than %d", ignition.ErrConfig, len(text), ignition.MaxConfig)

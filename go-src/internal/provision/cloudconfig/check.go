@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The checks of single texts. Each returns what it wants, or "" if it is content.
+// Checks of a text. Each returns what it wants, or "" if the text is valid.
 
 func matching(pattern, want string) func(string) string {
 	// Not at the start of the process: other commands are in the same binary.
@@ -58,7 +58,7 @@ func isURL(s string) string {
 	return ""
 }
 
-// isKey wants a line of authorized_keys. What it means is sshd's to say.
+// isKey wants a line of authorized_keys. sshd decides whether it is valid.
 func isKey(s string) string {
 	if isLine(strings.TrimSpace(s)) != "" || len(strings.Fields(s)) < 2 {
 		return "a line of authorized_keys, as in ssh-ed25519 AAAA… name"
@@ -66,7 +66,7 @@ func isKey(s string) string {
 	return ""
 }
 
-// isPath wants a path that a machine's own files can have.
+// isPath wants a path of a file that belongs to the machine.
 func isPath(s string) string {
 	if !path.IsAbs(s) || path.Clean(s) != s || s == "/" || strings.ContainsRune(s, 0) || len(s) > 4000 {
 		return "an absolute path without .., as in /etc/motd"
@@ -86,7 +86,7 @@ func isHomedir(s string) string {
 	return ""
 }
 
-// isPasswd wants what can stand in a line of passwd or shadow.
+// isPasswd wants a text that can be in a field of passwd or shadow.
 func isPasswd(s string) string {
 	if strings.ContainsAny(s, ":\n\r\x00") {
 		return "a text without colons and ends of lines"
@@ -94,5 +94,5 @@ func isPasswd(s string) string {
 	return ""
 }
 
-// ValidHostname tells whether a name can be a machine's.
+// ValidHostname reports whether a name is a valid hostname.
 func ValidHostname(s string) bool { return s != "" && isHostname(s) == "" }

@@ -1,6 +1,6 @@
-// Package cloudconfig reads #cloud-config in the dialect of CoreOS
+// Package cloudconfig parses #cloud-config in the dialect of CoreOS
 // (https://github.com/coreos/coreos-cloudinit/blob/v1.14.0/Documentation/cloud-config.md).
-// What is wrong is reported with its place, and left out; the rest counts.
+// It reports what is not valid, with its position, and ignores it; the rest is used.
 package cloudconfig
 
 import (
@@ -13,22 +13,23 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Bounds of what is read.
+// Limits.
 const (
-	// MaxSize is in bytes; more data for a machine belongs elsewhere, to be fetched.
+	// MaxSize is the size limit of a cloud-config in bytes. More data has to be downloaded
+	// from elsewhere.
 	MaxSize = 1 << 20
-	// MaxFile is how many bytes the content of a file may have, unpacked.
+	// MaxFile is the size limit of the unpacked content of a file in bytes.
 	MaxFile = 16 << 20
-	// maxNodes bounds what aliases of YAML can blow a text up to.
+	// maxNodes is the limit of YAML values, counting those that aliases repeat.
 	maxNodes = 100_000
-	// maxProblems are enough to mend first.
+	// maxProblems is the limit of reported problems.
 	maxProblems = 200
 )
 
-// ErrFormat is in the chain of every error about a text that is no cloud-config at all.
+// ErrFormat is in the chain of each error about a text that is not a cloud-config at all.
 var ErrFormat = errors.New("not a cloud-config")
 
-// Kind says what user-data is.
+// Kind is the kind of user-data.
 type Kind int
 
 // The kinds.
@@ -44,7 +45,7 @@ var kinds = map[Kind]string{Unknown: "unknown", Empty: "empty", CloudConfig: "cl
 
 func (k Kind) String() string { return kinds[k] }
 
-// KindOf tells what user-data is, by its beginning.
+// KindOf returns the kind of user-data, which its beginning shows.
 func KindOf(text []byte) Kind {
 	first, _, _ := bytes.Cut(text, []byte("\n"))
 	switch {
@@ -67,51 +68,51 @@ func isIgnition(text []byte) bool {
 	return json.Unmarshal(text, &c) == nil && c.Ignition.Version != ""
 }
 
-// Config is a cloud-config. What it does not say is the zero value.
+// Config is a cloud-config. Fields that it does not set are zero.
 type Config struct {
 	Hostname          string
 	SSHAuthorizedKeys []string
 	Users             []User
 	WriteFiles        []File
-	// ManageEtcHosts is "localhost": the hostname is an alias of it.
+	// ManageEtcHosts is "localhost" if the hostname is to be an alias of it in /etc/hosts.
 	ManageEtcHosts string
 	CoreOS         CoreOS
 }
 
-// CoreOS is what only this dialect has.
+// CoreOS is the section coreos, which only this dialect has.
 type CoreOS struct {
 	Etcd, Fleet, Flannel, Locksmith, Update Settings
 	Units                                   []Unit
 	OEM                                     Settings // the lines of oem-release
 }
 
-// Settings are variables of a daemon's environment, in the order of the text.
+// Settings are environment variables of a daemon, in the order of the text.
 type Settings []Setting
 
-// Setting is one of them.
+// Setting is an environment variable.
 type Setting struct{ Name, Value string }
 
-// User is an account to be made, or one that is there and gets keys and a password.
+// User is an account to create. An account that exists gets keys and a password.
 type User struct {
 	Name, PasswordHash, GECOS, Homedir, PrimaryGroup, Shell string
 
 	Groups, SSHAuthorizedKeys []string
-	// SSHImportURLs are where more keys are fetched from.
+	// SSHImportURLs are URLs from which keys are downloaded.
 	SSHImportURLs []string
 
 	NoCreateHome, NoUserGroup, System, NoLogInit bool
 }
 
-// File is a file to be written.
+// File is a file to write.
 type File struct {
 	Path  string
 	Data  []byte // unpacked
 	Owner string // "user:group", "user", or "" for root
-	// Mode has permission, set-id and sticky bits as chmod(1) counts them.
+	// Mode has the permission, set-id and sticky bits of chmod(1).
 	Mode uint32
 }
 
-// Unit is a unit of systemd, or a file of networkd.
+// Unit is a systemd unit or a file of systemd-networkd.
 type Unit struct {
 	Name, Content, Command string
 
@@ -120,14 +121,14 @@ type Unit struct {
 	DropIns []DropIn
 }
 
-// DropIn is a file in a unit's NAME.d.
+// DropIn is a drop-in file of a unit, in NAME.d.
 type DropIn struct{ Name, Content string }
 
-// Parse reads a cloud-config. The problems say what of it does not count, ascending by
-// line; the error that nothing does.
+// Parse parses a cloud-config. The problems, sorted by line, say which parts are ignored.
+// The error says that the whole text is ignored.
 func Parse(text []byte) (*Config, []Problem, error) {
 	if len(text) > MaxSize {
-		return nil, nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrFormat, len(text), MaxSize)
+		return nil, nil, fmt.Errorf("%w: it has %d bytes, more than %d", ErrFormat, len(text), MaxSize)
 	}
 	if KindOf(text) != CloudConfig {
 		return nil, nil, fmt.Errorf("%w: the first line is not #cloud-config", ErrFormat)

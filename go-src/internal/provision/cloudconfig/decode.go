@@ -9,20 +9,20 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// decoder walks over YAML. What is wrong becomes a problem, and is left out.
+// decoder decodes YAML. Values that are not valid become problems and are ignored.
 type decoder struct {
 	problems []Problem // the first maxProblems
-	errors   int       // how many are not warnings
+	errors   int       // number of problems that are not warnings
 	nodes    int
 }
 
-// at is a place in the text: a value and the key that leads to it.
+// at is a position in the text: a value and its key.
 type at struct {
 	key  string
 	node *yaml.Node
 }
 
-// field takes the value of a key.
+// field decodes the value of a key.
 type field func(at)
 
 func (d *decoder) problem(p at, format string, args ...any) {
@@ -41,8 +41,8 @@ func (d *decoder) report(p at, warning bool, format string, args ...any) {
 	d.problems = append(d.problems, Problem{p.node.Line, p.node.Column, p.key, fmt.Sprintf(format, args...), warning})
 }
 
-// resolve counts a value and follows aliases; false ends the walk, which has become too
-// long.
+// resolve counts a value and follows aliases. It returns false if there are too many
+// values.
 func (d *decoder) resolve(node *yaml.Node) (*yaml.Node, bool) {
 	d.nodes++
 	for node.Kind == yaml.AliasNode && d.nodes <= maxNodes {
@@ -52,8 +52,7 @@ func (d *decoder) resolve(node *yaml.Node) (*yaml.Node, bool) {
 	return node, d.nodes <= maxNodes
 }
 
-// mapping hands the values of a mapping to their fields. Keys are written with "_" or
-// with "-".
+// mapping decodes the values of a mapping by its fields. Keys may have "_" or "-".
 func (d *decoder) mapping(p at, fields map[string]field) {
 	d.eachKey(p, func(name string, value, key at) {
 		take, ok := fields[name]
@@ -65,13 +64,13 @@ func (d *decoder) mapping(p at, fields map[string]field) {
 	})
 }
 
-// eachKey calls take for each key of a mapping, those that are merged into it last.
+// eachKey calls take for each key of a mapping; merged keys are last.
 func (d *decoder) eachKey(p at, take func(name string, value, key at)) {
 	d.keys(p, map[string]bool{}, false, take)
 }
 
-// keys leaves out what was seen. inherited says that the mapping is merged into another,
-// which then counts.
+// keys calls take for the keys that are not in seen. inherited says that the mapping is
+// merged into another one, whose keys have priority.
 func (d *decoder) keys(p at, seen map[string]bool, inherited bool, take func(name string, value, key at)) {
 	node, ok := d.resolve(p.node)
 	if !ok || isNull(node) {
@@ -104,7 +103,7 @@ func (d *decoder) keys(p at, seen map[string]bool, inherited bool, take func(nam
 	}
 }
 
-// merge takes the keys of "<<": a mapping, or a list of some.
+// merge takes the keys of "<<", which is a mapping or a list of mappings.
 func (d *decoder) merge(p at, seen map[string]bool, take func(name string, value, key at)) {
 	node, ok := d.resolve(p.node)
 	if !ok {
@@ -119,8 +118,7 @@ func (d *decoder) merge(p at, seen map[string]bool, take func(name string, value
 	}
 }
 
-// list hands over the values of a list. A single value is taken for a list of one, as
-// people write it.
+// list calls take for each value of a list. A single value counts as a list of one.
 func (d *decoder) list(p at, take func(at)) {
 	node, ok := d.resolve(p.node)
 	switch {
@@ -135,7 +133,7 @@ func (d *decoder) list(p at, take func(at)) {
 	}
 }
 
-// text returns a scalar as it was written: numbers and booleans, too.
+// text returns a scalar as it is written, also a number or a boolean.
 func (d *decoder) text(p at) (string, bool) {
 	node, ok := d.resolve(p.node)
 	if !ok {
@@ -151,7 +149,8 @@ func (d *decoder) text(p at) (string, bool) {
 	return node.Value, true
 }
 
-// into is the field that sets a text. check, if there is one, says what it should be.
+// into returns a field that sets a text. check returns what it wants if the text is not
+// valid; it may be nil.
 func (d *decoder) into(to *string, check func(string) string) field {
 	return func(p at) {
 		text, ok := d.text(p)
@@ -168,7 +167,7 @@ func (d *decoder) into(to *string, check func(string) string) field {
 	}
 }
 
-// texts is the field that sets a list of texts.
+// texts returns a field that sets a list of texts.
 func (d *decoder) texts(to *[]string, check func(string) string) field {
 	return func(p at) {
 		d.list(p, func(p at) {
@@ -180,7 +179,7 @@ func (d *decoder) texts(to *[]string, check func(string) string) field {
 	}
 }
 
-// flag is the field that sets a boolean, as YAML 1.1 has them.
+// flag returns a field that sets a boolean of YAML 1.1.
 func (d *decoder) flag(to *bool) field {
 	return func(p at) {
 		text, ok := d.text(p)
@@ -200,7 +199,7 @@ func (d *decoder) flag(to *bool) field {
 
 func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }
 
-// describe says what a value is, for messages.
+// describe describes a value in messages.
 func describe(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.MappingNode:

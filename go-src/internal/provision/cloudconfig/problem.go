@@ -6,18 +6,19 @@ import (
 	"slices"
 )
 
-// Problem is something in a cloud-config that does not count, or will not soon.
+// Problem is a part of a cloud-config that is ignored, or that will be ignored in the
+// future.
 type Problem struct {
 	Line, Column int
-	// Key is where it is, as in coreos.units[0].command.
+	// Key is the path of the value, such as coreos.units[0].command.
 	Key string
-	// Message says what is wrong, what was expected, and what is done about it.
+	// Message says what is wrong, what was expected, and what happens.
 	Message string
-	// Warning says that it counts nevertheless.
+	// Warning says that the value is used all the same.
 	Warning bool
 }
 
-// String is the problem as one line, without the file's name.
+// String returns the problem in one line, without the name of the file.
 func (p Problem) String() string {
 	kind := "error"
 	if p.Warning {

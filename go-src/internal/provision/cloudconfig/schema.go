@@ -36,7 +36,7 @@ func (d *decoder) coreos(p at, c *CoreOS) {
 	d.mapping(p, fields)
 }
 
-// settings is the field for variables of a daemon.
+// settings returns a field for the environment variables of a daemon.
 func (d *decoder) settings(to *Settings, keys map[string]setting) field {
 	return func(p at) {
 		fields := map[string]field{}
@@ -86,7 +86,7 @@ func (d *decoder) user(p at, to *[]User) {
 	*to = append(*to, u)
 }
 
-// githubKeys is the field for accounts whose public keys are fetched.
+// githubKeys returns a field for accounts on GitHub whose public keys are downloaded.
 func (d *decoder) githubKeys(to *[]string) field {
 	return func(p at) {
 		var accounts []string
@@ -146,12 +146,12 @@ func (d *decoder) file(p at, to *[]File) {
 		d.problem(p, "a file without a good path; left out")
 		return
 	case d.errors > before:
-		// Half of what was meant could show a secret to everyone.
+		// A file with half of its attributes could show a secret to everyone.
 		d.problem(p, "the file %s is left out, since its description has errors", f.Path)
 		return
 	}
 	if mode != "" {
-		bits, _ := strconv.ParseUint(mode, 8, 32) // isMode has seen it
+		bits, _ := strconv.ParseUint(mode, 8, 32) // isMode has checked it
 		f.Mode = uint32(bits)
 	}
 	var err error

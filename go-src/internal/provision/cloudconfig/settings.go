@@ -2,15 +2,16 @@ package cloudconfig
 
 import "strings"
 
-// setting is a key of a section that is a variable of a daemon.
+// setting is a key of a section that sets an environment variable.
 type setting struct {
 	name  string
 	check func(string) string // isLine, if nil
-	// instead says what to use now that the key means nothing; "" if it does.
+	// instead says what to use if the key has no effect any more; "" if it has.
 	instead string
 }
 
-// environment returns the settings that are called like their variables.
+// environment returns the settings whose keys are the names of their variables without the
+// prefix.
 func environment(prefix, keys string) map[string]setting {
 	settings := map[string]setting{}
 	for _, key := range strings.Fields(keys) {
@@ -20,7 +21,7 @@ func environment(prefix, keys string) map[string]setting {
 }
 
 // etcdKeys are the flags of etcd 3.7 (https://etcd.io/docs/v3.7/op-guide/configuration/),
-// and what became of those that etcd 0.4 and 2 had.
+// and the former flags of etcd 0.4 and 2.
 var etcdKeys = func() map[string]setting {
 	settings := environment("ETCD_", `
 		name data-dir wal-dir snapshot-count heartbeat-interval election-timeout initial-election-tick-advance

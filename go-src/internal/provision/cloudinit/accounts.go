@@ -12,16 +12,16 @@ import (
 	"coreos/internal/provision/cloudconfig"
 )
 
-// Accounts changes accounts by the programs of shadow-utils.
+// Accounts changes accounts with the programs of shadow-utils.
 type Accounts interface {
-	// Run runs one of them, with something to read.
+	// Run runs a program with the input.
 	Run(ctx context.Context, input, name string, args ...string) error
 }
 
-// Shadow is the system's shadow-utils.
+// Shadow runs the system's shadow-utils.
 type Shadow struct{}
 
-// Run is for Accounts.
+// Run implements Accounts.
 func (Shadow) Run(ctx context.Context, input, name string, args ...string) error {
 	command := exec.CommandContext(ctx, name, args...)
 	command.Stdin = strings.NewReader(input)
@@ -40,7 +40,7 @@ type account struct {
 // errNoAccount says that there is no such account.
 var errNoAccount = errors.New("there is no such account")
 
-// account looks an account up.
+// account returns the account with a name.
 func (t tree) account(name string) (account, error) {
 	fields, err := t.lookUp("/etc/passwd", name, 7)
 	if err != nil {
@@ -54,7 +54,7 @@ func (t tree) account(name string) (account, error) {
 	return account{uid, gid, fields[5]}, nil
 }
 
-// lookUp returns the fields of a line of passwd, shadow or group.
+// lookUp returns the fields of the line with a name in passwd, shadow or group.
 func (t tree) lookUp(path, name string, fields int) ([]string, error) {
 	text, err := t.read(path)
 	if err != nil {
@@ -68,7 +68,7 @@ func (t tree) lookUp(path, name string, fields int) ([]string, error) {
 	return nil, fmt.Errorf("%s: %w: %s", path, errNoAccount, name)
 }
 
-// owner returns whom a file belongs to by write_files, root if it does not say.
+// owner returns the user and the group that own a file of write_files; root by default.
 func (t tree) owner(text string) (uid, gid int, err error) {
 	if text == "" {
 		return 0, 0, nil
@@ -95,7 +95,7 @@ func (t tree) owner(text string) (uid, gid int, err error) {
 	return uid, gid, err
 }
 
-// user makes an account, or gives the one that is there its password, groups and keys.
+// user creates an account. If it exists, user sets its password, groups and keys.
 func (a *Applier) user(ctx context.Context, u cloudconfig.User) error {
 	_, err := a.Root.account(u.Name)
 	switch {
@@ -118,7 +118,7 @@ func (a *Applier) user(ctx context.Context, u cloudconfig.User) error {
 	return errors.Join(err, a.authorize(u.Name, append(u.SSHAuthorizedKeys, keys...)))
 }
 
-// useradd returns the arguments that make an account.
+// useradd returns the arguments of useradd(8) for an account.
 func useradd(u cloudconfig.User) []string {
 	var args []string
 	if u.Shell == "" {
@@ -145,7 +145,7 @@ func useradd(u cloudconfig.User) []string {
 	return append(args, "--", u.Name)
 }
 
-// join adds an account to the groups that it is not in.
+// join adds an account to its groups, unless it is a member.
 func (a *Applier) join(ctx context.Context, u cloudconfig.User) error {
 	for _, group := range u.Groups {
 		fields, err := a.Root.lookUp("/etc/group", group, 4)
@@ -163,7 +163,7 @@ func (a *Applier) join(ctx context.Context, u cloudconfig.User) error {
 	return nil
 }
 
-// password sets the hash of a password, if it is another one.
+// password sets the password hash, unless it is set already.
 func (a *Applier) password(ctx context.Context, u cloudconfig.User) error {
 	if u.PasswordHash == "" {
 		return nil
@@ -171,7 +171,7 @@ func (a *Applier) password(ctx context.Context, u cloudconfig.User) error {
 	if fields, err := a.Root.lookUp("/etc/shadow", u.Name, 2); err == nil && fields[1] == u.PasswordHash {
 		return nil
 	}
-	// On standard input, since everyone sees the arguments of a program.
+	// The hash is on standard input, since all users can see the arguments of a program.
 	if err := a.Accounts.Run(ctx, u.Name+":"+u.PasswordHash+"\n", "chpasswd", "--encrypted"); err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (a *Applier) password(ctx context.Context, u cloudconfig.User) error {
 	return nil
 }
 
-// importKeys fetches keys from where the config says.
+// importKeys downloads keys from the URLs in the config.
 func (a *Applier) importKeys(ctx context.Context, u cloudconfig.User) ([]string, error) {
 	var keys []string
 	var failed error
@@ -198,8 +198,8 @@ func (a *Applier) importKeys(ctx context.Context, u cloudconfig.User) ([]string,
 	return keys, failed
 }
 
-// authorize lets the holders of keys log in as a user. The keys are in a file of their
-// own, so that other keys stay.
+// authorize writes the keys that may log in as a user. They are in a file of their own, so
+// that other keys stay.
 func (a *Applier) authorize(user string, keys []string) error {
 	if len(keys) == 0 {
 		return nil

@@ -1,5 +1,5 @@
-// Package cloudinit brings a machine into the state that a cloud-config describes.
-// Applied again, it changes nothing; where one thing fails, the others are done.
+// Package cloudinit applies a cloud-config to the machine. Applying it again changes
+// nothing. If one step fails, the other steps are done.
 package cloudinit
 
 import (
@@ -20,33 +20,34 @@ import (
 	"coreos/internal/provision/netconf"
 )
 
-// coreUser is who has the keys that belong to nobody in particular.
+// coreUser is the user who gets the keys that name no user.
 const coreUser = "core"
 
-// Applier applies configs.
+// Applier applies cloud-configs.
 type Applier struct {
 	Root     tree
 	Units    Units
 	Accounts Accounts
-	// Fetch returns what is at a URL, bounded in time and size.
+	// Fetch downloads from a URL, with limits of time and size.
 	Fetch func(ctx context.Context, url string) ([]byte, error)
-	// SetHostname tells the kernel.
+	// SetHostname sets the hostname in the kernel.
 	SetHostname func(string) error
-	// LockFile lets one config be applied at a time, unless it is empty.
+	// LockFile is a file to lock, so that configs are applied one after the other; empty
+	// for none.
 	LockFile string
-	// KeyName is the file that keys are written to, below .ssh/authorized_keys.d.
+	// KeyName is the name of the file of keys in .ssh/authorized_keys.d.
 	KeyName string
-	// Network is the network from the platform's metadata. Files of an earlier one that
-	// are not in it are removed, unless it is nil.
+	// Network is the network in the metadata of the platform. If it is not nil, files of an
+	// earlier network that are not in it are removed.
 	Network []netconf.File
 
 	changes []string
 }
 
-// lockFile keeps units that run at the same time, for several sources, apart.
+// lockFile is locked by the units of several sources, which may run at the same time.
 const lockFile = "/run/coreos/cloudinit.lock"
 
-// lock waits until no other config is applied.
+// lock waits until no other config is being applied.
 func (a *Applier) lock() (unlock func(), err error) {
 	if a.LockFile == "" {
 		return func() {}, nil
@@ -61,7 +62,7 @@ func (a *Applier) lock() (unlock func(), err error) {
 	return func() { _ = file.Close() }, nil
 }
 
-// Apply does what a config says. It returns what has changed, and every error.
+// Apply applies a config. It returns the changes and all errors.
 func (a *Applier) Apply(ctx context.Context, c *cloudconfig.Config) (changes []string, err error) {
 	a.changes = nil
 	var failed error
@@ -95,7 +96,7 @@ func (a *Applier) changed(format string, args ...any) {
 	a.changes = append(a.changes, change)
 }
 
-// note returns what takes the outcome of a change.
+// note returns a function that records the change if there was one.
 func (a *Applier) note(change string) func(bool, error) error {
 	return func(changed bool, err error) error {
 		if err == nil && changed {
@@ -115,10 +116,11 @@ func (a *Applier) file(f cloudconfig.File) error {
 	return a.write(file{f.Path, f.Data, f.Mode, uid, gid})
 }
 
-// ScriptUnit is the unit that runs a script.
+// ScriptUnit is the unit that runs a script of user-data.
 const ScriptUnit = "coreos-cloudinit-script.service"
 
-// Script runs user-data that is a script, at each boot, from a file of the workspace.
+// Script runs user-data that is a script. It runs at each boot, from a file in the
+// workspace.
 func (a *Applier) Script(ctx context.Context, text []byte, workspace string) error {
 	path := filepath.Join(workspace, "script")
 	if err := a.write(file{path: path, data: text, mode: 0o700}); err != nil {
@@ -140,7 +142,7 @@ func (a *Applier) hostname(name string) error {
 	return nil
 }
 
-// hosts makes the hostname an alias of the machine itself.
+// hosts makes the hostname an alias of localhost in /etc/hosts.
 func (a *Applier) hosts(c *cloudconfig.Config) error {
 	if c.ManageEtcHosts == "" {
 		return nil
@@ -176,7 +178,7 @@ func (a *Applier) oem(settings cloudconfig.Settings) error {
 
 const updateConf = "/etc/coreos/update.conf"
 
-// update sets lines of update.conf; others that are there stay.
+// update sets lines of update.conf and keeps the others.
 func (a *Applier) update(settings cloudconfig.Settings) error {
 	if len(settings) == 0 {
 		return nil
@@ -193,10 +195,11 @@ func (a *Applier) update(settings cloudconfig.Settings) error {
 	return a.write(file{path: updateConf, data: []byte(strings.Join(lines, "\n") + "\n"), mode: 0o644})
 }
 
-// updateReaders are the daemons that read update.conf when they start.
+// updateReaders are the units to restart after a change of update.conf, which they read
+// when they start.
 var updateReaders = []cloudconfig.Unit{{Name: "update-engine.service", Command: "try-restart"}, {Name: "locksmithd.service", Command: "try-restart"}}
 
-// NewApplier returns what applies configs to the running system, and what ends it.
+// NewApplier returns an applier for the running system, and a function that closes it.
 func NewApplier(ctx context.Context, keyName string) (*Applier, func(), error) {
 	if filepath.Base(keyName) != keyName || keyName == "." || keyName == ".." {
 		return nil, nil, fmt.Errorf("%q cannot be the name of a file of keys", keyName)
@@ -211,7 +214,7 @@ func NewApplier(ctx context.Context, keyName string) (*Applier, func(), error) {
 	}, conn.Close, nil
 }
 
-// fetchKeys returns what is at a URL.
+// fetchKeys downloads keys from a URL.
 func fetchKeys(ctx context.Context, url string) ([]byte, error) {
 	data, err := datasource.URL(url).Fetch(ctx)
 	if err != nil {

@@ -13,25 +13,25 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// tree is the root directory of the system that is configured. Symbolic links in it
-// lead nowhere else.
+// tree is the root directory of the system that is configured. Symbolic links do not lead
+// out of it.
 type tree string
 
-// resolve returns where a path of the system is, its last part as it is.
+// resolve returns the real path of a path in the system. It does not resolve the last part.
 func (t tree) resolve(path string) (string, error) {
 	dir, err := securejoin.SecureJoin(string(t), filepath.Dir(path))
 	return filepath.Join(dir, filepath.Base(path)), err
 }
 
-// file is what is to be at a path.
+// file describes a file to write.
 type file struct {
 	path     string
 	data     []byte
-	mode     uint32 // as chmod(1) counts
+	mode     uint32 // as for chmod(1)
 	uid, gid int
 }
 
-// goMode is the mode as the standard library has it.
+// goMode converts a mode to that of the standard library.
 func goMode(mode uint32) fs.FileMode {
 	m := fs.FileMode(mode & 0o777)
 	for bit, flag := range map[uint32]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
@@ -42,8 +42,8 @@ func goMode(mode uint32) fs.FileMode {
 	return m
 }
 
-// write writes a file whole or not at all, for good, and makes the directories above it.
-// A file that is like that already is left alone.
+// write writes a file atomically and durably, with the directories above it. It reports
+// false if the file exists as described.
 func (t tree) write(f file) (changed bool, err error) {
 	path, err := t.resolve(f.path)
 	if err != nil {
@@ -61,7 +61,7 @@ func (t tree) write(f file) (changed bool, err error) {
 	}
 	defer func() { _ = pending.Cleanup() }()
 	_, err = pending.Write(f.data)
-	// The owner first: chown takes set-id bits away.
+	// The owner is set first, since chown clears set-id bits.
 	err = errors.Join(err, pending.Chown(f.uid, f.gid), pending.Chmod(goMode(f.mode)))
 	if err == nil {
 		err = pending.CloseAtomicallyReplace()
@@ -72,7 +72,7 @@ func (t tree) write(f file) (changed bool, err error) {
 	return true, nil
 }
 
-// is tells whether a file is as it should be.
+// is reports whether a file exists as described.
 func (t tree) is(path string, f file) bool {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode() != goMode(f.mode) || info.Size() != int64(len(f.data)) {
@@ -85,7 +85,7 @@ func (t tree) is(path string, f file) bool {
 	return err == nil && bytes.Equal(data, f.data)
 }
 
-// read returns the content of a file, nothing if there is none.
+// read returns the content of a file, nothing if it does not exist.
 func (t tree) read(path string) ([]byte, error) {
 	path, err := securejoin.SecureJoin(string(t), path)
 	if err != nil {
@@ -98,7 +98,7 @@ func (t tree) read(path string) ([]byte, error) {
 	return data, err
 }
 
-// names returns the names in a directory, none if there is no directory.
+// names returns the names in a directory, none if it does not exist.
 func (t tree) names(dir string) ([]string, error) {
 	at, err := securejoin.SecureJoin(string(t), dir)
 	if err != nil {
@@ -115,7 +115,7 @@ func (t tree) names(dir string) ([]string, error) {
 	return names, err
 }
 
-// remove removes what is at a path, but no directory that has something in it.
+// remove removes the file or the empty directory at a path.
 func (t tree) remove(path string) (changed bool, err error) {
 	at, err := t.resolve(path)
 	if err != nil {
@@ -124,7 +124,7 @@ func (t tree) remove(path string) (changed bool, err error) {
 	return true, os.Remove(at)
 }
 
-// link makes a symbolic link in place of whatever is there but a directory.
+// link makes a symbolic link. It replaces any file, but no directory.
 func (t tree) link(target, path string) (changed bool, err error) {
 	at, err := t.resolve(path)
 	if err != nil {
@@ -142,7 +142,7 @@ func (t tree) link(target, path string) (changed bool, err error) {
 	return true, nil
 }
 
-// unlink removes a symbolic link to target, and nothing else.
+// unlink removes a path if it is a symbolic link to target.
 func (t tree) unlink(target, path string) (changed bool, err error) {
 	at, err := t.resolve(path)
 	if err != nil {
@@ -154,7 +154,8 @@ func (t tree) unlink(target, path string) (changed bool, err error) {
 	return true, os.Remove(at)
 }
 
-// ownDirectory makes a directory of an account, 0700, in one that is there.
+// ownDirectory makes a directory with mode 0700 that belongs to an account, in an existing
+// directory.
 func (t tree) ownDirectory(path string, uid, gid int) error {
 	at, err := t.resolve(path)
 	if err != nil {

@@ -10,12 +10,12 @@ import (
 	"coreos/internal/provision/netconf"
 )
 
-// networkDir is where the network from the metadata goes: it is asked for at every boot,
-// so that nothing of it has to be there at the next.
+// networkDir is the directory of the network files from the metadata. They are written at
+// every boot, so they need not survive one.
 const networkDir = "/run/systemd/network"
 
-// network returns the network from the metadata as units. One that the config has a unit
-// of that name for is left to the config.
+// network returns the network from the metadata as units. It leaves out files whose names
+// the config uses for its own units.
 func (a *Applier) network(configs []cloudconfig.Unit) []cloudconfig.Unit {
 	var units []cloudconfig.Unit
 	for _, f := range a.Network {
@@ -26,7 +26,7 @@ func (a *Applier) network(configs []cloudconfig.Unit) []cloudconfig.Unit {
 	return units
 }
 
-// sweepNetwork removes files of a network that the metadata had before, in this boot.
+// sweepNetwork removes the files of an earlier network of this boot.
 func (a *Applier) sweepNetwork(units []cloudconfig.Unit) error {
 	if a.Network == nil {
 		return nil

@@ -117,7 +117,7 @@ func TestProvisionNetwork(t *testing.T) {
 		"with warning": {netconf.Auto, good + " colour blue\n", `network: warning: line 2: option "colour" is not known`, nil, true},
 		"another form": {netconf.Packet, good, "network: warning: it is not of the form packet, but debian", nil, false},
 		"none":         {netconf.Packet, "", "", nil, false},
-		"wrong":        {netconf.Debian, "iface eth0\n", "network: error: line 1: \"iface eth0\": want iface NAME FAMILY METHOD; nothing of it is done\n", ErrNetwork, false},
+		"wrong":        {netconf.Debian, "iface eth0\n", "network: error: line 1: \"iface eth0\": want iface NAME FAMILY METHOD; the network is ignored\n", ErrNetwork, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)

@@ -16,26 +16,25 @@ import (
 	"coreos/internal/provision/netconf"
 )
 
-// ErrUserData says that user-data has errors; what is right in it was applied.
+// ErrUserData says that the user-data has errors. The valid parts were applied.
 var ErrUserData = errors.New("the user-data has errors")
 
-// ErrNetwork says that the network of the metadata has errors; nothing of it was applied.
+// ErrNetwork says that the network in the metadata has errors. Nothing of it was applied.
 var ErrNetwork = errors.New("the network of the metadata has errors")
 
-// Provision looks for a machine's config, and applies it.
+// Provision finds and applies the configuration of the machine.
 type Provision struct {
 	Sources []datasource.Source
 	Applier *Applier
 	// Workspace is the directory for scripts.
 	Workspace string
-	// Netconf is the form of the network in the metadata that is to be applied; none if
-	// it is empty.
+	// Netconf is the form of the network in the metadata to apply, empty for none.
 	Netconf netconf.Form
-	// Problems is where problems of the user-data and the network are told, a line each.
+	// Problems takes the problems of the user-data and of the network, one in a line.
 	Problems io.Writer
 }
 
-// Validate tells the problems of the user-data and the network, and applies nothing.
+// Validate reports the problems of the user-data and of the network, and applies nothing.
 func (p *Provision) Validate(ctx context.Context) error {
 	data, err := p.fetch(ctx)
 	if err != nil {
@@ -53,7 +52,7 @@ func (p *Provision) Validate(ctx context.Context) error {
 	return errors.Join(err, network)
 }
 
-// Kind tells what the user-data is.
+// Kind returns the kind of the user-data.
 func (p *Provision) Kind(ctx context.Context) (cloudconfig.Kind, error) {
 	data, err := p.fetch(ctx)
 	if err != nil {
@@ -62,7 +61,7 @@ func (p *Provision) Kind(ctx context.Context) (cloudconfig.Kind, error) {
 	return cloudconfig.KindOf(data.UserData), nil
 }
 
-// Run applies the config. Everything that can be done is, whatever else fails.
+// Run applies the configuration. If one part fails, the other parts are applied.
 func (p *Provision) Run(ctx context.Context) error {
 	data, err := p.fetch(ctx)
 	if err != nil {
@@ -71,7 +70,7 @@ func (p *Provision) Run(ctx context.Context) error {
 	slog.Info("configuration found", "source", data.Source, "bytes", len(data.UserData))
 	text, unknown := Substitute(data.UserData, addresses(data.Metadata))
 	for _, word := range unknown {
-		fmt.Fprintf(p.Problems, "%s: warning: %s is not known on this machine, and becomes nothing\n", data.Source, word)
+		fmt.Fprintf(p.Problems, "%s: warning: %s is not known on this machine and is replaced by nothing\n", data.Source, word)
 	}
 	c, bad := p.parse(data.Source, text)
 	if c == nil {
@@ -102,21 +101,21 @@ func (p *Provision) fetch(ctx context.Context) (*datasource.Data, error) {
 	}}, p.Sources...)
 }
 
-// parse reads user-data that is a cloud-config, and tells its problems.
+// parse parses user-data that is a cloud-config, and reports its problems.
 func (p *Provision) parse(source string, text []byte) (*cloudconfig.Config, error) {
 	switch cloudconfig.KindOf(text) {
 	case cloudconfig.Empty, cloudconfig.Script:
 		return nil, nil
 	case cloudconfig.Ignition:
-		slog.Info("the user-data is Ignition's, which applies it at the first boot")
+		slog.Info("the user-data is an Ignition config, which Ignition applies at the first boot")
 		return nil, nil
 	case cloudconfig.Unknown:
-		fmt.Fprintf(p.Problems, "%s: line 1: error: neither #cloud-config nor #! nor a config of Ignition: nothing of it is done\n", source)
+		fmt.Fprintf(p.Problems, "%s: line 1: error: the user-data is no #cloud-config, no script (#!) and no Ignition config: it is ignored\n", source)
 		return nil, ErrUserData
 	}
 	c, problems, err := cloudconfig.Parse(text)
 	if err != nil {
-		fmt.Fprintf(p.Problems, "%s: error: %v: nothing of it is done\n", source, err)
+		fmt.Fprintf(p.Problems, "%s: error: %v: the user-data is ignored\n", source, err)
 		return nil, ErrUserData
 	}
 	for _, problem := range problems {
@@ -128,8 +127,8 @@ func (p *Provision) parse(source string, text []byte) (*cloudconfig.Config, erro
 	return c, nil
 }
 
-// network reads the network of the metadata if that is wanted, and tells its problems.
-// With an error it is nil, and what was applied before stays.
+// network reads the network in the metadata, if it is wanted, and reports its problems. If
+// there is an error it returns nil, and the network that was applied before stays.
 func (p *Provision) network(data *datasource.Data) ([]netconf.File, error) {
 	if p.Netconf == "" {
 		return nil, nil
@@ -140,7 +139,7 @@ func (p *Provision) network(data *datasource.Data) ([]netconf.File, error) {
 		fmt.Fprintf(p.Problems, "%s: network: warning: %s\n", data.Source, warning)
 	}
 	if err != nil {
-		fmt.Fprintf(p.Problems, "%s: network: error: %v; nothing of it is done\n", data.Source, err)
+		fmt.Fprintf(p.Problems, "%s: network: error: %v; the network is ignored\n", data.Source, err)
 		return nil, ErrNetwork
 	}
 	if result.Form == "" {
@@ -152,7 +151,7 @@ func (p *Provision) network(data *datasource.Data) ([]netconf.File, error) {
 	return result.Files, nil
 }
 
-// merge adds what the platform says; the config's own words count more.
+// merge adds the metadata to the config, which has priority.
 func merge(c *cloudconfig.Config, m datasource.Metadata) {
 	if c.Hostname == "" && cloudconfig.ValidHostname(m.Hostname) {
 		c.Hostname = m.Hostname
@@ -164,8 +163,8 @@ func merge(c *cloudconfig.Config, m datasource.Metadata) {
 	}
 }
 
-// addresses are the values of $private_ipv4 and its like. Where the platform says
-// nothing, the environment counts, as upstream has it.
+// addresses returns the values of $private_ipv4 and the other variables. For addresses that
+// the platform does not give, the environment is used, as upstream does.
 func addresses(m datasource.Metadata) map[string]string {
 	values := map[string]string{}
 	for name, of := range map[string]struct {

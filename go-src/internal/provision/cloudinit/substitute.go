@@ -7,9 +7,9 @@ import (
 
 var variable = regexp.MustCompile(`\\?\$(public|private)_ipv[46]`)
 
-// Substitute puts a machine's addresses in place of $private_ipv4, $public_ipv4,
-// $private_ipv6 and $public_ipv6; a backslash keeps such a word as it is. It also returns
-// the words that values lacks, which become nothing.
+// Substitute replaces $private_ipv4, $public_ipv4, $private_ipv6 and $public_ipv6 by the
+// addresses of the machine. A backslash before such a word keeps it. The words for which
+// there is no value are replaced by nothing, and are also returned.
 func Substitute(text []byte, values map[string]string) (result []byte, unknown []string) {
 	result = variable.ReplaceAllFunc(text, func(word []byte) []byte {
 		if word[0] == '\\' {

@@ -13,18 +13,18 @@ import (
 	"coreos/internal/host/systemd"
 )
 
-// Systemd is the machine's systemd, by D-Bus.
+// Systemd implements Units for this machine, over D-Bus.
 type Systemd struct{ *dbus.Conn }
 
-// Reload is for Units.
+// Reload implements Units.
 func (s Systemd) Reload(ctx context.Context) error {
 	if err := s.ReloadContext(ctx); err != nil {
-		return fmt.Errorf("have systemd read its units: %w", err)
+		return fmt.Errorf("reload the units of systemd: %w", err)
 	}
 	return nil
 }
 
-// Enable is for Units.
+// Enable implements Units.
 func (s Systemd) Enable(ctx context.Context, name string, runtime bool) (bool, error) {
 	_, changes, err := s.EnableUnitFilesContext(ctx, []string{name}, runtime, true)
 	if err != nil || len(changes) == 0 {
@@ -33,18 +33,18 @@ func (s Systemd) Enable(ctx context.Context, name string, runtime bool) (bool, e
 	return true, s.Reload(ctx)
 }
 
-// jobWait bounds how long a job is waited for: one that is ordered after this program
-// would never end.
+// jobWait is the time limit of waiting for a job: one that systemd orders after this
+// program would never end.
 const jobWait = time.Minute
 
-// Do is for Units.
+// Do implements Units.
 func (s Systemd) Do(ctx context.Context, verb, name string) error {
 	call, ok := map[string]systemd.Call{
 		"start": s.StartUnitContext, "stop": s.StopUnitContext, "restart": s.RestartUnitContext, "reload": s.ReloadUnitContext,
 		"try-restart": s.TryRestartUnitContext, "reload-or-restart": s.ReloadOrRestartUnitContext, "reload-or-try-restart": s.ReloadOrTryRestartUnitContext,
 	}[verb]
 	if !ok {
-		return errors.New("systemd knows no such verb")
+		return errors.New("systemd has no such command")
 	}
 	job, err := systemd.Enqueue(ctx, call, name)
 	if err != nil {
@@ -66,7 +66,7 @@ func (s Systemd) Do(ctx context.Context, verb, name string) error {
 	return err
 }
 
-// RunScript starts a unit of its own for a script, which may take as long as it likes.
+// RunScript starts a transient unit for a script, which has no time limit.
 func (s Systemd) RunScript(ctx context.Context, name, path string) error {
 	properties := []dbus.Property{
 		dbus.PropDescription("Script from the machine's user-data"), dbus.PropExecStart([]string{path}, false), dbus.PropType("oneshot"),

@@ -11,23 +11,24 @@ import (
 	"coreos/internal/provision/cloudconfig"
 )
 
-// Units is systemd.
+// Units controls the units of systemd.
 type Units interface {
 	Reload(ctx context.Context) error
-	// Enable enables a unit and tells whether that changed anything.
+	// Enable enables a unit, and reports whether that changed anything.
 	Enable(ctx context.Context, name string, runtime bool) (changed bool, err error)
-	// Do carries out a verb of systemctl ("start", "try-restart", …) and waits for it.
+	// Do runs a command of systemctl ("start", "try-restart", …) and waits for its end.
 	Do(ctx context.Context, verb, name string) error
 	// RunScript starts a unit that runs a program.
 	RunScript(ctx context.Context, name, path string) error
 }
 
-// networkd's files lie elsewhere, and are not units.
+// isNetwork reports whether a name is that of a file of systemd-networkd, which is not a
+// unit and is in another directory.
 func isNetwork(name string) bool {
 	return slices.Contains([]string{".network", ".netdev", ".link"}, path.Ext(name))
 }
 
-// unitDir is where the files of a unit lie.
+// unitDir returns the directory of the files of a unit.
 func unitDir(u cloudconfig.Unit) string {
 	dir := "/etc/systemd"
 	if u.Runtime {
@@ -39,8 +40,8 @@ func unitDir(u cloudconfig.Unit) string {
 	return dir + "/system"
 }
 
-// units brings all files of the units in order before systemd reads them, once, and then
-// carries out the commands in the order of the config.
+// units writes the files of all units, reloads systemd once, and then runs the commands in
+// the order of the config.
 func (a *Applier) units(ctx context.Context, units []cloudconfig.Unit) error {
 	before := len(a.changes)
 	failed := a.sweepNetwork(units)
@@ -81,7 +82,7 @@ func (a *Applier) do(ctx context.Context, verb, name string) error {
 	return nil
 }
 
-// placeUnit writes the files of a unit, and masks it or not.
+// placeUnit writes the files of a unit, and masks or unmasks it.
 func (a *Applier) placeUnit(u cloudconfig.Unit) error {
 	dir := unitDir(u)
 	at := path.Join(dir, u.Name)
@@ -100,7 +101,7 @@ func (a *Applier) placeUnit(u cloudconfig.Unit) error {
 	return failed
 }
 
-// environment returns the drop-in that gives a daemon its settings.
+// environment returns a drop-in with the settings of a daemon.
 func environment(unit string, settings cloudconfig.Settings) []cloudconfig.Unit {
 	if len(settings) == 0 {
 		return nil
@@ -113,7 +114,7 @@ func environment(unit string, settings cloudconfig.Settings) []cloudconfig.Unit 
 	return []cloudconfig.Unit{{Name: unit, Runtime: true, DropIns: []cloudconfig.DropIn{{Name: "20-cloudinit.conf", Content: text.String()}}}}
 }
 
-// quote writes a word as systemd.syntax(7) has it.
+// quote quotes a word by the rules of systemd.syntax(7).
 func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `%`, `%%`, "\t", `\t`).Replace(s) + `"`
 }

@@ -8,11 +8,11 @@ import (
 	"net/netip"
 )
 
-// Azure is the metadata server of Azure at a URL, such as http://169.254.169.254/: the
-// user data of a machine, its keys and addresses. Custom data is another thing, that this
-// server does not have: see AzureAgent. While the server itself starts, it says that it
-// does not have the document, or no more; it is asked again then.
-// See https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service.
+// Azure is the metadata server of Azure at a URL, such as http://169.254.169.254/. It has
+// the user data of a machine, its keys and addresses. It does not have the custom data: see
+// AzureAgent. While the server starts, it answers that the document does not exist or is
+// gone; then it is asked again. See
+// https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service.
 func Azure(address string) Source {
 	s := newServer(address, "Metadata", "true")
 	return source{"azure-metadata at " + s.root, func(ctx context.Context) (*Data, error) {

@@ -19,20 +19,20 @@ import (
 )
 
 const (
-	// CloudSigmaPort is the serial port that CloudSigma's server context answers on.
+	// CloudSigmaPort is the serial port of the server context.
 	CloudSigmaPort = "/dev/ttyS1"
 	// endOfTransmission ends an answer.
 	endOfTransmission = 4
-	// maxContext bounds an answer in bytes: user-data is in it, as base64.
+	// maxContext is the size limit of an answer in bytes. It contains user-data in base64.
 	maxContext = 2 * MaxUserData
 )
 
-// CloudSigma is the server context of CloudSigma on a serial port, CloudSigmaPort except
-// in tests. A machine whose product file, ProductFile except in tests, does not say
-// CloudSigma is ErrAbsent, and nothing is written to its port. User-data is
-// cloudinit-user-data of the server's meta, in base64 if base64_fields names it; the
-// private address is that of the interface in a VLAN, once it has one.
-// See https://docs.cloudsigma.com/en/latest/server_context.html.
+// CloudSigma is the server context of CloudSigma on a serial port, which is CloudSigmaPort
+// except in tests. If the product file, which is ProductFile except in tests, does not name
+// CloudSigma, the source is ErrAbsent and nothing is written to the port. User-data is
+// cloudinit-user-data in the meta of the server, in base64 if base64_fields names it. The
+// private address is that of the interface in a VLAN, once it has one. See
+// https://docs.cloudsigma.com/en/latest/server_context.html.
 func CloudSigma(productFile, port string) Source {
 	return source{"CloudSigma server context on " + port, func(ctx context.Context) (*Data, error) {
 		if err := checkDMI(ctx, productFile, "CloudSigma"); err != nil {
@@ -46,8 +46,8 @@ func CloudSigma(productFile, port string) Source {
 	}}
 }
 
-// serverContext asks for the whole context: a request is a key between < and >, the empty
-// one for all.
+// serverContext requests the whole context. A request is a key between < and >; the empty
+// key requests everything.
 func serverContext(ctx context.Context, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
@@ -76,8 +76,8 @@ func serverContext(ctx context.Context, path string) ([]byte, error) {
 	return text[:len(text)-1], nil
 }
 
-// makeRaw makes that a serial port changes nothing in what it carries. File.Fd would make
-// reads that no deadline ends.
+// makeRaw sets a serial port to change nothing in the data. It does not use File.Fd, after
+// which deadlines have no effect on reads.
 func makeRaw(port *os.File) error {
 	connection, err := port.SyscallConn()
 	if err != nil {
@@ -143,7 +143,7 @@ func cloudSigmaUserData(meta map[string]string) ([]byte, error) {
 	return text, nil
 }
 
-// localIPv4 returns the address that an interface of this machine has by now.
+// localIPv4 returns the current address of an interface of this machine.
 func localIPv4(mac net.HardwareAddr) netip.Addr {
 	interfaces, err := net.Interfaces()
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// CommandLine is a URL of user-data on the kernel command line, whose text is given:
-// cloud-config-url=URL. As everywhere on that line, _ counts as - in the name. The last
-// one counts, as upstream has it.
+// CommandLine is a URL of user-data on the kernel command line: cloud-config-url=URL. In
+// the name, _ is equal to -, as for all arguments. The last argument counts, as with
+// upstream.
 func CommandLine(cmdline string) Source {
 	return source{"kernel command line", func(ctx context.Context) (*Data, error) {
 		address := configURL(cmdline)

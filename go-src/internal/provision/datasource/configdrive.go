@@ -9,14 +9,13 @@ import (
 	"strings"
 )
 
-// ConfigDrive is a directory with what is on an OpenStack config drive: user_data,
-// meta_data.json, network_data.json of openstack/latest and the files that meta_data.json
-// refers to. A drive with only ec2/latest, as EC2's metadata server has it, will do as
-// well; it is also where addresses come from, which openstack/latest does not have.
-// See https://docs.openstack.org/nova/latest/user/metadata.html#config-drives.
+// ConfigDrive is the mounted directory of an OpenStack config drive: user_data,
+// meta_data.json and network_data.json in openstack/latest, and the files that
+// meta_data.json names. A drive with only ec2/latest, in the format of EC2's metadata
+// server, is also accepted; addresses are always read from there, since openstack/latest
+// has none. See https://docs.openstack.org/nova/latest/user/metadata.html#config-drives.
 //
-// The drive has to be mounted before: a directory without these two is ErrAbsent. Links
-// on the drive lead to nothing outside it.
+// A directory without these two is ErrAbsent. Symbolic links do not lead out of the drive.
 func ConfigDrive(dir string) Source {
 	return source{"config drive " + dir, func(ctx context.Context) (*Data, error) {
 		root, err := os.OpenRoot(dir)
@@ -53,8 +52,8 @@ func fetchConfigDrive(ctx context.Context, d drive) (*Data, error) {
 	return ec2, nil
 }
 
-// openstack reads openstack/latest. Each file may be missing: people make such drives by
-// hand, with only user_data.
+// openstack reads openstack/latest. Each file may be missing, since people make drives by
+// hand with only user_data.
 func (d drive) openstack(ctx context.Context) (*Data, error) {
 	data := &Data{Root: filepath.Join(d.dir, "openstack")}
 	var err error
@@ -82,7 +81,7 @@ func (d drive) openstack(ctx context.Context) (*Data, error) {
 	return data, err
 }
 
-// content reads a file that meta_data.json refers to, as "/content/0000".
+// content reads a file that meta_data.json names, such as "/content/0000".
 func (d drive) content(ctx context.Context, path string) ([]byte, error) {
 	if path == "" {
 		return nil, nil

@@ -1,7 +1,7 @@
-// Package datasource gets a machine's configuration from wherever its platform keeps it:
-// files, drives, firmware, metadata servers. It gives the configuration as it is, called
-// user-data, and what the platform itself says about the machine, called metadata. What
-// they mean and how they are applied is not decided here.
+// Package datasource gets the configuration of a machine from its platform: from files,
+// drives, firmware and metadata servers. It returns the raw configuration, called
+// user-data, and what the platform itself describes, called metadata. Other packages
+// interpret and apply them.
 package datasource
 
 import (
@@ -15,63 +15,62 @@ import (
 	"coreos/internal/provision/packed"
 )
 
-// Source is a place that may hold a machine's configuration.
+// Source is a place that may have the configuration of a machine.
 type Source interface {
-	// Name is as in messages: "ec2-metadata at http://169.254.169.254/".
+	// Name is the name in messages, such as "ec2-metadata at http://169.254.169.254/".
 	Name() string
-	// Fetch asks once, and returns as soon as ctx is done. An error that is none of
-	// ErrAbsent, ErrInvalid and ErrTooLarge may go away by itself.
+	// Fetch asks the source once. It returns as soon as ctx is done. An error other than
+	// ErrAbsent, ErrInvalid and ErrTooLarge may be temporary.
 	Fetch(ctx context.Context) (*Data, error)
 }
 
-// Errors of sources. With each of them, asking again does not help.
+// Permanent errors of sources.
 var (
-	// ErrAbsent: this machine has no such source.
+	// ErrAbsent: this machine does not have the source.
 	ErrAbsent = errors.New("not on this machine")
-	// ErrInvalid: the source is there, and refuses to answer or answers nonsense.
-	ErrInvalid = errors.New("of no use")
-	// ErrTooLarge: the source has more than is taken from it.
+	// ErrInvalid: the source refuses to answer, or its answer is not valid.
+	ErrInvalid = errors.New("not valid")
+	// ErrTooLarge: the answer exceeds a limit.
 	ErrTooLarge = packed.ErrTooLarge
 )
 
-// Bounds of what is taken from a source, in bytes.
+// Size limits in bytes.
 const (
-	// MaxUserData bounds user-data, both as the source gives it and unpacked.
+	// MaxUserData is the limit of user-data, both packed and unpacked.
 	MaxUserData = 4 << 20
-	// maxDocument bounds a document that says many things, maxValue a single value.
+	// maxDocument is the limit of a document, maxValue of a single value.
 	maxDocument = 1 << 20
 	maxValue    = 64 << 10
 )
 
-// Data is what a source has.
+// Data is the answer of a source.
 type Data struct {
 	// Source is the name of the source.
 	Source string
-	// UserData is the configuration, empty if there is none. The source may have it
-	// packed by gzip; here it is unpacked.
+	// UserData is the configuration, empty if there is none. It is unpacked if the source
+	// has it packed by gzip.
 	UserData []byte
 	Metadata Metadata
-	// ReadyAt is where to ReportReady that the machine is up; empty if nobody asks.
+	// ReadyAt is the URL for ReportReady, empty if the platform expects no report.
 	ReadyAt string
-	// Root is the directory that files named by the metadata lie in, of a config
-	// drive or of Azure's agent; empty for other sources.
+	// Root is the directory of the files that the metadata names, for a config drive and
+	// for the agent of Azure.
 	Root string
 }
 
-// Metadata is what a platform says about a machine. The zero value says nothing.
+// Metadata is what the platform describes. Fields that are not known are zero.
 type Metadata struct {
-	// Hostname has no white space in it. Nothing else is checked about it.
+	// Hostname has no white space. It is not checked otherwise.
 	Hostname string
-	// SSHKeys are lines of an authorized_keys file, in the order of the source,
-	// without duplicates.
+	// SSHKeys are lines of an authorized_keys file, in the order of the source, without
+	// duplicates.
 	SSHKeys []string
-	// The machine's addresses; the zero address if unknown.
+	// The addresses of the machine; the zero address if not known.
 	PrivateIPv4, PublicIPv4, PrivateIPv6, PublicIPv6 netip.Addr
 	Network                                          Network
 }
 
-// source is what every constructor returns. What is the same for all sources happens in
-// its Fetch.
+// source implements Source. Its Fetch does what is common to all sources.
 type source struct {
 	name  string
 	fetch func(ctx context.Context) (*Data, error)
@@ -89,13 +88,13 @@ func (s source) Fetch(ctx context.Context) (*Data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: user-data: %w", s.name, err)
 	}
-	// Some platforms put all names of a machine here.
+	// Some platforms give several names.
 	data.Metadata.Hostname, _, _ = strings.Cut(strings.Join(strings.Fields(data.Metadata.Hostname), " "), " ")
 	data.Metadata.SSHKeys = lines(data.Metadata.SSHKeys)
 	return data, nil
 }
 
-// lines takes keys apart that share a string, and drops those that occurred before.
+// lines splits strings with several keys, and removes duplicates.
 func lines(keys []string) []string {
 	var got []string
 	for _, key := range keys {
@@ -109,7 +108,7 @@ func lines(keys []string) []string {
 	return got
 }
 
-// isFinal tells whether asking again does not help.
+// isFinal reports whether the error is nil or permanent.
 func isFinal(err error) bool {
 	return err == nil || errors.Is(err, ErrAbsent) || errors.Is(err, ErrInvalid) || errors.Is(err, ErrTooLarge)
 }

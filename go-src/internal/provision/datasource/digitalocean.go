@@ -7,10 +7,9 @@ import (
 )
 
 // DigitalOcean is the metadata server of DigitalOcean at a URL, such as
-// http://169.254.169.254/: metadata/v1.json and metadata/v1/user-data, of which the latter
-// may be packed. The interfaces are all that the document names, each with its addresses,
-// and the public ones with their gateways.
-// See https://docs.digitalocean.com/reference/api/metadata/.
+// http://169.254.169.254/: metadata/v1.json, and metadata/v1/user-data, which may be
+// packed. The network has all interfaces of the document with their addresses, and gateways
+// only for the public ones. See https://docs.digitalocean.com/reference/api/metadata/.
 func DigitalOcean(address string) Source {
 	s := newServer(address)
 	return source{"digitalocean-metadata at " + s.root, func(ctx context.Context) (*Data, error) {
@@ -27,7 +26,7 @@ func DigitalOcean(address string) Source {
 	}}
 }
 
-// doAddress has a mask if it is of IPv4, a length if it is of IPv6.
+// doAddress has a mask for IPv4 and a prefix length for IPv6.
 type doAddress struct {
 	Address netip.Addr `json:"ip_address"`
 	Netmask netip.Addr `json:"netmask"`
@@ -91,8 +90,8 @@ func firstAddresses(interfaces []doInterface) (v4, v6 netip.Addr) {
 	return v4, v6
 }
 
-// parse returns what an interface is to be set up with; the way to everywhere is through
-// a public one.
+// parse returns the configuration of an interface. Default routes are through public
+// interfaces only.
 func (i *doInterface) parse(public bool) (set Interface, err error) {
 	if set.MAC, err = parseMAC(i.MAC); err != nil {
 		return set, err

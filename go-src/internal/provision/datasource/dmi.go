@@ -6,14 +6,15 @@ import (
 	"fmt"
 )
 
-// VendorFile is where firmware says who made the machine, ProductFile what it is.
+// VendorFile is the file with the vendor of the machine, ProductFile the file with its
+// product name.
 const (
 	VendorFile  = "/sys/class/dmi/id/sys_vendor"
 	ProductFile = "/sys/class/dmi/id/product_name"
 )
 
-// checkDMI returns ErrAbsent unless a file of /sys/class/dmi/id begins with what it does
-// on a platform's machines.
+// checkDMI returns ErrAbsent unless a file of /sys/class/dmi/id begins with the text of a
+// platform.
 func checkDMI(ctx context.Context, path, want string) error {
 	text, err := readFile(ctx, path, maxValue)
 	if err != nil {

@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	// tokenSeconds is how long a token holds, which is for one Fetch.
+	// tokenSeconds is the lifetime of a token, which is used for one Fetch.
 	tokenSeconds = "300"
-	// maxKeys bounds how many keys are asked for one by one.
+	// maxKeys is the limit of keys, which are requested one by one.
 	maxKeys = 64
 )
 
-// EC2 is a metadata server as that of Amazon EC2 at a URL, such as
-// http://169.254.169.254/: version 2009-04-04 of it, or else the latest. Many clouds have
-// one. It is asked by IMDSv2, which begins with a token, and without a token only if there
-// are none, which the server says by 403, 404 or 405.
-// See https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html.
+// EC2 is a metadata server with the interface of Amazon EC2 at a URL, such as
+// http://169.254.169.254/: its version 2009-04-04, or else the latest. Many clouds have
+// one. Requests use IMDSv2, which needs a token. They have no token only if the server does
+// not support tokens, which it shows by 403, 404 or 405. See
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html.
 func EC2(address string) Source {
 	s := newServer(address)
 	return source{"ec2-metadata at " + s.root, func(ctx context.Context) (*Data, error) {
@@ -54,7 +54,7 @@ func fetchEC2(ctx context.Context, s server) (*Data, error) {
 	return data, err
 }
 
-// withToken returns a server that is asked with a token, if it gives any.
+// withToken returns a server whose requests have a token, if the server issues tokens.
 func withToken(ctx context.Context, s server) (server, error) {
 	asking := s
 	asking.header = http.Header{"X-Aws-Ec2-Metadata-Token-Ttl-Seconds": {tokenSeconds}}
@@ -68,7 +68,7 @@ func withToken(ctx context.Context, s server) (server, error) {
 		return s, err
 	}
 	if strings.ContainsFunc(string(token), func(r rune) bool { return r <= ' ' || r > '~' }) || len(token) == 0 {
-		return s, fmt.Errorf("%w: the token is none", ErrInvalid)
+		return s, fmt.Errorf("%w: the token is not valid", ErrInvalid)
 	}
 	s.header = http.Header{"X-Aws-Ec2-Metadata-Token": {string(token)}}
 	return s, nil
@@ -86,7 +86,7 @@ func ec2Metadata(ctx context.Context, s server, path string) (m Metadata, err er
 	}{
 		{path + "local-ipv4", &m.PrivateIPv4},
 		{path + "public-ipv4", &m.PublicIPv4},
-		// Older versions know no IPv6.
+		// Older versions do not have IPv6 addresses.
 		{"latest/meta-data/ipv6", &m.PublicIPv6},
 	} {
 		if *address.into, err = s.address(ctx, address.path); err != nil {
@@ -108,7 +108,7 @@ func ec2Keys(ctx context.Context, s server, path string) ([]string, error) {
 	}
 	var keys []string
 	for _, number := range numbers {
-		// Keys may be there in other formats only.
+		// The key may exist only in other formats.
 		key, err := s.optional(ctx, path+number+"/openssh-key", maxValue)
 		if err != nil {
 			return nil, err
@@ -118,7 +118,7 @@ func ec2Keys(ctx context.Context, s server, path string) ([]string, error) {
 	return keys, nil
 }
 
-// parseKeyIndex returns the numbers of keys in an index of lines NUMBER=NAME.
+// parseKeyIndex returns the numbers of the keys in an index of lines NUMBER=NAME.
 func parseKeyIndex(index string) ([]string, error) {
 	var numbers []string
 	for line := range strings.Lines(index) {
@@ -137,7 +137,7 @@ func parseKeyIndex(index string) ([]string, error) {
 	return numbers, nil
 }
 
-// parseEC2Document reads the metadata as a config drive has it, in one document.
+// parseEC2Document parses the single document of a config drive.
 func parseEC2Document(text []byte) (Metadata, error) {
 	var parsed struct {
 		Hostname   string     `json:"hostname"`

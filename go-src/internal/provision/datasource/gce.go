@@ -11,11 +11,10 @@ import (
 )
 
 // GCE is the metadata server of Google Compute Engine at a URL, such as
-// http://metadata.google.internal/: user-data is the attribute user-data of the instance,
+// http://metadata.google.internal/. User-data is the attribute user-data of the instance,
 // in base64 if the attribute user-data-encoding says so. Keys are those of the instance
-// and, unless it blocks them, of the project, for whatever user they are meant; those
-// past their time are left out.
-// See https://cloud.google.com/compute/docs/metadata/overview.
+// and, unless it blocks them, of the project, for all users; expired keys are left out. See
+// https://cloud.google.com/compute/docs/metadata/overview.
 func GCE(address string) Source {
 	s := newServer(address, "Metadata-Flavor", "Google")
 	return source{"gce-metadata at " + s.root, func(ctx context.Context) (*Data, error) {
@@ -23,7 +22,7 @@ func GCE(address string) Source {
 	}}
 }
 
-// gce is asked at a time, by which keys are judged.
+// gce has the time at which keys must be valid.
 type gce struct {
 	server
 	now time.Time
@@ -56,7 +55,7 @@ func fetchGCE(ctx context.Context, g gce) (*Data, error) {
 	return data, err
 }
 
-// check tells Google's server from others at the same address, as Google wants it.
+// check checks that the server is Google's, by the header that Google documents.
 func (g gce) check(ctx context.Context) error {
 	_, header, err := g.do(ctx, http.MethodGet, "computeMetadata/v1/", nil, maxValue)
 	if err != nil {
@@ -68,8 +67,8 @@ func (g gce) check(ctx context.Context) error {
 	return nil
 }
 
-// value returns the value of a key, empty if it is not set. Google allows values of
-// 256 KiB.
+// value returns the value of a key, empty if it is not set. Google permits values of 256
+// KiB.
 func (g gce) value(ctx context.Context, key string) (string, error) {
 	text, err := g.optional(ctx, "computeMetadata/v1/"+key, maxDocument)
 	return strings.TrimSpace(string(text)), err
@@ -110,8 +109,8 @@ func (g gce) ipv6(ctx context.Context, path string) (private, public netip.Addr,
 	return private, public, nil
 }
 
-// keys returns the keys of the instance and the project. sshKeys is the name of old: on
-// an instance, it is in place of the keys of the project.
+// keys returns the keys of the instance and of the project. sshKeys is the old name: on an
+// instance it replaces the keys of the project.
 func (g gce) keys(ctx context.Context) ([]string, error) {
 	old, err := g.value(ctx, "instance/attributes/sshKeys")
 	if err != nil {
@@ -139,9 +138,9 @@ func (g gce) keys(ctx context.Context) ([]string, error) {
 	return keys, nil
 }
 
-// parseGCEKeys returns the keys in lines USER:KEY. Other lines are no keys for Google's
-// agents either. A key with the comment google-ssh {"expireOn": TIME} holds until then; if
-// it is not clear until when, it does not.
+// parseGCEKeys returns the keys in lines USER:KEY. Other lines are ignored, as by Google's
+// agents. A key with the comment google-ssh {"expireOn": TIME} is valid until that time; if
+// the time is not readable, the key is not valid.
 func parseGCEKeys(text string, now time.Time) []string {
 	var keys []string
 	for line := range strings.Lines(text) {

@@ -12,20 +12,19 @@ import (
 	"time"
 )
 
-// Guestinfo returns the variable guestinfo.NAME that the hypervisor has for a machine,
-// empty if it has none of that name.
+// Guestinfo returns the variable guestinfo.NAME of the hypervisor, empty if it is not set.
 type Guestinfo func(ctx context.Context, name string) (string, error)
 
-// GuestinfoCommand makes a Guestinfo of a program that is told a request as its last
-// argument, as VMware's tools have it: "vmware-rpctool", or "vmtoolsd", "--cmd". A machine
-// without the program cannot ask, and the source is ErrAbsent.
+// GuestinfoCommand returns a Guestinfo that runs a program of VMware with a request as its
+// last argument: "vmware-rpctool", or "vmtoolsd", "--cmd". If the machine does not have the
+// program, the source is ErrAbsent.
 func GuestinfoCommand(program string, arguments ...string) Guestinfo {
 	return func(ctx context.Context, name string) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, requestTime)
 		defer cancel()
 		request := slices.Concat(arguments, []string{"info-get guestinfo." + name})
 		command := exec.CommandContext(ctx, program, request...)
-		// Whatever it started and left behind does not hold us.
+		// Processes that it leaves running do not delay the result.
 		command.WaitDelay = time.Second
 		output, problem := bounded{most: 2 * MaxUserData}, bounded{most: maxValue}
 		command.Stdout, command.Stderr = &output, &problem
@@ -44,8 +43,8 @@ func GuestinfoCommand(program string, arguments ...string) Guestinfo {
 	}
 }
 
-// bounded takes at most so many bytes. It embeds nothing: io.Copy would read into a
-// bytes.Buffer without end.
+// bounded keeps a limited number of bytes. It does not embed the buffer: io.Copy would use
+// its ReadFrom, which has no limit.
 type bounded struct {
 	text      []byte
 	most      int

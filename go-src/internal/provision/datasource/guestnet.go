@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// maxNumbered bounds each list of numbered variables.
+// maxNumbered is the limit of each list of numbered variables.
 const maxNumbered = 64
 
 // variables reads guestinfo variables up to the first error.
@@ -27,7 +27,7 @@ func (v *variables) get(name string) string {
 	return strings.TrimSpace(value)
 }
 
-// list reads variables that are numbered from 0 on, up to the first that is not set.
+// list reads the variables with the numbers from 0 on, up to the first that is not set.
 func (v *variables) list(before, after string) []string {
 	var values []string
 	for i := range maxNumbered {
@@ -40,7 +40,7 @@ func (v *variables) list(before, after string) []string {
 	return values
 }
 
-// fail notes what is wrong with a variable.
+// fail records that a variable is not valid.
 func (v *variables) fail(name, value, want string) {
 	if v.err == nil {
 		v.err = fmt.Errorf("%w: guestinfo.%s: %.80q is not %s", ErrInvalid, name, value, want)
@@ -81,7 +81,7 @@ func (v *variables) metadata() Metadata {
 	return m
 }
 
-// readInterface returns an interface, if there is one of that name.
+// readInterface returns the interface with a name prefix, if there is one.
 func (v *variables) readInterface(name string) (Interface, bool) {
 	set := Interface{Name: v.get(name + "name")}
 	mac, dhcp := v.get(name+"mac"), v.get(name+"dhcp")
@@ -116,8 +116,8 @@ func (v *variables) routes(name string) []Route {
 	return routes
 }
 
-// setAddresses sets the machine's addresses by the role of an interface; the last one
-// counts, as upstream has it.
+// setAddresses sets the addresses of the machine by the role of an interface. The last
+// interface counts, as with upstream.
 func (v *variables) setAddresses(m *Metadata, name string, addresses []netip.Prefix) {
 	role := v.get(name)
 	if role != "" && role != "public" && role != "private" {

@@ -13,8 +13,8 @@ import (
 	"coreos/internal/provision/packed"
 )
 
-// readFile returns what a file has, of at most so many bytes. It may be a pipe; waiting
-// for who writes into it ends with ctx. It is ErrAbsent if there is no such file.
+// readFile returns the content of a file with at most most bytes. It may be a pipe; waiting
+// for its writer ends with ctx. If there is no such file, the error is ErrAbsent.
 func readFile(ctx context.Context, path string, most int) ([]byte, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -24,8 +24,8 @@ func readFile(ctx context.Context, path string, most int) ([]byte, error) {
 	return read(ctx, file, path, most)
 }
 
-// readIn is readFile below a directory, for names that come from outside. A link does
-// not lead out of the directory either.
+// readIn is readFile for a name from outside, below a directory. Symbolic links do not lead
+// out of it.
 func readIn(ctx context.Context, root *os.Root, name string, most int) ([]byte, error) {
 	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -45,7 +45,7 @@ func optionalIn(ctx context.Context, root *os.Root, name string, most int) ([]by
 }
 
 func read(ctx context.Context, file *os.File, path string, most int) ([]byte, error) {
-	// Only files that one has to wait for have deadlines.
+	// Only pipes and devices have deadlines.
 	stop := context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	text, err := io.ReadAll(io.LimitReader(reader{ctx, file}, int64(most)+1))
@@ -61,7 +61,7 @@ func read(ctx context.Context, file *os.File, path string, most int) ([]byte, er
 	return text, nil
 }
 
-// reader ends with ctx: some files of /sys take long.
+// reader ends with ctx, since some files of /sys take long.
 type reader struct {
 	ctx context.Context
 	io.Reader
@@ -74,7 +74,7 @@ func (r reader) Read(p []byte) (int, error) {
 	return r.Reader.Read(p)
 }
 
-// localError says that a file is not there, or cannot be read, which does not change.
+// localError makes the error permanent: a file that is missing or not readable stays so.
 func localError(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %w", ErrAbsent, err)

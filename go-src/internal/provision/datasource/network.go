@@ -7,37 +7,37 @@ import (
 	"strings"
 )
 
-// Network is how the platform wants the network set up, in the forms that the platform
-// has it in; most have none.
+// Network is the network configuration of the platform, in the forms that the platform
+// uses. Most platforms have none.
 type Network struct {
 	// Debian is the text of an interfaces(5) file, from a config drive.
 	Debian []byte
 	// OpenStack is the text of an OpenStack network_data.json.
 	OpenStack []byte
-	// Interfaces are to be set up with these name servers and search domains. They
-	// are from DigitalOcean, Packet and VMware.
+	// Interfaces are the interfaces, with these name servers and search domains.
+	// DigitalOcean, Packet and VMware have them.
 	Interfaces  []Interface
 	Nameservers []netip.Addr
 	Domains     []string
 }
 
-// Interface is a network interface. One that exists is known by its MAC address if it
-// has one, else by its name.
+// Interface is a network interface. A physical one is identified by its MAC address, or by
+// its name if it has none.
 type Interface struct {
 	Name string
 	MAC  net.HardwareAddr
 	DHCP bool
-	// Addresses have the length of their network.
+	// Addresses have the prefix length of their network.
 	Addresses []netip.Prefix
 	Routes    []Route
-	// Bond is the name of the bond that the interface is a part of.
+	// Bond is the name of the bond that the interface belongs to.
 	Bond string
-	// BondMode makes the interface a bond, that is created. It is one of the modes
-	// of the kernel: "802.3ad", "active-backup".
+	// BondMode, if it is set, says that the interface is a bond to create, and is its mode:
+	// "802.3ad", "active-backup" or another one of the kernel.
 	BondMode string
 }
 
-// Route is a way to a network.
+// Route is a route to a network.
 type Route struct {
 	Destination netip.Prefix
 	Gateway     netip.Addr
@@ -55,14 +55,14 @@ func parseAddress(what, text string) (netip.Addr, error) {
 	return address, nil
 }
 
-// setFirst sets an address that is not known yet.
+// setFirst sets an address unless it is set already.
 func setFirst(known *netip.Addr, address netip.Addr) {
 	if !known.IsValid() {
 		*known = address
 	}
 }
 
-// defaultRoute is the way to everywhere by IPv4 or IPv6.
+// defaultRoute returns the default route of IPv4 or IPv6 through a gateway.
 func defaultRoute(gateway netip.Addr) Route {
 	everywhere := netip.IPv6Unspecified()
 	if gateway.Is4() {
@@ -85,12 +85,12 @@ func parseMAC(text string) (net.HardwareAddr, error) {
 func sizedPrefix(address netip.Addr, bits int) (netip.Prefix, error) {
 	prefix := netip.PrefixFrom(address, bits)
 	if !prefix.IsValid() {
-		return prefix, fmt.Errorf("%w: %v with a network of %d bits", ErrInvalid, address, bits)
+		return prefix, fmt.Errorf("%w: the prefix length of %v is %d bits", ErrInvalid, address, bits)
 	}
 	return prefix, nil
 }
 
-// maskedPrefix has a mask such as 255.255.255.0 in place of a length.
+// maskedPrefix returns the prefix of an address with a mask such as 255.255.255.0.
 func maskedPrefix(address, mask netip.Addr) (netip.Prefix, error) {
 	ones, size := net.IPMask(mask.AsSlice()).Size()
 	if size == 0 {

@@ -9,10 +9,10 @@ import (
 	"slices"
 )
 
-// OpenStack is OpenStack's metadata service at a URL, such as http://169.254.169.254/:
-// user_data, meta_data.json and network_data.json of openstack/latest, and the addresses
-// from the part of it that is as EC2's.
-// See https://docs.openstack.org/nova/latest/user/metadata.html.
+// OpenStack is the metadata service of OpenStack at a URL, such as http://169.254.169.254/:
+// user_data, meta_data.json and network_data.json in openstack/latest, and the addresses in
+// the part with EC2's interface. See
+// https://docs.openstack.org/nova/latest/user/metadata.html.
 func OpenStack(address string) Source {
 	s := newServer(address)
 	return source{"openstack-metadata at " + s.root, func(ctx context.Context) (*Data, error) {
@@ -46,7 +46,7 @@ func fetchOpenStack(ctx context.Context, s server) (*Data, error) {
 	return data, err
 }
 
-// address returns the address that is at a path, the zero address if there is none.
+// address returns the address at a path, the zero address if there is none.
 func (s server) address(ctx context.Context, path string) (netip.Addr, error) {
 	text, err := s.optional(ctx, path, maxValue)
 	if err != nil {
@@ -55,10 +55,10 @@ func (s server) address(ctx context.Context, path string) (netip.Addr, error) {
 	return parseAddress(path, string(text))
 }
 
-// openstackMeta is what a meta_data.json says.
+// openstackMeta is a meta_data.json.
 type openstackMeta struct {
 	Metadata
-	// networkPath is where on the config drive the interfaces(5) file is.
+	// networkPath is the path of the interfaces(5) file on the config drive.
 	networkPath string
 }
 
@@ -75,14 +75,14 @@ func parseOpenStack(text []byte) (openstackMeta, error) {
 	}
 	meta := openstackMeta{networkPath: parsed.Network.ContentPath}
 	meta.Hostname = parsed.Hostname
-	// JSON has no order here; that of the names is at least always the same.
+	// JSON objects have no order, so the keys are sorted by their names.
 	for _, name := range slices.Sorted(maps.Keys(parsed.PublicKeys)) {
 		meta.SSHKeys = append(meta.SSHKeys, parsed.PublicKeys[name])
 	}
 	return meta, nil
 }
 
-// networkData returns a network_data.json that is one.
+// networkData returns the network_data.json if it is valid JSON.
 func networkData(text []byte) ([]byte, error) {
 	if len(text) != 0 && !json.Valid(text) {
 		return nil, fmt.Errorf("%w: network_data.json is not JSON", ErrInvalid)

@@ -2,9 +2,9 @@ package datasource
 
 import "context"
 
-// VMwareOVF is an OVF environment, a file such as /media/ovfenv/ovf-env.xml. Its
-// properties are the variables of VMwareGuestinfo, with guestinfo. before their names.
-// See OVF, DSP0243 of DMTF.
+// VMwareOVF is an OVF environment (DSP0243 of DMTF), a file such as
+// /media/ovfenv/ovf-env.xml. Its properties are the variables of VMwareGuestinfo, with the
+// prefix "guestinfo.".
 func VMwareOVF(path string) Source {
 	return source{"OVF environment " + path, func(ctx context.Context) (*Data, error) {
 		text, err := readFile(ctx, path, maxOVF)
@@ -19,7 +19,7 @@ func VMwareOVF(path string) Source {
 	}}
 }
 
-// maxOVF bounds an OVF environment in bytes: user-data is in it, as base64.
+// maxOVF is the size limit of an OVF environment in bytes. It contains user-data in base64.
 const maxOVF = 2 * MaxUserData
 
 // ovfProperties are the properties of an OVF environment by name.

@@ -7,9 +7,8 @@ import (
 )
 
 // Packet is the metadata server of Packet, later Equinix Metal, at a URL, such as
-// https://metadata.packet.net/: metadata and userdata. Addresses are the bond's that all
-// interfaces are a part of.
-// See https://pkg.go.dev/github.com/packethost/packngo/metadata.
+// https://metadata.packet.net/: metadata and userdata. The addresses are those of the bond
+// of all interfaces. See https://pkg.go.dev/github.com/packethost/packngo/metadata.
 func Packet(address string) Source {
 	s := newServer(address)
 	return source{"packet-metadata at " + s.root, func(ctx context.Context) (*Data, error) {
@@ -72,8 +71,7 @@ func parsePacket(text []byte) (m Metadata, err error) {
 	return m, err
 }
 
-// bondModes are the modes of the kernel by their numbers. Packet's servers use 4 unless
-// they say otherwise.
+// bondModes are the bonding modes of the kernel by number. Packet's default is 4.
 var bondModes = []string{"balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"}
 
 func (p *packetNetwork) parse() (Network, error) {
@@ -108,7 +106,7 @@ func (p *packetNetwork) parse() (Network, error) {
 	return network, nil
 }
 
-// private4 is what one reaches by the gateway of a private address: Packet's machines.
+// private4 is the network that is routed through the gateway of a private address.
 var private4 = netip.MustParsePrefix("10.0.0.0/8")
 
 func (a *packetAddress) addTo(bond *Interface) error {

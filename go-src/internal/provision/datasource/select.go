@@ -9,32 +9,32 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// Options say how patient Select is. The zero value is good.
+// Options are the time limits of Select. The zero value has the defaults.
 type Options struct {
-	// Wait is how long Select takes at most: 5 minutes by default.
+	// Wait is the time limit of Select; by default 5 minutes.
 	Wait time.Duration
-	// Grace is how long an answer is held back because sources that go before it may
-	// still answer: 10 seconds by default, counted from the first answer.
+	// Grace is how long an answer waits for sources with a higher priority; by default 10
+	// seconds after the first answer.
 	Grace time.Duration
-	// Report is told why a source has nothing so far, if it is not nil: at the first
-	// failure and whenever the reason changes. It is not called after Select returned.
+	// Report is called, if it is not nil, with the error of a source at its first failure
+	// and whenever the error changes. It is not called after Select has returned.
 	Report func(source Source, err error)
 }
 
-// The pauses between two questions to the same source double from the first to the last.
+// The pauses between two requests to the same source double from the first to the last.
 const (
 	firstPause = 100 * time.Millisecond
 	lastPause  = 30 * time.Second
 )
 
-// Select asks all sources at once and returns what the first of them in the given order
-// has. A source that fails is asked again, with growing pauses, unless asking again does
-// not help. While it is, it holds back the answers of sources after it for no longer than
-// the grace time, so that a metadata server that is not there does not hold the boot.
+// Select asks all sources concurrently, and returns the answer of the first source in the
+// given order that has one. It asks a source that fails again, with growing pauses, unless
+// the error is permanent. Answers of later sources wait for it no longer than Grace, so
+// that a metadata server that does not exist does not delay the boot.
 //
-// A source that answers without user-data has answered. One that is ErrInvalid or
-// ErrTooLarge has not: those after it count. If none answers, the error says of each why,
-// and is ErrAbsent only if all are.
+// An answer without user-data is an answer. ErrInvalid and ErrTooLarge are not: later
+// sources are used. If no source answers, the error has the errors of all sources, and is
+// ErrAbsent only if all are.
 func Select(ctx context.Context, options Options, sources ...Source) (*Data, error) {
 	if options.Wait == 0 {
 		options.Wait = 5 * time.Minute
@@ -66,14 +66,14 @@ func Select(ctx context.Context, options Options, sources ...Source) (*Data, err
 	return s.result(nil)
 }
 
-// attempt is one answer of a source.
+// attempt is the result of one request to a source.
 type attempt struct {
 	source int
 	data   *Data
 	err    error
 }
 
-// ask asks a source until it answers for good.
+// ask asks a source until the result is final.
 func ask(ctx context.Context, i int, s Source, attempts chan<- attempt) {
 	pauses := &backoff.ExponentialBackOff{
 		InitialInterval: firstPause, MaxInterval: lastPause, Multiplier: 2,
@@ -98,7 +98,7 @@ func ask(ctx context.Context, i int, s Source, attempts chan<- attempt) {
 	}
 }
 
-// selection is what is known of the sources so far.
+// selection is the state of all sources.
 type selection struct {
 	sources []Source
 	last    []attempt
@@ -113,7 +113,7 @@ func (s *selection) add(a attempt) {
 	}
 }
 
-// isDecided tells whether no more attempt can change the result.
+// isDecided reports whether no further attempt can change the result.
 func (s *selection) isDecided() bool {
 	for _, a := range s.last {
 		if a.data != nil {
@@ -126,8 +126,8 @@ func (s *selection) isDecided() bool {
 	return true
 }
 
-// result returns the first data, or why there is none. The cause is why the sources that
-// never answered were not waited for.
+// result returns the first answer, or the errors of all sources. cause is the error of
+// sources that did not answer in time.
 func (s *selection) result(cause error) (*Data, error) {
 	if len(s.sources) == 0 {
 		return nil, errors.New("no configuration: there is no source to ask")

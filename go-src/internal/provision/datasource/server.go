@@ -17,23 +17,22 @@ import (
 )
 
 const (
-	// requestTime bounds one request to a metadata server, downloadTime that of a
-	// file, which may be far away.
+	// requestTime is the time limit of a request to a metadata server, downloadTime of the
+	// download of a file.
 	requestTime  = 10 * time.Second
 	downloadTime = time.Minute
 	maxRedirects = 5
 )
 
-// server is an HTTP server that is asked by paths below its root.
+// server is an HTTP server with the URL of its root.
 type server struct {
 	root   string
 	header http.Header
 	client *http.Client
 }
 
-// newServer makes a client for the metadata server at a URL. It is asked directly, since
-// what a proxy reaches at such an address is the proxy's own platform, and does not send
-// us elsewhere.
+// newServer returns the metadata server at a URL. It does not use a proxy, which would
+// reach the server of its own platform, and does not follow redirects to other servers.
 func newServer(root string, header ...string) server {
 	s := server{root: strings.TrimSuffix(root, "/") + "/", header: http.Header{}}
 	for i := 0; i+1 < len(header); i += 2 {
@@ -43,8 +42,8 @@ func newServer(root string, header ...string) server {
 	return s
 }
 
-// transport makes one for few requests. Nothing is unpacked: a small answer must not
-// become a large one.
+// transport returns a transport for few requests. It does not unpack responses, since a
+// small one could become large.
 func transport(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	return &http.Transport{
 		Proxy:                  proxy,
@@ -68,15 +67,15 @@ func sameHost(request *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// get returns what is at a path, of at most so many bytes. It is fs.ErrNotExist if the
-// server says 404.
+// get returns the content at a path, of at most most bytes. If the server answers 404, the
+// error is fs.ErrNotExist.
 func (s server) get(ctx context.Context, path string, most int) ([]byte, error) {
 	text, _, err := s.do(ctx, http.MethodGet, path, nil, most)
 	return text, err
 }
 
-// do makes a request. Its errors say what was asked for, without a query, which may hold
-// a secret.
+// do makes a request. Its errors have the path without the query, which may contain a
+// secret.
 func (s server) do(ctx context.Context, method, path string, body io.Reader, most int) ([]byte, http.Header, error) {
 	name, _, _ := strings.Cut("/"+path, "?")
 	request, err := http.NewRequestWithContext(ctx, method, s.root+path, body)
@@ -85,7 +84,7 @@ func (s server) do(ctx context.Context, method, path string, body io.Reader, mos
 	}
 	request.Header = s.header.Clone()
 	request.Header.Set("User-Agent", "coreos-cloudinit")
-	// Packet's server takes no request without.
+	// Packet's server requires the header.
 	request.Header.Set("Accept", "*/*")
 	return roundTrip(s.client, request, name, most)
 }
@@ -109,7 +108,7 @@ func roundTrip(client *http.Client, request *http.Request, name string, most int
 	return text, response.Header, nil
 }
 
-// withoutURL drops the URL that net/http puts before its errors.
+// withoutURL removes the URL that net/http adds to its errors.
 func withoutURL(err error) error {
 	var with *url.Error
 	if errors.As(err, &with) {
@@ -118,7 +117,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// statusError is an answer that is an error.
+// statusError is a response with an error status.
 type statusError struct {
 	code   int
 	status string
@@ -126,8 +125,8 @@ type statusError struct {
 
 func (e *statusError) Error() string { return "the server answers " + e.status }
 
-// Is makes it fs.ErrNotExist or ErrInvalid. What is not there may come, an unauthorized
-// request may have had a token that is too old.
+// Is makes the error fs.ErrNotExist or ErrInvalid. Some errors are neither, since they may
+// be temporary: the content may come later, and a token may have expired.
 func (e *statusError) Is(target error) bool {
 	switch e.code {
 	case http.StatusNotFound:
@@ -138,7 +137,7 @@ func (e *statusError) Is(target error) bool {
 	return target == ErrInvalid && e.code < 500
 }
 
-// optional returns what is at a path, nothing if the server does not have it.
+// optional returns the content at a path, nothing if the server does not have it.
 func (s server) optional(ctx context.Context, path string, most int) ([]byte, error) {
 	text, err := s.get(ctx, path, most)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,7 +146,8 @@ func (s server) optional(ctx context.Context, path string, most int) ([]byte, er
 	return text, err
 }
 
-// required is get for what every server of this sort has: one that does not is another.
+// required is get for a path that every server of this platform has. If it is missing, the
+// error is ErrAbsent.
 func (s server) required(ctx context.Context, path string, most int) ([]byte, error) {
 	text, err := s.get(ctx, path, most)
 	return text, absentIfMissing(err)
@@ -160,10 +160,10 @@ func absentIfMissing(err error) error {
 	return err
 }
 
-// document reads a JSON document.
+// document decodes a JSON document.
 func document(text []byte, into any) error {
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("%w: not the JSON document it should be: %w", ErrInvalid, err)
+		return fmt.Errorf("%w: the JSON document is not valid: %w", ErrInvalid, err)
 	}
 	return nil
 }

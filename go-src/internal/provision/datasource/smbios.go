@@ -8,22 +8,20 @@ import (
 )
 
 const (
-	// SMBIOSDir is where the kernel shows SMBIOS structures, with the module dmi_sysfs.
+	// SMBIOSDir is the directory of the kernel module dmi_sysfs with the SMBIOS structures.
 	SMBIOSDir = "/sys/firmware/dmi/entries"
-	// smbiosName goes before the base64 of user-data.
+	// smbiosName is the prefix of user-data in base64.
 	smbiosName = "com.coreos.cloud-config="
-	// oemStrings is the type of the structures that hold strings of whoever made the
-	// machine.
+	// oemStrings is the type of the structures with strings of the manufacturer.
 	oemStrings = 11
 )
 
-// SMBIOS is user-data among the OEM strings (type 11) of a machine's SMBIOS, in base64.
-// With QEMU:
+// SMBIOS is user-data in base64 in the OEM strings (type 11) of the SMBIOS. With QEMU:
 //
 //	-smbios type=11,value=com.coreos.cloud-config=BASE64
 //
-// The directory is SMBIOSDir, except in tests. Some firmware takes no more than 64 KiB of
-// such strings. See the System Management BIOS specification DSP0134, OEM Strings.
+// The directory is SMBIOSDir, except in tests. Some firmware supports only 64 KiB of such
+// strings. See the System Management BIOS specification DSP0134, OEM Strings.
 func SMBIOS(dir string) Source {
 	return source{"SMBIOS", func(ctx context.Context) (*Data, error) {
 		files, err := filepath.Glob(filepath.Join(dir, "11-*", "raw"))
@@ -31,7 +29,7 @@ func SMBIOS(dir string) Source {
 			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 		for _, file := range files {
-			// As base64, user-data is longer by a third.
+			// base64 is a third longer.
 			raw, err := readFile(ctx, file, 2*MaxUserData)
 			if err != nil {
 				return nil, err
@@ -44,7 +42,7 @@ func SMBIOS(dir string) Source {
 	}}
 }
 
-// fromSMBIOS returns the data in one structure, nil if there is none.
+// fromSMBIOS returns the data in a structure, nil if there is none.
 func fromSMBIOS(raw []byte) (*Data, error) {
 	for _, text := range smbiosStrings(raw) {
 		encoded, ok := bytes.CutPrefix(text, []byte(smbiosName))
@@ -60,8 +58,8 @@ func fromSMBIOS(raw []byte) (*Data, error) {
 	return nil, nil
 }
 
-// smbiosStrings returns the strings of a structure of OEM strings: its second byte says
-// where they begin, each ends with a zero, the last with two.
+// smbiosStrings returns the strings of a structure. Its second byte is the offset of the
+// strings; each ends with a zero byte, and the last with two.
 func smbiosStrings(raw []byte) [][]byte {
 	if len(raw) < 4 || raw[0] != oemStrings || int(raw[1]) > len(raw) {
 		return nil

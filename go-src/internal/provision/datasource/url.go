@@ -9,10 +9,10 @@ import (
 	"net/url"
 )
 
-// URL is user-data that an HTTP server has. HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the
-// environment count, except for link-local addresses. Redirects may lead to other
-// servers, though not from HTTPS to HTTP. A server that says 404 is asked again: the
-// configuration may come after the machine.
+// URL is user-data on an HTTP server. It uses the proxies in HTTPS_PROXY, HTTP_PROXY and
+// NO_PROXY, except for link-local addresses. It follows redirects to other servers, but not
+// from HTTPS to HTTP. After 404 the server is asked again, since the configuration may be
+// created after the machine.
 func URL(address string) Source {
 	return source{"url " + withoutQuery(address), func(ctx context.Context) (*Data, error) {
 		text, err := download(ctx, address)
@@ -23,7 +23,7 @@ func URL(address string) Source {
 	}}
 }
 
-// download gets user-data by its URL.
+// download returns user-data by its URL.
 func download(ctx context.Context, address string) ([]byte, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -39,8 +39,8 @@ func download(ctx context.Context, address string) ([]byte, error) {
 	return text, err
 }
 
-// withoutQuery is a URL as it may be shown: what comes after ? may be a secret, and so
-// may a password.
+// withoutQuery returns a URL for messages: without the query and the password, which may be
+// secrets.
 func withoutQuery(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -7,15 +7,15 @@ import (
 	"coreos/internal/provision/packed"
 )
 
-// unpack unpacks user-data that is packed by gzip, since a platform may allow little of
-// it. The result has at most MaxUserData bytes.
+// unpack unpacks user-data that is packed by gzip, as it may be on platforms with a small
+// limit. The result has at most MaxUserData bytes.
 func unpack(text []byte) ([]byte, error) {
 	if !packed.IsGzip(text) {
 		return text, packed.Limit(text, MaxUserData)
 	}
 	text, err := packed.Gunzip(text, MaxUserData)
 	if err != nil && !errors.Is(err, ErrTooLarge) {
-		err = fmt.Errorf("%w: it begins as gzip does: %w", ErrInvalid, err)
+		err = fmt.Errorf("%w: the gzip data are not valid: %w", ErrInvalid, err)
 	}
 	return text, err
 }

@@ -5,18 +5,18 @@ import (
 	"fmt"
 )
 
-// VMwareGuestinfo is what a VMware hypervisor has for a machine as guestinfo variables:
+// VMwareGuestinfo are the guestinfo variables of a VMware hypervisor:
 //
 //	hostname
 //	interface.N.name, .mac, .dhcp (yes, no), .role (public, private)
 //	interface.N.ip.N.address (10.0.0.2/24), .route.N.gateway, .route.N.destination
 //	dns.server.N, dns.domain.N
 //	coreos.config.data, coreos.config.data.encoding ("", base64, gzip+base64)
-//	coreos.config.url, where user-data is if there is none in coreos.config.data
+//	coreos.config.url, the URL of user-data if coreos.config.data is not set
 //
-// Numbers begin with 0 and leave out none, up to 63. Properties of an OVF environment, if
-// the hypervisor has one, go before variables. Only a machine whose vendor file,
-// VendorFile except in tests, says VMware is asked.
+// Numbers are consecutive from 0 to 63 at most. Properties of an OVF environment, if the
+// hypervisor has one, have priority over variables. The source is ErrAbsent if the vendor
+// file, which is VendorFile except in tests, does not name VMware.
 func VMwareGuestinfo(vendorFile string, get Guestinfo) Source {
 	return source{"VMware guestinfo", func(ctx context.Context) (*Data, error) {
 		if err := checkDMI(ctx, vendorFile, "VMware"); err != nil {

@@ -8,21 +8,21 @@ import (
 	"os"
 )
 
-// AzureAgent is the directory of Azure's agent, such as /var/lib/waagent: user-data is the
-// custom data of ovf-env.xml, or else of the file CustomData; addresses are those of
-// SharedConfig.xml. Until the agent is done, which a file named provisioned says, the
-// source is asked again.
-// See https://learn.microsoft.com/azure/virtual-machines/custom-data.
+// AzureAgent is the directory of Azure's agent, such as /var/lib/waagent. User-data is the
+// custom data in ovf-env.xml, or else the file CustomData; addresses are those in
+// SharedConfig.xml. The source is asked again until the agent has finished, which a file
+// named provisioned shows. See
+// https://learn.microsoft.com/azure/virtual-machines/custom-data.
 func AzureAgent(dir string) Source {
 	return source{"waagent directory " + dir, func(ctx context.Context) (*Data, error) {
 		root, err := os.OpenRoot(dir)
 		if err != nil {
-			// Not ErrAbsent: the agent makes the directory.
-			return nil, fmt.Errorf("the agent has not begun: %w", err)
+			// This is not ErrAbsent, since the agent creates the directory.
+			return nil, fmt.Errorf("the agent has not started yet: %w", err)
 		}
 		defer root.Close()
 		if _, err := root.Stat("provisioned"); err != nil {
-			return nil, fmt.Errorf("the agent is not done: %w", err)
+			return nil, fmt.Errorf("the agent has not finished yet: %w", err)
 		}
 		return fetchAgent(ctx, root, dir)
 	}}
@@ -40,7 +40,7 @@ func fetchAgent(ctx context.Context, root *os.Root, dir string) (*Data, error) {
 		}
 	}
 	if len(data.UserData) == 0 {
-		// The agent has decoded it already.
+		// The agent has decoded it.
 		if data.UserData, err = optionalIn(ctx, root, "CustomData", MaxUserData); err != nil {
 			return nil, err
 		}
@@ -56,7 +56,7 @@ func fetchAgent(ctx context.Context, root *os.Root, dir string) (*Data, error) {
 	return data, nil
 }
 
-// parseAzureOVF reads the document that Azure gives a machine on a virtual DVD.
+// parseAzureOVF parses the document that Azure provides on a virtual DVD.
 func parseAzureOVF(text []byte, data *Data) error {
 	var parsed struct {
 		Linux struct {
@@ -81,7 +81,8 @@ func parseAzureOVF(text []byte, data *Data) error {
 	return nil
 }
 
-// parseSharedConfig returns the addresses of this machine, one among the instances.
+// parseSharedConfig returns the addresses of this machine, which is one of several
+// instances.
 func parseSharedConfig(text []byte) (private, public netip.Addr, err error) {
 	var parsed struct {
 		Incarnation struct {
@@ -113,11 +114,11 @@ func parseSharedConfig(text []byte) (private, public netip.Addr, err error) {
 	return private, public, nil
 }
 
-// xmlDocument reads an XML document. Go's decoder knows no entities but XML's own five, so
-// a document cannot grow by being read.
+// xmlDocument decodes an XML document. Go's decoder expands only the five entities of XML
+// itself, so a small document cannot become a large one.
 func xmlDocument(text []byte, into any) error {
 	if err := xml.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("%w: not the XML document it should be: %w", ErrInvalid, err)
+		return fmt.Errorf("%w: the XML document is not valid: %w", ErrInvalid, err)
 	}
 	return nil
 }

@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// WireServer is where Azure's platform is told how machines are.
+	// WireServer is the URL at which Azure takes reports of machines.
 	WireServer = "http://168.63.129.16/"
-	// readyTries bounds how often it is told that this one is ready.
+	// readyTries is the number of attempts to report.
 	readyTries = 10
 )
 
-// ReportReady tells Azure's platform at a URL, WireServer except in tests, that this
-// machine is up. A machine that does not say so within some minutes of its first boot
-// counts as failed, even if it works; machines with Azure's agent leave it to that. It is
-// tried some times, for at most a few minutes.
-// See https://learn.microsoft.com/azure/virtual-machines/linux/no-agent.
+// ReportReady reports to Azure that this machine is ready. The URL is WireServer except in
+// tests. Azure counts a machine as failed if it does not report within some minutes of its
+// first boot. On machines with Azure's agent, the agent reports. ReportReady makes several
+// attempts, for at most a few minutes. See
+// https://learn.microsoft.com/azure/virtual-machines/linux/no-agent.
 func ReportReady(ctx context.Context, address string) error {
 	return reportReady(ctx, newServer(address, "X-Ms-Version", "2012-11-30", "X-Ms-Agent-Name", "coreos-cloudinit"), time.Second)
 }
@@ -58,14 +58,14 @@ func tryReportReady(ctx context.Context, s server) error {
 	return err
 }
 
-// goalState is what the platform wants of a machine. It names the machine.
+// goalState is the state that Azure wants. It has the ids of the machine.
 type goalState struct {
 	Incarnation string
 	ContainerID string `xml:"Container>ContainerId"`
 	InstanceID  string `xml:"Container>RoleInstanceList>RoleInstance>InstanceId"`
 }
 
-// health is what a machine says of itself.
+// health is the report of a machine.
 type health struct {
 	XMLName     xml.Name `xml:"Health"`
 	Incarnation string   `xml:"GoalStateIncarnation"`
@@ -74,14 +74,14 @@ type health struct {
 	State       string   `xml:"Container>RoleInstanceList>Role>Health>State"`
 }
 
-// readyReport answers a goal state.
+// readyReport returns the report for a goal state.
 func readyReport(text []byte) ([]byte, error) {
 	var goal goalState
 	if err := xmlDocument(text, &goal); err != nil {
 		return nil, err
 	}
 	if goal.Incarnation == "" || goal.ContainerID == "" || goal.InstanceID == "" {
-		return nil, fmt.Errorf("%w: it does not name the machine", ErrInvalid)
+		return nil, fmt.Errorf("%w: the ids of the machine are missing", ErrInvalid)
 	}
 	report, err := xml.Marshal(health{
 		Incarnation: goal.Incarnation, ContainerID: goal.ContainerID, InstanceID: goal.InstanceID, State: "Ready",

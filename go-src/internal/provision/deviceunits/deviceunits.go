@@ -1,7 +1,7 @@
-// Package deviceunits answers programs that ask systemd to wait for a device, where
-// systemd does not run yet: starting the unit of a device is done when udev has
-// announced the device. Of systemd's D-Bus interface it has what that takes, and nothing
-// more. See org.freedesktop.systemd1(5) and systemd.device(5).
+// Package deviceunits stands in for systemd before it runs, for programs that ask it to
+// wait for a device: the job that starts the unit of a device ends when udev has announced
+// the device. It implements only that part of systemd's D-Bus interface. See
+// org.freedesktop.systemd1(5) and systemd.device(5).
 package deviceunits
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// Socket is where systemd listens for connections without a bus.
+// Socket is systemd's socket for connections without a bus.
 const Socket = "/run/systemd/private"
 
 const (
@@ -29,22 +29,22 @@ const (
 	object  = dbus.ObjectPath("/org/freedesktop/systemd1")
 )
 
-// Server answers until it is closed.
+// Server serves the interface until it is closed.
 type Server struct {
-	// Version is what systemd says of its version.
+	// Version is the version of systemd to report.
 	Version string
-	// Wait waits for a device: it returns nil once udev has announced it.
+	// Wait waits until udev has announced the device at a path.
 	Wait func(ctx context.Context, path string) error
 
 	listener net.Listener
 	ctx      context.Context
 	cancel   context.CancelFunc
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	peers    []*dbus.Conn
 	jobs     uint32
 }
 
-// Listen begins to answer at the socket path, which only root can reach.
+// Listen starts to serve at the socket path, which only root can access.
 func (s *Server) Listen(ctx context.Context, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -90,8 +90,8 @@ func (s *Server) accept() {
 	}
 }
 
-// serve lets a new connection in. D-Bus between peers is the same in both directions, but
-// for the authentication, of which the library has only the client's side.
+// serve accepts a new connection. D-Bus between peers is symmetric, except for the
+// authentication, of which the library implements only the client side.
 func (s *Server) serve(socket net.Conn) error {
 	in, err := admit(socket)
 	if err != nil {
@@ -120,8 +120,8 @@ func (s *Server) serve(socket net.Conn) error {
 	return peer.Auth([]dbus.Auth{dbus.AuthExternal("0")})
 }
 
-// admit is the server's side of the authentication; the permissions of the socket have
-// decided who may connect.
+// admit implements the server side of the authentication. The permissions of the socket
+// have decided who may connect.
 func admit(socket net.Conn) (*bufio.Reader, error) {
 	const guid = "636f72656f732d64657669636573756e"
 	in := bufio.NewReader(socket)
@@ -146,11 +146,11 @@ func admit(socket net.Conn) (*bufio.Reader, error) {
 			return nil, err
 		}
 	}
-	return nil, errors.New("the authentication does not come to an end")
+	return nil, errors.New("the authentication has too many steps")
 }
 
-// admitted is a connection past the authentication, for a library that begins with it: it
-// gets its answers from a script, and what it says of it goes nowhere.
+// admitted is a connection after the authentication, for the library, which starts with it
+// as a client: it reads the answers from a script, and its own messages are dropped.
 type admitted struct {
 	net.Conn
 	in     *bufio.Reader
@@ -175,16 +175,16 @@ func (a *admitted) Write(p []byte) (int, error) {
 
 type busMethods struct{}
 
-// AddMatch is for signals, of which there is one kind here.
+// AddMatch accepts every match, since there is only one kind of signal.
 func (*busMethods) AddMatch(string) *dbus.Error { return nil }
 
 type managerMethods struct{ *Server }
 
-// StartUnit waits for the device of a unit, as a job that others can wait for.
+// StartUnit starts a job that waits for the device of a unit.
 func (m *managerMethods) StartUnit(name, _ string) (dbus.ObjectPath, *dbus.Error) {
 	path, ok := strings.CutSuffix(unit.UnitNamePathUnescape(name), ".device")
 	if !ok {
-		return "", dbus.MakeFailedError(fmt.Errorf("%s is no device, and systemd does not run yet", name))
+		return "", dbus.MakeFailedError(fmt.Errorf("%s is not a device unit, and systemd does not run yet", name))
 	}
 	m.mu.Lock()
 	m.jobs++
@@ -208,10 +208,10 @@ func (m *managerMethods) StartUnit(name, _ string) (dbus.ObjectPath, *dbus.Error
 
 type propertyMethods struct{ *Server }
 
-// Get returns the one property of the manager that is known.
+// Get returns a property of the manager.
 func (p *propertyMethods) Get(of, name string) (dbus.Variant, *dbus.Error) {
 	if of != manager || name != "Version" {
-		return dbus.Variant{}, dbus.MakeFailedError(fmt.Errorf("no property %s of %s, since systemd does not run yet", name, of))
+		return dbus.Variant{}, dbus.MakeFailedError(fmt.Errorf("the property %s of %s is not available, since systemd does not run yet", name, of))
 	}
 	return dbus.MakeVariant(p.Version), nil
 }

@@ -18,24 +18,25 @@ import (
 	"coreos/internal/provision/deviceunits"
 )
 
-// Where systemd-networkd says what it was told of name servers, and where resolv.conf of
-// this system leads.
+// Files with the name servers that systemd-networkd has learned, and the target of
+// /etc/resolv.conf on this system.
 const (
 	networkState = "/run/systemd/netif/state"
 	resolvedDir  = "/run/systemd/resolve"
 	resolvConf   = resolvedDir + "/stub-resolv.conf"
 )
 
-// noArrays takes the place of the rules that assemble RAID arrays.
+// noArrays replaces the rules that assemble RAID arrays.
 const noArrays = "/run/udev/rules.d/64-md-raid-assembly.rules"
 
-// networkWait is for how long the network may take to come up.
+// networkWait is the time limit for the network to come up.
 const networkWait = 2 * time.Minute
 
-// startDevices has udev load drivers and make the names of devices, until stop.
+// startDevices starts udev, which loads drivers and creates the names of devices, until
+// stop.
 func (f *FirstBoot) startDevices(ctx context.Context) (stop func(), err error) {
-	// An array that lies on the disks, of an attempt before or of an earlier life, would
-	// keep them from being used anew.
+	// An array that is on the disks, from an earlier attempt or an earlier use, would keep
+	// them busy.
 	if err := errors.Join(os.MkdirAll(filepath.Dir(noArrays), 0o755), symlink("/dev/null", noArrays)); err != nil {
 		return nil, err
 	}
@@ -61,10 +62,11 @@ func (f *FirstBoot) startDevices(ctx context.Context) (stop func(), err error) {
 	return stop, nil
 }
 
-// deviceWait is for how long a device of the config may take to appear, as in systemd.
+// deviceWait is the time limit for a device of the config to appear, as in systemd.
 const deviceWait = 90 * time.Second
 
-// answerForSystemd lets Ignition wait for devices, until stop.
+// answerForSystemd answers Ignition in the place of systemd when it waits for devices,
+// until stop.
 func (f *FirstBoot) answerForSystemd(ctx context.Context) (stop func(), err error) {
 	about, err := command(ctx, "systemctl", "--version").Output()
 	if err != nil {
@@ -84,12 +86,12 @@ func (f *FirstBoot) answerForSystemd(ctx context.Context) (stop func(), err erro
 	}, nil
 }
 
-// startNetwork sets the network up as the system does, until stopNetwork.
+// startNetwork configures the network as the system does, until stopNetwork.
 func (f *FirstBoot) startNetwork(ctx context.Context) error {
 	f.Log.Notice("first boot: the config needs the network")
 	ctx, cancel := context.WithTimeout(ctx, networkWait)
 	defer cancel()
-	// systemd would have made both; DHCP tells machines apart by the id.
+	// systemd would have created both. The machine id identifies the machine in DHCP.
 	if err := os.MkdirAll("/run/systemd", 0o755); err != nil {
 		return err
 	}
@@ -102,7 +104,7 @@ func (f *FirstBoot) startNetwork(ctx context.Context) error {
 	}
 	f.stopNetwork = func() {
 		daemon.stop()
-		// systemd-resolved makes it anew, as its own.
+		// systemd-resolved creates it again, with its own owner.
 		_ = os.RemoveAll(resolvedDir)
 	}
 	wait := exec.CommandContext(ctx, "/usr/lib/systemd/systemd-networkd-wait-online", "--any", fmt.Sprintf("--timeout=%d", int(networkWait.Seconds())))
@@ -128,8 +130,8 @@ func (d *daemon) stop() {
 	<-d.ended
 }
 
-// startNotifying starts a daemon and waits until it says that it is ready, as
-// sd_notify(3) has it.
+// startNotifying starts a daemon and waits until it reports by sd_notify(3) that it is
+// ready.
 func startNotifying(ctx context.Context, path string) (*daemon, error) {
 	const notify = "@coreos/first-boot"
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notify, Net: "unixgram"})
@@ -145,7 +147,7 @@ func startNotifying(ctx context.Context, path string) (*daemon, error) {
 	}
 	go func() {
 		d.ended <- d.command.Wait()
-		_ = socket.Close() // nothing will come any more
+		_ = socket.Close() // there will be no message
 	}()
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = socket.SetReadDeadline(deadline)
@@ -163,7 +165,8 @@ func startNotifying(ctx context.Context, path string) (*daemon, error) {
 	}
 }
 
-// writeResolvConf makes a resolv.conf(5) of what systemd-networkd was told.
+// writeResolvConf writes a resolv.conf(5) with the name servers that systemd-networkd has
+// learned.
 func writeResolvConf(state, path string) error {
 	text, err := os.ReadFile(state)
 	if err != nil {
@@ -182,7 +185,7 @@ func writeResolvConf(state, path string) error {
 		}
 	}
 	if out.Len() == 0 {
-		return errors.New("the network has none")
+		return errors.New("the network has no name servers")
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err

@@ -1,10 +1,10 @@
-// Package firstboot provisions a machine by Ignition at its first boot: from the
-// verified /usr, on the mounted root file system, before systemd starts.
+// Package firstboot provisions a machine by Ignition at its first boot: from the verified
+// /usr, on the mounted root file system, before systemd starts.
 //
-// The stages are upstream's, and so is the program, /usr/bin/ignition. What upstream
-// leaves to systemd in an initramfs is done here: the devices, the network when the
-// config wants it, what the root file system needs before files are written, and the
-// links of enabled units. See https://coreos.github.io/ignition/operator-notes/.
+// The stages and the program, /usr/bin/ignition, are upstream's. This package does what
+// upstream leaves to systemd in an initramfs: it starts the devices, and the network if the
+// config needs it, prepares the root file system for files, and links the enabled units.
+// See https://coreos.github.io/ignition/operator-notes/.
 package firstboot
 
 import (
@@ -33,12 +33,11 @@ const (
 	qemuConfig    = "/sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos/config"
 )
 
-// stageLimit is for how long a stage may run. A platform that does not answer is given
-// up by Ignition itself after 2 minutes, any other source after what the config says.
+// stageLimit is the time limit of a stage. Ignition itself gives up a platform that does
+// not answer after 2 minutes, and other sources after the time in the config.
 const stageLimit = 10 * time.Minute
 
-// Log is where it is told what happens: what is of interest on the console, and all the
-// rest.
+// Log takes messages: the important ones are shown on the console, too.
 type Log interface {
 	Error(format string, args ...any)
 	Warning(format string, args ...any)
@@ -46,20 +45,20 @@ type Log interface {
 	Info(format string, args ...any)
 }
 
-// FirstBoot is one attempt to provision the machine, whose root is /.
+// FirstBoot is an attempt to provision the machine, whose root file system is /.
 type FirstBoot struct {
-	Cmdline  string // the kernel's command line
+	Cmdline  string // the kernel command line
 	Platform platform.ID
 	Log      Log
 
 	environment []string
-	ofPlatform  bool   // the config is user-data, which may be something else
-	stopNetwork func() // nil while it is down
+	ofPlatform  bool   // the config is user-data, which may have another format
+	stopNetwork func() // nil while the network is down
 }
 
-// Run provisions the machine, if anything holds a config for it. The caller records that
-// it is finished. An error says what the operator has to mend; the machine must not go
-// on, since it is not what the config says.
+// Run provisions the machine if there may be a config for it. The caller records that
+// provisioning is finished. If Run fails, the machine must not continue to boot, since it
+// is not as the config describes.
 func (f *FirstBoot) Run(ctx context.Context) error {
 	if off(f.Cmdline) {
 		return nil
@@ -92,14 +91,14 @@ func (f *FirstBoot) Run(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("first boot: %w: this machine is not provisioned; correct the config, which is fetched anew at each attempt", err)
+		return fmt.Errorf("first boot: %w: this machine is not provisioned; correct the config, which is fetched again at each attempt", err)
 	}
 	f.Log.Notice("first boot: Ignition has provisioned the machine")
-	// They hold what the config has in secrets.
+	// They contain the secrets of the config.
 	return errors.Join(os.RemoveAll(runDir), os.Remove(cachedConfig))
 }
 
-// off tells whether the operator wants no Ignition.
+// off reports whether the operator has disabled Ignition.
 func off(cmdline string) bool {
 	for arg := range strings.FieldsSeq(cmdline) {
 		switch arg {
@@ -110,7 +109,7 @@ func off(cmdline string) bool {
 	return false
 }
 
-// source names what may hold a config; it is empty when nothing can.
+// source describes what may have a config, "" if nothing may.
 func (f *FirstBoot) source() string {
 	url := ""
 	for arg := range strings.FieldsSeq(f.Cmdline) {
@@ -145,7 +144,7 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// prepare makes what Ignition expects to find.
+// prepare makes the files that Ignition expects.
 func (f *FirstBoot) prepare() error {
 	if err := os.MkdirAll(runDir, 0o700); err != nil {
 		return err
@@ -154,7 +153,8 @@ func (f *FirstBoot) prepare() error {
 	if !exists(oemConfig) {
 		return nil
 	}
-	// The config on the OEM partition is the user's; the distribution's count below it.
+	// The config on the OEM partition counts as the user's; those of the distribution
+	// extend it.
 	configs := filepath.Join(runDir, "system")
 	if err := os.MkdirAll(configs, 0o700); err != nil {
 		return err
@@ -175,9 +175,9 @@ func symlink(target, path string) error {
 	return nil
 }
 
-// provision runs Ignition's stages.
+// provision runs the stages of Ignition.
 func (f *FirstBoot) provision(ctx context.Context) error {
-	// Files are fetched when they are written.
+	// Files are downloaded when they are written.
 	defer func() {
 		if f.stopNetwork != nil {
 			f.stopNetwork()
@@ -199,7 +199,7 @@ func (f *FirstBoot) provision(ctx context.Context) error {
 	return err
 }
 
-// fetch gets the config.
+// fetch runs the stages that fetch the config.
 func (f *FirstBoot) fetch(ctx context.Context) error {
 	err := f.stage(ctx, "fetch-offline")
 	if err == nil && exists(needNetwork) {
@@ -213,13 +213,13 @@ func (f *FirstBoot) fetch(ctx context.Context) error {
 	return err
 }
 
-// files writes files, users and units, on the file systems of the config.
+// files writes files, users and units to the file systems of the config.
 func (f *FirstBoot) files(ctx context.Context) error {
 	if err := f.stage(ctx, "mount"); err != nil {
 		return err
 	}
-	// What a root file system has, systemd-tmpfiles makes later in the boot; a file in a
-	// home directory, or on a new /var, wants it now.
+	// systemd-tmpfiles makes these directories later in the boot. A file in a home
+	// directory or on a new /var needs them now.
 	tmpfiles := []string{"--create", "--prefix=/home", "--prefix=/root", "--prefix=/var", "--prefix=/opt"}
 	if err := f.tool(ctx, "systemd-tmpfiles", tmpfiles...); err != nil {
 		f.Log.Warning("%v", err)
@@ -230,7 +230,7 @@ func (f *FirstBoot) files(ctx context.Context) error {
 	return f.preset(ctx)
 }
 
-// checkKernelArguments refuses what cannot be done here, before anything is changed.
+// checkKernelArguments refuses a config with kernel arguments, before anything is changed.
 func checkKernelArguments(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {

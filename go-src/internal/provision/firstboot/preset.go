@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// presets is where Ignition writes which units are enabled. systemd applies it only on a
-// machine without an id; here it is applied at once.
+// presets is the file in which Ignition writes which units are enabled. systemd applies it
+// only on a machine without an id, so it is applied here.
 const presets = "/etc/systemd/system-preset/20-ignition.preset"
 
 func (f *FirstBoot) preset(ctx context.Context) error {
@@ -30,15 +30,14 @@ func (f *FirstBoot) preset(ctx context.Context) error {
 	}
 	for _, unit := range units {
 		if err := f.tool(ctx, "systemctl", "--root=/", "preset", unit); err != nil {
-			// Of a unit that a container or a file brings later, perhaps.
+			// The unit may be installed later.
 			f.Log.Warning("%v", err)
 		}
 	}
 	return nil
 }
 
-// presetUnits returns the units that a systemd.preset(5) file is about. Of a template it
-// is about the instances.
+// presetUnits returns the units in a systemd.preset(5) file, for a template its instances.
 func presetUnits(text io.Reader) (units []string, err error) {
 	lines := bufio.NewScanner(text)
 	for lines.Scan() {

@@ -11,20 +11,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Record is the file on ROOT that is there until the first boot is finished. An operator
-// who makes it has the machine provisioned again at its next boot: on top of what is
-// there, or, if the file says "clean", on an emptied ROOT.
+// Record is the file on ROOT that exists until the first boot is finished. If an operator
+// creates it, the machine is provisioned again at its next boot: over the existing files,
+// or, if the file contains "clean", on an emptied ROOT.
 const Record = ".ignition-unfinished"
 
-// clean in the record says that ROOT was empty when the first boot began. Whatever an
-// attempt that failed left there is removed before the next: nobody can miss it.
+// clean in the record says that ROOT was empty when the first boot began. Then the files of
+// a failed attempt are removed before the next, since there is nothing else on ROOT.
 const clean = "clean\n"
 
-// lostAndFound is what an empty ext4 file system has.
+// lostAndFound is the directory in an empty ext4 file system.
 const lostAndFound = "lost+found"
 
-// Begin tells whether the first boot of the machine is not finished. root is the root
-// file system as mounted, before anything is laid out on it.
+// Begin reports whether the first boot of the machine is not finished. root is the root
+// file system before anything else is written to it.
 func Begin(root string) (bool, error) {
 	record := filepath.Join(root, Record)
 	text, err := os.ReadFile(record)
@@ -42,19 +42,20 @@ func Begin(root string) (bool, error) {
 	}
 	for _, entry := range entries {
 		if entry.Name() != lostAndFound {
-			return false, nil // a machine that was provisioned, or is older than this
+			return false, nil // the machine was provisioned, or is older than this file
 		}
 	}
 	if err := os.WriteFile(record, []byte(clean), 0o600); err != nil {
 		return false, err
 	}
-	// Before anything else is on ROOT, or a power cut would end the first boot.
+	// The record is written before anything else. Otherwise a power cut would end the first
+	// boot.
 	return true, sync(root)
 }
 
-// Finish records that the first boot is over.
+// Finish records that the first boot is finished.
 func Finish(root string) error {
-	// What was provisioned first, then the record of it.
+	// The provisioned files are flushed first, then the record.
 	if err := sync(root); err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func Finish(root string) error {
 	return sync(root)
 }
 
-// sync writes a file system to its disk.
+// sync flushes a file system to its disk.
 func sync(root string) error {
 	dir, err := os.Open(root)
 	if err != nil {
@@ -74,7 +75,7 @@ func sync(root string) error {
 	return unix.Syncfs(int(dir.Fd()))
 }
 
-// empty removes all but the record from a root file system.
+// empty removes everything but the record from a root file system.
 func empty(root string) error {
 	entries, err := os.ReadDir(root)
 	if err != nil {
@@ -83,7 +84,7 @@ func empty(root string) error {
 	for _, entry := range entries {
 		if name := entry.Name(); name != Record && name != lostAndFound {
 			if err := os.RemoveAll(filepath.Join(root, name)); err != nil {
-				return fmt.Errorf("remove what the attempt before left: %w", err)
+				return fmt.Errorf("remove the files of the failed attempt: %w", err)
 			}
 		}
 	}

@@ -12,31 +12,31 @@ import (
 	"time"
 )
 
-// environment is of every program that runs here; systemd is not there to be asked.
+// environment is the environment of all programs that run here. systemd is not running.
 var environment = []string{"PATH=/usr/sbin:/usr/bin", "SYSTEMD_OFFLINE=1"}
 
 // errOtherFormat says that the platform has user-data of another format.
-var errOtherFormat = errors.New("the user-data is no config of Ignition: coreos-cloudinit applies it later")
+var errOtherFormat = errors.New("the user-data is not an Ignition config: coreos-cloudinit applies it later")
 
-// A config drive, as named by 90-configdrive.rules, and where it is mounted.
+// The device of a config drive, as named by 90-configdrive.rules, and its mount point.
 const (
 	configDrive    = "/dev/disk/config-drive"
 	configDriveDir = "/media/configdrive"
 )
 
-// command is one of a tool of the machine, which is found without a shell's help.
+// command returns a command of the machine's tools, in the environment above.
 func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, "/usr/bin/"+name, args...)
 	if !exists(c.Path) {
 		c.Path = "/usr/sbin/" + name
 	}
-	c.Err = nil // of looking for it in our own PATH
+	c.Err = nil // of the look-up in our own PATH
 	c.Env = environment
 	c.WaitDelay = 10 * time.Second
 	return c
 }
 
-// tool runs a tool; what it says is in the error.
+// tool runs a tool. Its output is in the error.
 func (f *FirstBoot) tool(ctx context.Context, name string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, stageLimit)
 	defer cancel()
@@ -73,13 +73,12 @@ func (f *FirstBoot) stage(ctx context.Context, name string) error {
 	case last != "":
 		return fmt.Errorf("stage %s: %s", name, last)
 	}
-	// The rest is the whole config, with its secrets.
+	// The other output has the whole config, with its secrets.
 	text, _, _ := strings.Cut(complaint.oneLine(), "Full config:")
 	return fmt.Errorf("stage %s: %w: %s", name, err, text)
 }
 
-// follow passes Ignition's messages on until it ends, and returns the last that says what
-// went wrong.
+// follow logs Ignition's messages until it ends, and returns the last error among them.
 func (f *FirstBoot) follow(output io.Reader) (last string) {
 	const longest = 64 << 10
 	lines := bufio.NewScanner(output)
@@ -99,17 +98,17 @@ func (f *FirstBoot) follow(output io.Reader) (last string) {
 			f.Log.Info("ignition: %s", text)
 		}
 	}
-	_, _ = io.Copy(io.Discard, output) // of a line that is too long
+	_, _ = io.Copy(io.Discard, output) // the rest, after a line that is too long
 	return last
 }
 
-// head keeps the beginning of what is written to it.
+// head keeps the start of what is written to it.
 type head struct {
 	bytes.Buffer
 	limit int
 }
 
-// oneLine is the text as it goes into an error.
+// oneLine returns the text in one line, for an error.
 func (h *head) oneLine() string { return strings.Join(strings.Fields(h.String()), " ") }
 
 func (h *head) Write(text []byte) (int, error) {
@@ -119,9 +118,9 @@ func (h *head) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// isOtherFormat tells whether the platform has user-data that coreos-cloudinit applies, or
-// none at all, of which Ignition makes an error on some platforms. Azure has two kinds of
-// user-data, and coreos-cloudinit sees only the other one.
+// isOtherFormat reports whether the platform has user-data that coreos-cloudinit applies,
+// or has none, which Ignition reports as an error on some platforms. Azure has two kinds of
+// user-data; coreos-cloudinit reads only one of them.
 func (f *FirstBoot) isOtherFormat(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, stageLimit)
 	defer cancel()

@@ -1,5 +1,5 @@
-// Package ignition checks configs for the first boot as Ignition itself does.
-// See https://coreos.github.io/ignition/specs/.
+// Package ignition validates Ignition configs with the code of Ignition. See
+// https://coreos.github.io/ignition/specs/.
 package ignition
 
 import (
@@ -10,14 +10,14 @@ import (
 	"github.com/coreos/vcontext/report"
 )
 
-// ErrConfig is in the chain of every error about what a config says.
+// ErrConfig is in the chain of each error about the content of a config.
 var ErrConfig = errors.New("not a config that Ignition accepts")
 
-// MaxConfig bounds a config, in bytes.
+// MaxConfig is the size limit of a config in bytes.
 const MaxConfig = 4 << 20
 
-// Validate checks a config of any version of spec 3. The problems are a line each, with
-// their place in the config; the error is about those that Ignition does not accept.
+// Validate checks a config of any version of spec 3. Each problem is one line with its
+// position in the config. The error is about the problems that Ignition does not accept.
 func Validate(text []byte) (problems []string, err error) {
 	if len(text) > MaxConfig {
 		return nil, fmt.Errorf("%w: it has %d bytes, more than %d", ErrConfig, len(text), MaxConfig)
@@ -26,7 +26,7 @@ func Validate(text []byte) (problems []string, err error) {
 	return Explain(r, err)
 }
 
-// Explain makes lines and an error of the report about a config.
+// Explain converts a report about a config to lines and an error.
 func Explain(r report.Report, err error) (problems []string, refused error) {
 	for _, entry := range r.Entries {
 		problems = append(problems, line(entry))

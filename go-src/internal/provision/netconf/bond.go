@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// bondOption is how an option of a bond is written for networkd.
+// bondOption says how an option of a bond is written for systemd-networkd.
 type bondOption struct {
 	key string
-	// one is all that it can be; its place in the list will do as well, as the
-	// bonding driver has it.
+	// one are the permitted values. A value may also be given by its index, as for the
+	// bonding driver.
 	one []string
-	// parse reads what is no choice.
+	// parse parses a value that is not one of a list.
 	parse func(string) (string, error)
 }
 
-// bondOptions have the names that the bonding driver knows them by.
+// bondOptions are the options by their names in the bonding driver.
 var bondOptions = map[string]bondOption{
 	"mode": {key: "Mode", one: []string{
 		"balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb",
@@ -43,8 +43,8 @@ var bondOptions = map[string]bondOption{
 	}},
 }
 
-// monitorDefault is how often a bond looks after its links where nothing is said of it:
-// the bonding driver would never.
+// monitorDefault is how often a bond checks its links by default, in milliseconds; the
+// default of the bonding driver is never.
 const monitorDefault = "100"
 
 func milliseconds(text string) (string, error) {
@@ -52,7 +52,7 @@ func milliseconds(text string) (string, error) {
 	return strconv.Itoa(n) + "ms", err
 }
 
-// arpTargets reads addresses. The bonding driver takes 16.
+// arpTargets parses a list of addresses. The bonding driver supports 16.
 func arpTargets(text string) (string, error) {
 	targets := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 	if len(targets) == 0 || len(targets) > 16 {
@@ -68,8 +68,8 @@ func arpTargets(text string) (string, error) {
 	return strings.Join(targets, " "), nil
 }
 
-// setOption sets an option of a bond by the bonding driver's name for it, and tells
-// whether there is such an option.
+// setOption sets an option by its name in the bonding driver, and reports whether there is
+// such an option.
 func (l *link) setOption(name, value string) (known bool, err error) {
 	option, known := bondOptions[strings.ReplaceAll(name, "_", "-")]
 	if !known {
@@ -99,11 +99,11 @@ func choice(one []string, value string) (string, error) {
 	return value, nil
 }
 
-// setDefaults sets options that a bond cannot do without, unless they are set.
+// setDefaults sets the options that a bond needs, unless they are set.
 func (l *link) setDefaults(values map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if _, ok := l.options[bondOptions[name].key]; !ok {
-			// The values are ours.
+			// The values are constants and valid.
 			_, _ = l.setOption(name, values[name])
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// line is a line of an interfaces(5) file, with those that continue it.
+// line is a line of an interfaces(5) file, joined with its continuation lines.
 type line struct {
 	number int
 	words  []string
@@ -14,22 +14,22 @@ type line struct {
 
 func (l line) at() string { return fmt.Sprintf("line %d", l.number) }
 
-// stanza is an iface line and the options that follow it.
+// stanza is an iface line with its options.
 type stanza struct {
 	line
 	name, family, method string
 	options              []line
 }
 
-// debian is an interfaces(5) file as it is read.
+// debian is the state of reading an interfaces(5) file.
 type debian struct {
 	*plan
 	ifaces map[string]*iface
 	order  []*iface
 }
 
-// iface is an interface, which may have several stanzas, and what is said of how it is
-// connected to others. They may come later, so this is looked at last.
+// iface is an interface, which may have several stanzas, with its connections to other
+// interfaces. These may be defined later, so they are resolved at the end.
 type iface struct {
 	*link
 	raw, id, master string
@@ -37,8 +37,8 @@ type iface struct {
 	isBond          bool
 }
 
-// readDebian makes the plan of an interfaces(5) file. All interfaces are set up, whether
-// they are auto or not: what a config drive names is there to be used.
+// readDebian reads an interfaces(5) file into the plan. It configures all interfaces, with
+// or without auto: the interfaces on a config drive are there to be used.
 func readDebian(p *plan, text []byte) error {
 	d := &debian{p, map[string]*iface{}, nil}
 	stanzas, err := d.stanzas(debianLines(string(text)))
@@ -50,7 +50,7 @@ func readDebian(p *plan, text []byte) error {
 			return err
 		}
 	}
-	// Others are added to the list as they are named.
+	// Further interfaces are added to the list when they are named.
 	for i := 0; i < len(d.order); i++ {
 		f := d.order[i]
 		if err := d.connect(f); err != nil {
@@ -63,7 +63,7 @@ func readDebian(p *plan, text []byte) error {
 	return nil
 }
 
-// debianLines splits a file. A comment has a line of its own.
+// debianLines splits a file into lines. A comment is a whole line.
 func debianLines(text string) []line {
 	var lines []line
 	var words []string
@@ -87,7 +87,7 @@ func debianLines(text string) []line {
 	return lines
 }
 
-// stanzas gathers the interfaces, and leaves the rest out.
+// stanzas returns the iface stanzas and ignores the others.
 func (d *debian) stanzas(lines []line) ([]stanza, error) {
 	var stanzas []stanza
 	var options *[]line
@@ -116,8 +116,8 @@ func (d *debian) stanzas(lines []line) ([]stanza, error) {
 	return stanzas, nil
 }
 
-// iface returns the interface of a name, which is made if need be. Names such as eth0:1
-// are of more addresses for the same one.
+// iface returns the interface with a name, which is created if necessary. A name such as
+// eth0:1 stands for further addresses of eth0.
 func (d *debian) iface(at, name string) (*iface, error) {
 	name, _, _ = strings.Cut(name, ":")
 	if f := d.ifaces[name]; f != nil {
@@ -164,8 +164,8 @@ func (d *debian) stanza(s *stanza) error {
 	return set.finish()
 }
 
-// loopback takes name servers, which people put there when they are of no interface in
-// particular.
+// loopback reads name servers, which people define there if they belong to no particular
+// interface.
 func (d *debian) loopback(s *stanza) error {
 	for _, o := range s.options {
 		if known, err := readNames(&d.dns, &d.domains, o); err != nil {
@@ -177,7 +177,7 @@ func (d *debian) loopback(s *stanza) error {
 	return nil
 }
 
-// connect finds out what an interface is made of.
+// connect resolves the connections of an interface.
 func (d *debian) connect(f *iface) error {
 	if err := d.connectVLAN(f); err != nil {
 		return err
@@ -196,7 +196,7 @@ func (d *debian) connect(f *iface) error {
 		}
 	} else if f.isBond {
 		if f.kind == vlan {
-			return errors.New("it is a VLAN and a bond")
+			return errors.New("it is both a VLAN and a bond")
 		}
 		f.kind = bond
 	}
@@ -217,8 +217,8 @@ func (d *debian) enslave(part, to *iface) error {
 	return part.enslave(to.link)
 }
 
-// connectVLAN finds what a VLAN is on, and its number. Either is an option or in the
-// name, as in eth0.100, or vlan100 with vlan-raw-device eth0.
+// connectVLAN finds the base of a VLAN and its number. Both are options or part of the
+// name, as in eth0.100, or in vlan100 with vlan-raw-device eth0.
 func (d *debian) connectVLAN(f *iface) error {
 	raw, id := f.raw, f.id
 	dot := strings.LastIndexByte(f.label, '.')
@@ -252,7 +252,7 @@ func (d *debian) connectVLAN(f *iface) error {
 
 func isNumber(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
 
-// prefer marks the part of a bond that it prefers, the first that is there.
+// prefer marks the preferred member of a bond: the first in its list that exists.
 func (d *debian) prefer(f *iface) {
 	for _, name := range f.primary {
 		if part := d.ifaces[name]; part != nil && part.bond == f.link {

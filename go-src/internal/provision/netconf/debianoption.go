@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// settings are the options of a stanza. Some make sense only with others.
+// settings are the options of a stanza. Some have a meaning only together with others.
 type settings struct {
 	*debian
 	*iface
@@ -18,13 +18,13 @@ type settings struct {
 	metric    uint32
 }
 
-// unused are options that say what follows from others, or is the kernel's to choose.
+// unused are options that follow from others, or that the kernel chooses.
 var unused = []string{
 	"broadcast", "network", "scope", "autoconf", "privext", "dad-attempts", "dad-interval", "preferred-lifetime",
 	"down", "pre-down", "post-down",
 }
 
-// option reads an option. Those that do nothing here are warned of.
+// option reads an option. It adds a warning for an option that has no effect.
 func (s *settings) option(o line) error {
 	name := strings.ReplaceAll(o.words[0], "_", "-")
 	if known, err := readNames(&s.link.dns, &s.link.domains, o); known {
@@ -63,7 +63,7 @@ func (s *settings) option(o line) error {
 	return nil
 }
 
-// readNames reads options for name servers and search domains.
+// readNames reads the options of name servers and search domains.
 func readNames(dns *[]netip.Addr, domains *[]string, o line) (known bool, err error) {
 	switch strings.ReplaceAll(o.words[0], "_", "-") {
 	case "dns-nameservers", "dns-nameserver":
@@ -92,7 +92,7 @@ func readNames(dns *[]netip.Addr, domains *[]string, o line) (known bool, err er
 	return true, nil
 }
 
-// address reads options of addresses, which only static ones have.
+// address reads the options of addresses, which only static interfaces have.
 func (s *settings) address(name string, o line) (known bool, err error) {
 	if !slices.Contains([]string{"address", "netmask", "gateway", "metric"}, name) {
 		return false, nil
@@ -118,7 +118,7 @@ func (s *settings) address(name string, o line) (known bool, err error) {
 	return true, err
 }
 
-// connection reads options of VLANs and bonds.
+// connection reads the options of VLANs and bonds.
 func (s *settings) connection(name string, values []string) (known bool, err error) {
 	switch name {
 	case "vlan-raw-device":
@@ -146,8 +146,8 @@ func (s *settings) connection(name string, values []string) (known bool, err err
 	return true, nil
 }
 
-// hwaddress is what a physical interface is known by: on a config drive it is the one
-// that the platform gave it, while its name is nothing that the platform could know.
+// hwaddress reads the MAC address that identifies a physical interface. On a config drive
+// it is the one that the platform assigned; the platform cannot know the name.
 func (s *settings) hwaddress(values []string) error {
 	text := values[len(values)-1]
 	if len(values) > 2 || len(values) == 2 && values[0] != "ether" {
@@ -164,7 +164,7 @@ func (s *settings) hwaddress(values []string) error {
 	return nil
 }
 
-// finish puts addresses, masks and gateways together.
+// finish combines addresses, masks and gateways.
 func (s *settings) finish() error {
 	if s.method == "static" && len(s.addresses) == 0 {
 		return fmt.Errorf("%s: interface %q is static: want an address", s.stanza.at(), s.name)
@@ -184,14 +184,14 @@ func (s *settings) finish() error {
 	return nil
 }
 
-// place adds an address, in the network that the stanza's mask makes.
+// place adds an address with the mask of the stanza.
 func (s *settings) place(o line) error {
 	mask, bits := "", -1
 	if len(s.mask.words) > 0 {
 		mask = s.mask.words[1]
 	}
 	if s.family == "inet6" {
-		bits = 64 // ifupdown's
+		bits = 64 // the default of ifupdown
 	}
 	p, err := parseNet(o.words[1], mask, bits)
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-var errNotRoute = errors.New("it is no command that adds a route; commands are not run")
+var errNotRoute = errors.New("it is not a command that adds a route; other commands are not supported")
 
-// command takes a command of an interface for the route that it adds. No other is done.
+// command reads a command of an interface that adds a route. Other commands are ignored.
 func (s *settings) command(o line) error {
 	r, err := parseCommand(o.words[1:], s.label)
 	if err == nil {
@@ -22,10 +22,10 @@ func (s *settings) command(o line) error {
 	return nil
 }
 
-// parseCommand reads the commands of net-tools and iproute2 that add a route.
+// parseCommand parses the commands of net-tools and iproute2 that add a route.
 func parseCommand(words []string, name string) (route, error) {
 	var c routeCommand
-	// A route that is there already is no failure.
+	// A route that exists already is not an error.
 	if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "||") }); i >= 0 {
 		words = words[:i]
 	}
@@ -42,7 +42,7 @@ func parseCommand(words []string, name string) (route, error) {
 		err = errNotRoute
 	}
 	if err == nil && c.dev != "" && !slices.Contains([]string{name, "$IFACE", `"$IFACE"`, "${IFACE}"}, c.dev) {
-		err = fmt.Errorf("the route is over %.80q: want it at that interface", c.dev)
+		err = fmt.Errorf("the route is through %.80q: define it at that interface", c.dev)
 	}
 	if err != nil {
 		return route{}, err
@@ -50,29 +50,29 @@ func parseCommand(words []string, name string) (route, error) {
 	return c.parse()
 }
 
-// routeCommand is the words of a command.
+// routeCommand is a command split into words.
 type routeCommand struct {
 	to, mask, via, metric, dev string
-	// isHost is of a destination that is a single machine unless it has a length.
+	// isHost says that a destination without a length is a single host.
 	isHost, isIPv6 bool
 }
 
-// values reads words that each have a value, and others that it is told of.
+// values reads words that have a value each, and calls other for other words.
 func (c *routeCommand) values(words []string, known map[string]*string, other func(string) bool) error {
 	for i := 0; i < len(words); i++ {
 		if at := known[words[i]]; at != nil {
 			if i++; i == len(words) {
-				return fmt.Errorf("want a word after %s", words[i-1])
+				return fmt.Errorf("want a value after %s", words[i-1])
 			}
 			*at = words[i]
 		} else if !other(words[i]) {
-			return fmt.Errorf("the word %.80q is not known", words[i])
+			return fmt.Errorf("unknown word %.80q", words[i])
 		}
 	}
 	return nil
 }
 
-// target takes a destination, which can come only once.
+// target reads the destination, which may occur only once.
 func (c *routeCommand) target(word string) bool {
 	if c.to != "" || strings.HasPrefix(word, "-") {
 		return false
@@ -81,7 +81,7 @@ func (c *routeCommand) target(word string) bool {
 	return true
 }
 
-// netTools reads the words of route(8).
+// netTools reads the arguments of route(8).
 func (c *routeCommand) netTools(words []string) error {
 	added, isNet, family := false, false, ""
 	err := c.values(words, map[string]*string{
@@ -107,7 +107,7 @@ func (c *routeCommand) netTools(words []string) error {
 	return err
 }
 
-// iproute reads the words of ip-route(8).
+// iproute reads the arguments of ip-route(8).
 func (c *routeCommand) iproute(words []string) error {
 	if words[0] == "-6" || words[0] == "-4" {
 		c.isIPv6, words = words[0] == "-6", words[1:]
@@ -118,7 +118,7 @@ func (c *routeCommand) iproute(words []string) error {
 	}
 	c.isHost = true
 	return c.values(words[2:], map[string]*string{"via": &c.via, "metric": &c.metric, "dev": &c.dev}, func(word string) bool {
-		// Whether a gateway is on the link is found out anyway.
+		// Whether a gateway is on the link is computed later.
 		return word == "onlink" || c.target(word)
 	})
 }

@@ -9,11 +9,11 @@ import (
 	"net/netip"
 )
 
-// reader reads a JSON document up to the first error, which it keeps. Numbers may be
-// strings and the other way round: those who make such documents do not agree.
+// reader reads a JSON document up to the first error, which it keeps. A number may be a
+// string and the other way round, since platforms differ.
 type reader struct{ err error }
 
-// object is one in the document.
+// object is an object in the document.
 type object struct {
 	*reader
 	path   string
@@ -27,11 +27,11 @@ func (r *reader) document(text []byte) object {
 	err := decoder.Decode(&o.values)
 	if err == nil {
 		if _, more := decoder.Token(); more != io.EOF {
-			err = errors.New("there is more after the object")
+			err = errors.New("there are more data after the object")
 		}
 	}
 	if err != nil {
-		r.err = fmt.Errorf("not the JSON object it should be: %w", err)
+		r.err = fmt.Errorf("the JSON object is not valid: %w", err)
 	}
 	return o
 }
@@ -46,19 +46,19 @@ func (o object) at(key string) string {
 	return o.path + "." + key
 }
 
-// fail notes what is wrong with a value.
+// fail records that a value is not valid.
 func (o object) fail(key, value, want string) {
 	o.failed(key, fmt.Errorf("%.80q: want %s", value, want))
 }
 
-// failed notes an error, if it is one and the first.
+// failed records an error, if it is the first.
 func (o object) failed(key string, err error) {
 	if err != nil && o.err == nil {
 		o.reader.err = fmt.Errorf("%s: %w", o.at(key), err)
 	}
 }
 
-// text returns a string or a number, nothing for what is missing.
+// text returns a string or a number as text, "" if it is missing.
 func (o object) text(key string) string {
 	text, ok := asText(o.values[key])
 	if !ok {
@@ -79,7 +79,7 @@ func asText(value any) (string, bool) {
 	return "", false
 }
 
-// list returns a list, an empty one for what is missing.
+// list returns a list, an empty one if it is missing.
 func (o object) list(key string) []any {
 	list, ok := o.values[key].([]any)
 	if !ok && o.values[key] != nil {
@@ -113,7 +113,7 @@ func (o object) objects(key string) []object {
 	return objects
 }
 
-// prefix reads an address and its mask.
+// prefix reads an address with its mask.
 func (o object) prefix(key, mask string) netip.Prefix {
 	p, err := parseNet(o.text(key), o.text(mask), -1)
 	if isMaskError(err) {
@@ -123,7 +123,7 @@ func (o object) prefix(key, mask string) netip.Prefix {
 	return p
 }
 
-// parseIn reads a value that has to be there.
+// parseIn reads a required value.
 func parseIn[T any](o object, key string, parse func(string) (T, error)) T {
 	value, err := parse(o.text(key))
 	o.failed(key, err)

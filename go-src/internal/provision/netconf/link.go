@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// kind is what sort of interface a link is.
+// kind is the kind of an interface.
 type kind string
 
 const (
@@ -19,15 +19,15 @@ const (
 	vlan     kind = "vlan"
 )
 
-// link is an interface, and how it is to be set up.
+// link is an interface with its configuration.
 type link struct {
-	// at is where the metadata has it, as in "line 4".
+	// at is the position in the metadata, such as "line 4".
 	at string
-	// label is what the metadata calls it. It is the interface's name, except for a
+	// label is the name in the metadata. It is the name of the interface, except for a
 	// physical one with a MAC address.
 	label string
 	kind  kind
-	// mac is what a physical interface is known by, and what another is given.
+	// mac identifies a physical interface, and is assigned to any other.
 	mac net.HardwareAddr
 	mtu int
 
@@ -38,37 +38,37 @@ type link struct {
 	dns          []netip.Addr
 	domains      []string
 
-	// bond is what the link is a part of, and primary if it is the preferred one.
+	// bond is the bond that the link belongs to. primary says that the bond prefers it.
 	bond    *link
 	primary bool
-	// options are of the link as a bond, from networkd's names to values.
+	// options are the options of a bond, by their names in systemd-networkd.
 	options map[string]string
-	// on is the link below this one, which is a VLAN of that number.
+	// on is the link below a VLAN, and the VLAN has that number.
 	on *link
 	id int
 }
 
-// advertisements is what to do about those of IPv6 routers.
+// advertisements says how to handle router advertisements of IPv6.
 type advertisements int
 
 const (
-	// asAlways is to take them, unless the link has all that they would tell.
+	// asAlways accepts them, unless the link is configured completely without.
 	asAlways advertisements = iota
 	taken
 	refused
 )
 
-// route is a way to a network. Without a gateway, the network is on the link itself.
+// route is a route to a network. Without a gateway, the network is on the link.
 type route struct {
 	to  netip.Prefix
 	via netip.Addr
-	// metric is 0 if nothing is said of it.
+	// metric is 0 if the metadata has none.
 	metric uint32
 }
 
 func (r route) isDefault() bool { return r.to.Bits() == 0 }
 
-// idle tells whether a link is to be up, without an address.
+// idle reports whether the link is to be up without an address.
 func (l *link) idle() bool {
 	return !l.dhcp4 && !l.dhcp6 && l.ra != taken && len(l.addresses) == 0 && len(l.routes) == 0
 }
@@ -92,8 +92,8 @@ func newRoute(to netip.Prefix, via netip.Addr, metric uint32) (route, error) {
 	return route{to.Masked(), via, metric}, nil
 }
 
-// addAddress adds an address that is a machine's. Networkd would choose one itself in
-// place of 0.0.0.0.
+// addAddress adds the address of a host. It refuses 0.0.0.0, for which systemd-networkd
+// would choose an address.
 func (l *link) addAddress(p netip.Prefix) error {
 	a := p.Addr()
 	if !p.IsValid() || p.Bits() == 0 || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() {
@@ -110,7 +110,7 @@ func (l *link) addRoute(to netip.Prefix, via netip.Addr, metric uint32) error {
 	return appendNew(&l.routes, maxRoutes, r)
 }
 
-// addDefault adds a route to everywhere by IPv4 or IPv6.
+// addDefault adds a default route of IPv4 or IPv6.
 func (l *link) addDefault(via netip.Addr, metric uint32) error {
 	everywhere := netip.IPv6Unspecified()
 	if via.Unmap().Is4() {
@@ -127,8 +127,8 @@ func parseAddr(text string) (netip.Addr, error) {
 	return a.Unmap(), nil
 }
 
-// parseNet reads an address with its length, or with a mask or a length that is apart.
-// Without any it has the length bits, if that is not negative.
+// parseNet parses an address with its prefix length, or with a separate mask or length.
+// Without any of these the length is bits, unless that is negative.
 func parseNet(text, mask string, bits int) (netip.Prefix, error) {
 	if strings.Contains(text, "/") {
 		prefix, err := netip.ParsePrefix(text)
@@ -152,7 +152,7 @@ func parseNet(text, mask string, bits int) (netip.Prefix, error) {
 	return netip.PrefixFrom(a, bits), nil
 }
 
-// maskError is an error in a mask, which has a place of its own in the metadata.
+// maskError is an error in a mask, which has its own position in the metadata.
 type maskError struct{ error }
 
 func isMaskError(err error) bool {
@@ -160,8 +160,8 @@ func isMaskError(err error) bool {
 	return errors.As(err, &mask)
 }
 
-// maskBits returns the length that a mask such as 255.255.255.0 or ffff:: stands for, or
-// that is given as a number, in addresses of so many bits.
+// maskBits returns the prefix length of a mask such as 255.255.255.0 or ffff::, or of a
+// number, for addresses of size bits.
 func maskBits(mask string, size int) (int, error) {
 	if bits, err := strconv.ParseUint(mask, 10, 8); err == nil && int(bits) <= size {
 		return int(bits), nil
@@ -189,15 +189,15 @@ func checkMAC(mac net.HardwareAddr) error {
 	return nil
 }
 
-// Bounds of an MTU: IPv4 works from 68 on, and the kernel counts in 16 bits.
+// Limits of an MTU: IPv4 needs 68, and the kernel uses 16 bits.
 const minMTU, maxMTU = 68, 65535
 
 func parseMTU(text string) (int, error) { return parseNumber(text, minMTU, maxMTU) }
 
-// parseID reads the number of a VLAN. The first and the last are not to be used.
+// parseID parses the number of a VLAN. 0 and 4095 are reserved.
 func parseID(text string) (int, error) { return parseNumber(text, 1, 4094) }
 
-// maxMetric bounds the metric of a route.
+// maxMetric is the limit of the metric of a route.
 const maxMetric = 1 << 31
 
 func parseNumber(text string, from, to uint64) (int, error) {
@@ -208,8 +208,8 @@ func parseNumber(text string, from, to uint64) (int, error) {
 	return int(n), nil
 }
 
-// checkName takes names that the kernel takes for an interface, and that mean nothing
-// else to networkd or in a file name.
+// checkName accepts a name that the kernel permits for an interface and that has no special
+// meaning in systemd-networkd or in a file name.
 func checkName(name string) error {
 	switch {
 	case name == "" || len(name) > 15 || strings.ContainsFunc(name, notInName),
@@ -226,7 +226,7 @@ func isWord(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }
 
-// checkDomain takes what can be a search domain.
+// checkDomain accepts a search domain.
 func checkDomain(name string) error {
 	name = strings.TrimSuffix(name, ".")
 	ok := len(name) <= 253
@@ -240,15 +240,16 @@ func checkDomain(name string) error {
 	return nil
 }
 
-// macLabel is the label of a link that is known by its MAC address and has no name.
+// macLabel returns the label of a link that is identified by its MAC address and has no
+// name.
 func macLabel(mac net.HardwareAddr) string { return strings.ReplaceAll(mac.String(), ":", "-") }
 
-// appendNew appends a value unless it is there.
+// appendNew appends a value unless the list has it.
 func appendNew[T comparable](to *[]T, most int, value T) error {
 	switch {
 	case slices.Contains(*to, value):
 	case len(*to) == most:
-		return fmt.Errorf("want at most %d of this sort", most)
+		return fmt.Errorf("want at most %d of this kind", most)
 	default:
 		*to = append(*to, value)
 	}

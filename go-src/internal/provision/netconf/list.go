@@ -7,11 +7,11 @@ import (
 	"coreos/internal/provision/datasource"
 )
 
-// listBond is how Packet sets its bonds up, and the switches expect them. The other
-// platforms have none.
+// listBond are the options of bonds of Packet, which its switches expect. Other platforms
+// with such a list have no bonds.
 var listBond = map[string]string{"miimon": "200", "updelay": "200", "downdelay": "200", "lacp-rate": "fast"}
 
-// readList makes the plan of a list of interfaces.
+// readList reads a list of interfaces into the plan.
 func readList(p *plan, n *datasource.Network) error {
 	for i := range n.Nameservers {
 		a, err := plainAddr(n.Nameservers[i])
@@ -100,7 +100,7 @@ func listLink(i *datasource.Interface) (*link, error) {
 	return l, nil
 }
 
-// plainAddr refuses zones, which may have any character in them.
+// plainAddr refuses an address with a zone, which may contain any character.
 func plainAddr(a netip.Addr) (netip.Addr, error) {
 	if !a.IsValid() || a.Zone() != "" {
 		return a, fmt.Errorf("%q: want an IP address without a zone", a.String())

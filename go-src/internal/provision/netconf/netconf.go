@@ -1,17 +1,16 @@
-// Package netconf turns the network that a platform's metadata describes into files of
+// Package netconf converts the network in a platform's metadata into files of
 // systemd-networkd. It reads three forms:
 //
-//   - a Debian interfaces(5) file, as config drives have it: see the manual page of
-//     ifupdown, and those of its packages vlan and ifenslave for VLANs and bonds;
+//   - a Debian interfaces(5) file, which config drives have: see the manual pages of
+//     ifupdown, and of the packages vlan and ifenslave for VLANs and bonds;
 //   - OpenStack's network_data.json, as nova's doc/api_schemas/network_data.json
 //     describes it, with the options of bonds as cloud-init reads them;
-//   - the list of interfaces that DigitalOcean, Packet and VMware give, as package
-//     datasource has it.
+//   - the list of interfaces of DigitalOcean, Packet and VMware, in the form of package
+//     datasource.
 //
-// All become the same model, which is checked as a whole and then written as
-// systemd.network(5) and systemd.netdev(5) have it. Nothing is copied from the metadata
-// into a file but words of few characters: addresses, numbers and names are parsed and
-// written anew.
+// All forms are converted to one model, which is checked as a whole and then written as
+// systemd.network(5) and systemd.netdev(5) files. Only short words are copied from the
+// metadata to a file: addresses, numbers and names are parsed and formatted again.
 package netconf
 
 import (
@@ -22,30 +21,29 @@ import (
 	"coreos/internal/provision/datasource"
 )
 
-// Prefix is how the names of all files begin. Networkd sorts the files of all directories
-// by name, and the first that matches an interface counts: these come after whatever
-// people call theirs, and before zz-default.network, which takes all that is left.
+// Prefix is the prefix of the names of all files. systemd-networkd sorts the files of all
+// directories by name, and the first that matches an interface counts. These sort after the
+// files of operators and before zz-default.network, which matches all other interfaces.
 const Prefix = "zz-cloudinit-"
 
-// File is a file for a directory of networkd's, such as /run/systemd/network.
+// File is a file for a directory of systemd-networkd, such as /run/systemd/network.
 type File struct{ Name, Content string }
 
-// Result is what a network becomes.
+// Result is a converted network.
 type Result struct {
-	// Form is the form that was read; empty if the metadata has none of what was
-	// wanted.
+	// Form is the form that was read; empty if the metadata does not have the wanted one.
 	Form Form
-	// Files are in the order of the metadata, those of interfaces to be made first.
+	// Files are in the order of the metadata; those of interfaces to create are first.
 	Files []File
-	// Warnings are what has no effect.
+	// Warnings say what has no effect.
 	Warnings []string
 }
 
-// Form is a form that metadata has a network in.
+// Form is a form of a network in metadata.
 type Form string
 
-// The forms. Auto is the first of OpenStack, Debian, and a list that is there.
-// DigitalOcean, Packet and VMware are all names for the list.
+// The forms. Auto is the first of OpenStack, Debian, and a list that exists. DigitalOcean,
+// Packet and VMware all stand for the list.
 const (
 	Auto         Form = "auto"
 	Debian       Form = "debian"
@@ -57,7 +55,7 @@ const (
 
 var forms = []Form{Auto, Debian, DigitalOcean, OpenStack, Packet, VMware}
 
-// Names is all forms, for messages.
+// Names returns the names of all forms, for messages.
 func Names() string {
 	names := make([]string, len(forms))
 	for i, form := range forms {
@@ -66,16 +64,15 @@ func Names() string {
 	return strings.Join(names, ", ")
 }
 
-// ParseForm returns the form of a name.
+// ParseForm returns the form with a name.
 func ParseForm(name string) (Form, error) {
 	if !slices.Contains(forms, Form(name)) {
-		return "", fmt.Errorf("there is no form %.80q of a network, but %s", name, Names())
+		return "", fmt.Errorf("unknown form %.80q of a network: want one of %s", name, Names())
 	}
 	return Form(name), nil
 }
 
-// readers make the plan of a network in the order in which forms count, from the part of
-// the metadata that has the form.
+// readers read the forms, in the order of their priority.
 var readers = []struct {
 	forms []Form
 	has   func(*datasource.Network) bool
@@ -96,9 +93,9 @@ var readers = []struct {
 	},
 }
 
-// Convert turns a network into files. Metadata that has no network in the form makes
-// none, which is no error. An error says where it is, by line or JSON path, and what
-// would be right.
+// Convert converts a network into files. If the metadata has no network of the form, the
+// result is empty and there is no error. An error has the position, as a line or a JSON
+// path, and what is wanted.
 func Convert(form Form, n *datasource.Network) (Result, error) {
 	result := Result{Files: []File{}}
 	for _, reader := range readers {

@@ -10,20 +10,20 @@ import (
 	"strings"
 )
 
-// openStack is a network_data.json as it is read.
+// openStack is the state of reading a network_data.json.
 type openStack struct {
 	*plan
 	reader
-	// byID are the links by what the document calls them.
+	// byID are the links by their ids in the document.
 	byID map[string]*link
 }
 
-// readOpenStack makes the plan of a network_data.json.
+// readOpenStack reads a network_data.json into the plan.
 func readOpenStack(p *plan, text []byte) error {
 	o := &openStack{plan: p, byID: map[string]*link{}}
 	document := o.document(text)
 	links := document.objects("links")
-	// VLANs and bonds may come before what they are made of.
+	// VLANs and bonds may precede the links that they consist of.
 	for _, each := range links {
 		o.link(each)
 	}
@@ -65,8 +65,8 @@ func (o *openStack) link(v object) {
 	}
 }
 
-// label returns the name of a link, or its id if that can be one, or else another. A
-// physical interface that has no MAC address needs its name.
+// label returns the name of a link, or its id if that is a valid name, or another name. A
+// physical interface without a MAC address needs its name.
 func (o *openStack) label(v object, l *link) string {
 	name := v.text("name")
 	if l.kind == physical && l.mac == nil {
@@ -88,16 +88,15 @@ func (o *openStack) label(v object, l *link) string {
 	}
 }
 
-// missing is the error about a link without a MAC address, unless its name will do.
+// missing returns the error for a link without a MAC address, unless its name is enough.
 func missing(name string) error {
 	if name == "" {
-		return errors.New("want a MAC address, or else the interface's name as name")
+		return errors.New("want a MAC address, or the name of the interface as name")
 	}
 	return checkName(name)
 }
 
-// unused returns a name for an interface that is made, with a number or the next that
-// is free.
+// unused returns a free name with a number, or the next one, for an interface to create.
 func (o *openStack) unused(name string, number int) string {
 	for o.find(name+strconv.Itoa(number)) != nil {
 		number++
@@ -124,7 +123,7 @@ func (o *openStack) bondOptions(v object, l *link) {
 	}
 }
 
-// connect finds the links that a link is made of.
+// connect resolves the links that a link consists of.
 func (o *openStack) connect(v object) {
 	l := o.byID[v.text("id")]
 	if l == nil {
@@ -155,17 +154,17 @@ func (o *openStack) refer(v object, key, id string) *link {
 	return l
 }
 
-// addressless are types of networks whose addresses come from others.
+// addressless are the types of networks that get their addresses by DHCP or from routers.
 var addressless = map[string]func(*link){
 	"ipv4_dhcp": func(l *link) { l.dhcp4 = true },
 	"ipv6_dhcp": func(l *link) { l.dhcp6, l.ra = true, taken },
-	// The routers say whether there is more to be had by DHCP.
+	// Routers announce whether there is more by DHCP.
 	"ipv6_slaac":            func(l *link) { l.ra = taken },
 	"ipv6_dhcpv6-stateless": func(l *link) { l.ra = taken },
 	"ipv6_dhcpv6-stateful":  func(l *link) { l.dhcp6, l.ra = true, taken },
 }
 
-// network reads a network. Where there is DHCP it says the routes, too.
+// network reads a network. With DHCP, the routes come from DHCP, too.
 func (o *openStack) network(v object) {
 	l := o.refer(v, "link", v.text("link"))
 	if l == nil {
@@ -215,7 +214,7 @@ func (o *openStack) static(v object, l *link) {
 	}
 }
 
-// service reads a name server; there are no others.
+// service reads a name server. There are no other services.
 func (o *openStack) service(v object, dns *[]netip.Addr) {
 	if typ := v.text("type"); typ != "dns" {
 		o.warn(v.path+".type", "services of type %.80q are left out", typ)

@@ -74,7 +74,7 @@ func TestOpenStackErrors(t *testing.T) {
 	}
 	network := func(fields string) string { return `{"link": "a", ` + fields + "}" }
 	for want, test := range map[string]struct{ links, networks string }{
-		"not the JSON object":                                 {"]", ""},
+		"the JSON object is not valid":                                 {"]", ""},
 		"links[0]: want an object":                            {"1", ""},
 		"links[0].id: want a string":                          {`{"id": {}, "name": "x"}`, ""},
 		`links[1].id: "a": want an identifier`:                {phy + "," + phy, ""},
@@ -86,7 +86,7 @@ func TestOpenStackErrors(t *testing.T) {
 		`links[0].mtu: "1e3": want a number`:                  {link(`"mtu": 1e3`), ""},
 		`links[0].vlan_id: "4095": want a number`:             {link(`"type": "vlan", "vlan_link": "a", "vlan_id": 4095`), ""},
 		`links[0].vlan_link: "a": want the id`:                {link(`"type": "vlan", "vlan_link": "a", "vlan_id": 7`), ""},
-		`links[0]: "b" is made of itself`:                     {link(`"type": "vlan", "vlan_link": "b", "vlan_id": 7`), ""},
+		`links[0]: "b" is a part of itself, through other interfaces`:                     {link(`"type": "vlan", "vlan_link": "b", "vlan_id": 7`), ""},
 		`links[0]: "b" is a part of itself`:                   {link(`"type": "bond", "bond_links": ["b"]`), ""},
 		`links[0].bond_links[0]: "c": want the id`:            {link(`"type": "bond", "bond_links": ["c"]`), ""},
 		"links[0].bond_links: want a list":                    {link(`"type": "bond", "bond_links": "c"`), ""},

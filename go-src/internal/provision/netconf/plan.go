@@ -6,20 +6,20 @@ import (
 	"slices"
 )
 
-// Bounds of what comes from outside. Texts are bounded before.
+// Limits of the input. The size of the text is limited before.
 const (
 	maxLinks     = 256
 	maxRoutes    = 1024
 	maxAddresses = 1024
-	// maxNames bounds name servers and search domains, each, of a link and of all.
+	// maxNames is the limit of name servers and of search domains, of a link and in total.
 	maxNames    = 64
 	maxWarnings = 50
 )
 
-// plan is the network of a machine.
+// plan is the network of the machine.
 type plan struct {
 	links []*link
-	// dns and domains are of no link in particular.
+	// dns and domains belong to no particular link.
 	dns      []netip.Addr
 	domains  []string
 	warnings []string
@@ -35,7 +35,7 @@ func (p *plan) warn(at, format string, args ...any) {
 	}
 }
 
-// add adds a link, in which only at, label, kind and mac have to be right yet.
+// add adds a link. Only its at, label, kind and mac must be set yet.
 func (p *plan) add(l *link) error {
 	if len(p.links) == maxLinks {
 		return fmt.Errorf("%s: want at most %d interfaces", l.at, maxLinks)
@@ -55,7 +55,7 @@ func (p *plan) find(label string) *link {
 	return p.links[i]
 }
 
-// enslave makes a link a part of a bond.
+// enslave adds a link to a bond.
 func (l *link) enslave(to *link) error {
 	if l.bond != nil && l.bond != to {
 		return fmt.Errorf("%q is a part of %q and of %q: want one bond", l.label, l.bond.label, to.label)
@@ -64,7 +64,7 @@ func (l *link) enslave(to *link) error {
 	return nil
 }
 
-// finish checks the plan as a whole, and adds what depends on all of it.
+// finish checks the plan as a whole, and adds what depends on all links.
 func (p *plan) finish() error {
 	if err := p.bounds(); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (p *plan) checkBond(l *link) error {
 	case l.bond == l:
 		return fmt.Errorf("%q is a part of itself", l.label)
 	case l.bond.kind != bond:
-		return fmt.Errorf("%q is a part of %q, which is no bond", l.label, l.bond.label)
+		return fmt.Errorf("%q is a part of %q, which is not a bond", l.label, l.bond.label)
 	case l.kind == bond:
 		return fmt.Errorf("the bond %q is a part of the bond %q: want interfaces", l.label, l.bond.label)
 	case !l.idle():
@@ -124,8 +124,9 @@ func (p *plan) checkBond(l *link) error {
 	return nil
 }
 
-// checkParts gives a bond the MAC address of its first part, unless it has one, as the
-// bonding driver would: networkd would make one up, which switches may not know.
+// checkParts gives a bond the MAC address of its first member, unless it has one, as the
+// bonding driver does. systemd-networkd would generate an address, which switches may not
+// know.
 func (p *plan) checkParts(l *link) {
 	hasParts := false
 	for _, part := range p.links {
@@ -152,7 +153,7 @@ func (p *plan) checkVLAN(l *link) error {
 	return nil
 }
 
-// checkMAC sees to it that no physical interface is meant twice.
+// checkMAC checks that no two physical interfaces have the same MAC address.
 func (p *plan) checkMAC(l *link) error {
 	if l.kind != physical || l.mac == nil {
 		return nil
@@ -165,7 +166,7 @@ func (p *plan) checkMAC(l *link) error {
 	return nil
 }
 
-// checkCycles sees to it that no link is, by however many VLANs and bonds, its own base.
+// checkCycles checks that no link is its own base, over any number of VLANs and bonds.
 func (p *plan) checkCycles() error {
 	parts := map[*link][]*link{}
 	for _, l := range p.links {
@@ -182,7 +183,7 @@ func (p *plan) checkCycles() error {
 	visit = func(l *link) error {
 		switch state[l] {
 		case under:
-			return fmt.Errorf("%s: %q is made of itself", l.at, l.label)
+			return fmt.Errorf("%s: %q is a part of itself, through other interfaces", l.at, l.label)
 		case done:
 			return nil
 		}
@@ -203,9 +204,9 @@ func (p *plan) checkCycles() error {
 	return nil
 }
 
-// spread gives name servers and search domains that are of no link in particular to
-// those that lead there, or else to all that have addresses: networkd knows only of
-// links' ones, and resolved asks a server over its link alone.
+// spread assigns the name servers and search domains that belong to no particular link: to
+// the links that reach them, or else to all that have addresses. systemd-networkd has them
+// only per link, and systemd-resolved asks a server only over its link.
 func (p *plan) spread() error {
 	used := slices.DeleteFunc(slices.Clone(p.links), (*link).idle)
 	for _, l := range p.links {
@@ -244,7 +245,7 @@ func (p *plan) spread() error {
 	return nil
 }
 
-// reaches tells whether a link leads to an address. Nobody knows what DHCP will say.
+// reaches reports whether a link reaches an address, as far as that is known without DHCP.
 func (l *link) reaches(a netip.Addr) bool {
 	if a.Is4() && l.dhcp4 || a.Is6() && (l.dhcp6 || l.ra == taken) {
 		return true
@@ -253,12 +254,12 @@ func (l *link) reaches(a netip.Addr) bool {
 		slices.ContainsFunc(l.routes, func(r route) bool { return r.to.Contains(a) })
 }
 
-// rankStep is how much later default routes count less, rankBase what they begin with:
-// more than what the kernel gives to routes of IPv6 that have no metric.
+// rankBase is the metric of the first default route, rankStep the difference to the next.
+// They are higher than the metric that the kernel gives to IPv6 routes without one.
 const rankBase, rankStep = 2000, 100
 
-// rank makes the default route that comes first count, where several say nothing of it:
-// the kernel would refuse the second.
+// rank gives default routes without a metric different ones, in their order: the kernel
+// would refuse the second of two equal ones.
 func (p *plan) rank() {
 	seen := map[bool]uint32{}
 	for _, l := range p.links {

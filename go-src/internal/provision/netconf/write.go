@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// unit is the text of a file of networkd's in the making.
+// unit builds the text of a file of systemd-networkd.
 type unit struct {
 	strings.Builder
 	header string
@@ -20,7 +20,7 @@ func newUnit() *unit {
 	return u
 }
 
-// section begins a section, which is left out if nothing follows.
+// section begins a section. It is left out if it stays empty.
 func (u *unit) section(name string) { u.header = "\n[" + name + "]\n" }
 
 func (u *unit) set(key string, value any) {
@@ -35,7 +35,7 @@ func (u *unit) setIf(wanted bool, key string, value any) {
 	}
 }
 
-// files writes the plan.
+// files returns the files of the plan.
 func (p *plan) files() []File {
 	files := []File{}
 	for _, l := range p.links {
@@ -49,7 +49,7 @@ func (p *plan) files() []File {
 	return files
 }
 
-// netdev is the file that makes an interface.
+// netdev returns the file that creates an interface.
 func (l *link) netdev() string {
 	u := newUnit()
 	u.section("NetDev")
@@ -68,12 +68,12 @@ func (l *link) netdev() string {
 	return u.String()
 }
 
-// network is the file that sets an interface up.
+// network returns the file that configures an interface.
 func (p *plan) network(l *link) string {
 	u := newUnit()
 	u.section("Match")
 	if l.kind == physical && l.mac != nil {
-		// VLANs and bonds may have the MAC address of what they are made of.
+		// VLANs and bonds may have the same MAC address as their base.
 		u.set("PermanentMACAddress", l.mac)
 		u.set("Kind", "!*")
 	} else {
@@ -81,7 +81,7 @@ func (p *plan) network(l *link) string {
 	}
 	u.section("Link")
 	u.setIf(l.mtu != 0, "MTUBytes", l.mtu)
-	// Whether the machine is online is not up to a link that has no addresses.
+	// A link without addresses does not make the machine online.
 	u.setIf(l.idle(), "RequiredForOnline", "no")
 	u.section("Network")
 	if l.bond != nil {
@@ -95,7 +95,7 @@ func (p *plan) network(l *link) string {
 	return u.String()
 }
 
-// hasPrimary tells whether a bond is of a mode that prefers one of its parts.
+// hasPrimary reports whether the mode of a bond supports a preferred member.
 func (l *link) hasPrimary() bool {
 	return slices.Contains([]string{"active-backup", "balance-tlb", "balance-alb"}, l.options["Mode"])
 }
@@ -119,7 +119,7 @@ func (l *link) addressing(u *unit) {
 		u.set("DNS", server)
 	}
 	u.setIf(len(l.domains) > 0, "Domains", strings.Join(l.domains, " "))
-	// As zz-default.network has it.
+	// As in zz-default.network.
 	for _, section := range []struct {
 		name   string
 		wanted bool
@@ -132,8 +132,8 @@ func (l *link) addressing(u *unit) {
 	}
 }
 
-// knowsIPv6 tells whether a link has an address and a default route of IPv6, which is
-// what routers would advertise.
+// knowsIPv6 reports whether a link has an IPv6 address and a default route, so that it
+// needs no router advertisements.
 func (l *link) knowsIPv6() bool {
 	return !l.dhcp6 && slices.ContainsFunc(l.addresses, func(p netip.Prefix) bool { return p.Addr().Is6() }) &&
 		slices.ContainsFunc(l.routes, func(r route) bool { return r.isDefault() && r.to.Addr().Is6() })
@@ -147,8 +147,8 @@ func (l *link) route(u *unit, r route) {
 	u.setIf(r.metric != 0, "Metric", r.metric)
 }
 
-// isOutside tells whether a gateway is in none of the networks of a link whose addresses
-// are all known; some platforms have such gateways, and the kernel has to be told.
+// isOutside reports whether a gateway is in none of the networks of a link with only static
+// addresses. Some platforms have such gateways, which the kernel must be told.
 func (l *link) isOutside(via netip.Addr) bool {
 	if via.IsLinkLocalUnicast() || via.Is4() && l.dhcp4 || via.Is6() && (l.dhcp6 || l.ra == taken) {
 		return false

@@ -15,7 +15,7 @@ import (
 // ErrTooLarge is in the chain of the error for data that has more bytes than allowed.
 var ErrTooLarge = errors.New("too large")
 
-// Limit returns ErrTooLarge if data has more than so many bytes.
+// Limit returns ErrTooLarge if data has more than most bytes.
 func Limit(data []byte, most int) error {
 	if len(data) > most {
 		return fmt.Errorf("%w: more than %d KiB", ErrTooLarge, most>>10)
