@@ -16,7 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// about answers what is not about keys: the cluster and its members.
+// about answers requests that are not about keys: about the cluster and its members.
 func (h *handler) about(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), h.limits.Request)
 	defer cancel()
@@ -41,7 +41,8 @@ func (h *handler) about(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// say answers with a message, in the form that etcd 2 has for what is not about keys.
+// say answers with a message, in the form that etcd 2 uses for requests that are not about
+// keys.
 func say(w http.ResponseWriter, status int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -50,7 +51,7 @@ func say(w http.ResponseWriter, status int, message string) {
 	}{message})
 }
 
-// status asks one member after the other.
+// status asks one member after the other until one answers.
 func (h *handler) status(ctx context.Context) (resp *clientv3.StatusResponse, err error) {
 	endpoints := h.store.client.Endpoints()
 	share := h.limits.Request / time.Duration(max(1, len(endpoints)))
@@ -80,7 +81,7 @@ func (h *handler) version(ctx context.Context, w http.ResponseWriter, _ *http.Re
 	}{status.Version, cluster})
 }
 
-// health is that of the cluster: it takes a linearizable read.
+// health answers /health with the health of the cluster, which a linearizable read shows.
 func (h *handler) health(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
 	_, err := h.store.readTxn(ctx, clientv3.OpGet(recordKey, clientv3.WithKeysOnly()))
 	w.Header().Set("Content-Type", "application/json")
@@ -92,7 +93,8 @@ func (h *handler) health(ctx context.Context, w http.ResponseWriter, _ *http.Req
 	return nil
 }
 
-// origin is where the client found the proxy: etcd's own URLs do not speak v2.
+// origin returns the URL at which the client reached the proxy: the URLs of etcd do not
+// serve the v2 API.
 func origin(r *http.Request) string {
 	scheme := "http"
 	if r.TLS != nil {

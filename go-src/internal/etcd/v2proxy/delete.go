@@ -49,7 +49,7 @@ func (w *writer) removeFile(st *state) (*change, error) {
 	}, nil
 }
 
-// removeTree deletes a directory and all in it, of which at least one key is still there.
+// removeTree deletes a directory and everything in it. At least one key must still exist.
 func (w *writer) removeTree(st *state) *change {
 	p, prev := st.path, st.dirNode()
 	return &change{
@@ -62,7 +62,7 @@ func (w *writer) removeTree(st *state) *change {
 	}
 }
 
-// removeEmpty deletes a directory in which nothing is, hidden keys included.
+// removeEmpty deletes an empty directory, which has no hidden keys either.
 func (w *writer) removeEmpty(ctx context.Context, st *state) (*change, error) {
 	first := marker(st.path) + "\x00"
 	end := clientv3.GetPrefixRangeEnd(marker(st.path))

@@ -8,11 +8,11 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// maxMoved is how many keys can be moved from one lease to another at once; etcd takes
-// 128 operations in a transaction.
+// maxMoved is how many keys can be moved to another lease at once. A transaction of etcd
+// has at most 128 operations.
 const maxMoved = 100
 
-// makeDir makes a directory where nothing is.
+// makeDir makes a directory where nothing exists.
 func (w *writer) makeDir(ctx context.Context, st *state, action string) (*change, error) {
 	c, err := w.putMarker(ctx, st, action)
 	if err != nil {
@@ -22,7 +22,7 @@ func (w *writer) makeDir(ctx context.Context, st *state, action string) (*change
 	return c, nil
 }
 
-// fileToDir makes a directory of a file.
+// fileToDir replaces a file by a directory.
 func (w *writer) fileToDir(ctx context.Context, st *state) (*change, error) {
 	c, err := w.putMarker(ctx, st, Set)
 	if err != nil {
@@ -40,7 +40,7 @@ func (w *writer) fileToDir(ctx context.Context, st *state) (*change, error) {
 	return c, nil
 }
 
-// putMarker is the change that writes the directory's own key.
+// putMarker returns the change that writes the marker of a directory.
 func (w *writer) putMarker(ctx context.Context, st *state, action string) (*change, error) {
 	lease, err := w.lease(ctx, st)
 	if err != nil {
@@ -60,7 +60,7 @@ func (w *writer) putMarker(ctx context.Context, st *state, action string) (*chan
 	return c, nil
 }
 
-// updateDir changes the TTL of a directory, which is all that can be changed of one.
+// updateDir changes the TTL of a directory. Nothing else of a directory can change.
 func (w *writer) updateDir(ctx context.Context, st *state) (*change, error) {
 	if w.req.value != "" {
 		return nil, fail(CodeNotFile, st.revision(), st.path)
@@ -91,8 +91,8 @@ func (w *writer) updateDir(ctx context.Context, st *state) (*change, error) {
 	return c, nil
 }
 
-// move hangs what is in the directory on its new lease, but for what has one of its own
-// that ends earlier.
+// move attaches the keys in the directory to its new lease, except those whose own lease
+// ends earlier.
 func (w *writer) move(ctx context.Context, st *state, c *change, old, lease int64) error {
 	prefix := marker(st.path)
 	got, err := w.readTxn(ctx, clientv3.OpGet(prefix, clientv3.WithPrefix(),
@@ -105,7 +105,7 @@ func (w *writer) move(ctx context.Context, st *state, c *change, old, lease int6
 		return fail(CodeInvalidField, st.revision(),
 			"the TTL of a directory of more than %d keys cannot be changed, only kept alive with the TTL that it has", maxMoved)
 	}
-	// New keys and changed ones in the directory are conflicts.
+	// New and changed keys in the directory are conflicts.
 	c.compares = append(c.compares,
 		clientv3.Compare(clientv3.ModRevision(prefix), "<", st.revision()+1).WithPrefix())
 	for _, kv := range kvs {

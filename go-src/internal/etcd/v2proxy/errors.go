@@ -35,7 +35,7 @@ const (
 	CodeIndexCleared      = 401
 )
 
-// messages are those that clients know, and compare with.
+// messages are the messages of etcd 2, which clients compare.
 var messages = map[int]string{
 	CodeKeyNotFound:       "Key not found",
 	CodeTestFailed:        "Compare failed",
@@ -68,20 +68,20 @@ var statuses = map[int]int{
 	CodeLeaderElect:  http.StatusInternalServerError,
 }
 
-// Error is an error as etcd 2 answers it.
+// Error is an error in the form of etcd 2.
 type Error struct {
 	Code    int    `json:"errorCode"`
 	Message string `json:"message"`
 	Cause   string `json:"cause,omitempty"`
-	// Index is etcd's revision then, or 0 if etcd was not asked.
+	// Index is the revision of etcd at that time, or 0 if etcd was not asked.
 	Index int64 `json:"index"`
-	// status is the HTTP status if not the one that belongs to the code.
+	// status is the HTTP status if it is not the usual one of the code.
 	status int
 }
 
 func (e *Error) Error() string { return e.Message + " (" + e.Cause + ")" }
 
-// Status is the HTTP status that goes with the code.
+// Status returns the HTTP status.
 func (e *Error) Status() int {
 	if e.status != 0 {
 		return e.status
@@ -92,7 +92,7 @@ func (e *Error) Status() int {
 	return http.StatusBadRequest
 }
 
-// write answers with the error.
+// write writes the error as a response.
 func (e *Error) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Etcd-Index", strconv.FormatInt(e.Index, 10))
@@ -107,11 +107,11 @@ func fail(code int, index int64, cause string, args ...any) *Error {
 	return &Error{Code: code, Message: messages[code], Cause: cause, Index: index}
 }
 
-// unknown ends the cause of an error after which a write may have taken place.
+// unknown is the end of the message of an error after which a write may have happened.
 const unknown = "; it is not known whether the write took place"
 
-// failure makes an Error of an error of etcd's client. Of a write it says that its
-// outcome is open, unless etcd refused it.
+// failure converts an error of etcd's client. For a write, the Error says that the result
+// is not known, unless etcd refused the write.
 func failure(err error, write bool) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e

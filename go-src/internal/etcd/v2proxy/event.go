@@ -6,7 +6,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// What an Event says was done.
+// Actions of an Event.
 const (
 	Get              = "get"
 	Create           = "create"
@@ -18,19 +18,19 @@ const (
 	Expire           = "expire"
 )
 
-// Event is an answer about a key: what was done, what the key is now and what it was.
+// Event is the answer to a request about a key: the action, the key, and the key before.
 type Event struct {
 	Action   string `json:"action"`
 	Node     *Node  `json:"node,omitempty"`
 	PrevNode *Node  `json:"prevNode,omitempty"`
 }
 
-// created says whether the event made a key where none was.
+// created reports whether the event created a key.
 func (e *Event) created() bool {
 	return e.Action == Create || e.Action == Set && e.PrevNode == nil
 }
 
-// Node is a key or a directory. Indexes are etcd's revisions; TTL is in seconds.
+// Node is a key or a directory. Indexes are revisions of etcd; TTL is in seconds.
 type Node struct {
 	Key           string     `json:"key,omitempty"`
 	Value         *string    `json:"value,omitempty"`
@@ -41,12 +41,12 @@ type Node struct {
 	ModifiedIndex int64      `json:"modifiedIndex,omitempty"`
 	CreatedIndex  int64      `json:"createdIndex,omitempty"`
 
-	// lease is what the TTL is asked of, or 0.
+	// lease is the lease that determines the TTL, or 0.
 	lease int64
 }
 
-// newNode makes a node of a file or of a directory's marker. A lease that the node has
-// only because a directory above it has it is not shown, as in etcd 2.
+// newNode returns the node of a file or of the marker of a directory. As in etcd 2, it does
+// not show a lease that the node only inherits from a directory above it.
 func newNode(p string, kv *mvccpb.KeyValue, dir bool, inherited int64) *Node {
 	n := &Node{Key: p, Dir: dir, ModifiedIndex: kv.ModRevision, CreatedIndex: kv.CreateRevision}
 	if kv.Lease != inherited {
@@ -59,12 +59,12 @@ func newNode(p string, kv *mvccpb.KeyValue, dir bool, inherited int64) *Node {
 	return n
 }
 
-// gone makes the node that tells of a deletion.
+// gone returns the node of a deleted key.
 func gone(p string, dir bool, revision, created int64) *Node {
 	return &Node{Key: p, Dir: dir, ModifiedIndex: revision, CreatedIndex: created}
 }
 
-// expires sets what is left to live.
+// expires sets the remaining time to live.
 func (n *Node) expires(seconds int64) {
 	at := time.Now().Add(time.Duration(seconds) * time.Second).UTC()
 	n.TTL, n.Expiration = seconds, &at

@@ -14,16 +14,16 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// Limits of the handler. A zero stands for the default.
+// Limits are limits of the handler. Zero stands for the default.
 type Limits struct {
-	// Request is how long a request may take, waits left out: 5 s by default.
+	// Request is the time limit of a request that does not wait; by default 5 s.
 	Request time.Duration
-	// Waits is how many requests may wait for events at the same time: 4096 by default.
+	// Waits is how many requests may wait for events at the same time; by default 4096.
 	Waits int
 }
 
-// A wait without an event ends after waitLimit, as etcd 2's does, and a client that does
-// not read an answer is given up after writeLimit.
+// A wait without an event ends after waitLimit, as in etcd 2. A client that does not read
+// the response is disconnected after writeLimit.
 const (
 	waitLimit  = 5 * time.Minute
 	writeLimit = 10 * time.Second
@@ -74,7 +74,7 @@ func (h *handler) keys(w http.ResponseWriter, r *http.Request) {
 	h.store.metrics.requests.WithLabelValues(method, strconv.Itoa(answer.status)).Inc()
 }
 
-// answer remembers the status.
+// answer is a response writer that records the status.
 type answer struct {
 	http.ResponseWriter
 	status int
@@ -116,7 +116,7 @@ func (h *handler) key(w http.ResponseWriter, r *http.Request) (waited bool) {
 	return false
 }
 
-// fail answers with an error. Those that are etcd's, and not the client's, are logged.
+// fail answers with an error. It logs errors of etcd, but not those of the client.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := failure(err, false)
 	if e.Status() >= http.StatusInternalServerError && r.Context().Err() == nil {
@@ -125,7 +125,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e.write(w)
 }
 
-// do carries out a request that does not wait.
+// do handles a request that does not wait.
 func (h *handler) do(ctx context.Context, req *request) (*Event, *etcdserverpb.ResponseHeader, error) {
 	if req.method == http.MethodGet || req.method == http.MethodHead {
 		return h.store.Get(ctx, req)
@@ -137,8 +137,8 @@ func (h *handler) do(ctx context.Context, req *request) (*Event, *etcdserverpb.R
 		return nil, nil, err
 	}
 	if err := h.store.fillTTLs(ctx, e.Node, e.PrevNode); err != nil {
-		// It is written all the same.
-		slog.Warn("an answer lacks what is left to live", "key", req.path, "error", err)
+		// The write has happened all the same.
+		slog.Warn("the response has no TTL", "key", req.path, "error", err)
 	}
 	return e, header, nil
 }
@@ -153,7 +153,7 @@ func writeHeader(w http.ResponseWriter, header *etcdserverpb.ResponseHeader) {
 	set("X-Raft-Term", strconv.FormatUint(header.RaftTerm, 10))
 }
 
-// wait answers with the next event, or with all from now on.
+// wait answers with the next event, or with all events from now on.
 func (h *handler) wait(w http.ResponseWriter, r *http.Request, req *request) {
 	select {
 	case h.waits <- struct{}{}:
@@ -179,7 +179,7 @@ func (h *handler) wait(w http.ResponseWriter, r *http.Request, req *request) {
 	defer cancel()
 	writeHeader(w, seen.header)
 	control := http.NewResponseController(w)
-	// The server's own limit for reading a request is shorter than a wait.
+	// The time limit of the server for reading a request is shorter than a wait.
 	_ = control.SetReadDeadline(time.Time{})
 	if flush(control) != nil {
 		return
@@ -187,7 +187,7 @@ func (h *handler) wait(w http.ResponseWriter, r *http.Request, req *request) {
 	for {
 		e, err := seen.Next(ctx)
 		if e := (*Error)(nil); errors.As(err, &e) {
-			// The history went while the request waited. The status is sent already.
+			// The history was compacted during the wait. The status has been sent.
 			_ = json.NewEncoder(w).Encode(e)
 		}
 		if err != nil || control.SetWriteDeadline(time.Now().Add(writeLimit)) != nil || json.NewEncoder(w).Encode(e) != nil {
@@ -199,7 +199,7 @@ func (h *handler) wait(w http.ResponseWriter, r *http.Request, req *request) {
 	}
 }
 
-// flush sends what is written, in a bounded time.
+// flush sends what was written, with a time limit.
 func flush(c *http.ResponseController) error {
 	if err := c.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 		return err

@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// askers is how many leases are asked for their TTL at the same time, for one answer.
+// askers is how many leases are asked concurrently for their TTL for one response.
 const askers = 16
 
-// lease returns what the key of the request is to hang on: 0 for no TTL, the lease of
-// the directory above if that ends earlier, the key's own if that can be kept alive, or
-// a new one.
+// lease returns the lease for the key of the request: 0 without a TTL, the lease of the
+// directory above if that ends earlier, the key's own if that can be kept alive, or a new
+// one.
 func (w *writer) lease(ctx context.Context, st *state) (int64, error) {
 	above := st.inherited()
 	if w.req.ttl == nil {
@@ -43,7 +43,7 @@ func (w *writer) lease(ctx context.Context, st *state) (int64, error) {
 	if ok, err := w.keepAlive(ctx, kv, prefix, above, ttl); err != nil || ok {
 		return leaseOf(kv), err
 	}
-	// etcd makes TTLs that are too short for its elections longer, but takes no 0.
+	// etcd raises TTLs that are too short for its elections, but refuses 0.
 	got, err := w.client.Grant(ctx, max(ttl, 1))
 	if err != nil {
 		return 0, err
@@ -59,8 +59,8 @@ func leaseOf(kv *mvccpb.KeyValue) int64 {
 	return kv.Lease
 }
 
-// keepAlive gives a key's own lease another term if it is of the TTL wanted, and if
-// nothing hangs on it but the key and what has the prefix.
+// keepAlive renews the lease of a key, if it has the wanted TTL and only the key and the
+// keys with the prefix use it.
 func (w *writer) keepAlive(ctx context.Context, kv *mvccpb.KeyValue, prefix string, above, ttl int64) (bool, error) {
 	id := clientv3.LeaseID(leaseOf(kv))
 	if id == 0 || int64(id) == above {
@@ -86,7 +86,7 @@ func ignoreEnded(err error) error {
 	return err
 }
 
-// outlives says whether a lease ends after another.
+// outlives reports whether a lease ends after another one.
 func (w *writer) outlives(ctx context.Context, lease, other int64) (bool, error) {
 	a, err := w.client.TimeToLive(ctx, clientv3.LeaseID(lease))
 	if err != nil {
@@ -99,9 +99,9 @@ func (w *writer) outlives(ctx context.Context, lease, other int64) (bool, error)
 	return a.TTL > b.TTL, nil
 }
 
-// refreshFile gives a file a new term. Where its lease can be kept alive nothing is
-// written; that the file is still the same is read after, since the lease could else
-// have been kept alive for a file that was not what the request says.
+// refreshFile renews the TTL of a file. If its lease can be kept alive, nothing is written.
+// It then reads the file again, since the lease may have been kept alive for a file that no
+// longer matches the request.
 func (w *writer) refreshFile(ctx context.Context, st *state, action string) (*change, error) {
 	lease, err := w.lease(ctx, st)
 	if err != nil {
@@ -140,8 +140,8 @@ func (w *writer) refreshFile(ctx context.Context, st *state, action string) (*ch
 	return c, nil
 }
 
-// fillTTLs asks for what is left to live of the nodes and of those in them, each lease
-// once. A lease that has ended leaves its nodes without.
+// fillTTLs gets the remaining TTL of the nodes and of the nodes in them, for each lease
+// once. The nodes of a lease that has ended get no TTL.
 func (s *Store) fillTTLs(ctx context.Context, nodes ...*Node) error {
 	byLease := map[int64][]*Node{}
 	var collect func([]*Node)
@@ -166,7 +166,7 @@ func (s *Store) fillTTLs(ctx context.Context, nodes ...*Node) error {
 				return err
 			}
 			for _, n := range nodes {
-				// etcd 3 rounds down, etcd 2 up.
+				// etcd 3 rounds down and etcd 2 rounds up.
 				n.expires(min(left.TTL+1, left.GrantedTTL))
 			}
 			return nil

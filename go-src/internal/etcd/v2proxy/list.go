@@ -10,16 +10,16 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// MaxListBytes bounds keys and values that one answer is made of.
+// MaxListBytes is the size limit of the keys and values in one response.
 const MaxListBytes = 32 << 20
 
-// A page grows and shrinks with what the keys weigh.
+// The size of a page is adapted to the size of the keys.
 const (
 	firstPage, lastPage = 32, 4096
 	pageBytes           = 1 << 20
 )
 
-// Get returns a key, or a directory with what is in it.
+// Get returns a key, or a directory with its content.
 func (s *Store) Get(ctx context.Context, r *request) (*Event, *etcdserverpb.ResponseHeader, error) {
 	var opts []clientv3.OpOption
 	if r.serializable {
@@ -50,7 +50,7 @@ func (s *Store) Get(ctx context.Context, r *request) (*Event, *etcdserverpb.Resp
 	return &Event{Action: Get, Node: n}, st.header, nil
 }
 
-// list reads a directory at the revision of its state, in the order of the names.
+// list reads a directory at the revision of its state, sorted by name.
 func (s *Store) list(ctx context.Context, st *state, recursive bool, opts []clientv3.OpOption) (*Node, error) {
 	select {
 	case s.lists <- struct{}{}:
@@ -89,7 +89,7 @@ func (s *Store) list(ctx context.Context, st *state, recursive bool, opts []clie
 	}
 }
 
-// sortNodes sorts by key, which is another order than etcd's: "/a-b" is after "/a/c".
+// sortNodes sorts by key. The order differs from etcd's: "/a-b" is after "/a/c".
 func sortNodes(n *Node) {
 	slices.SortFunc(n.Nodes, func(a, b *Node) int { return strings.Compare(a.Key, b.Key) })
 	for _, child := range n.Nodes {
@@ -107,8 +107,8 @@ func pageSize(limit, size int) int {
 	return limit
 }
 
-// tree makes nodes of keys that come in their order. A file comes before what is in a
-// directory of the same name, but not right before it.
+// tree builds nodes from keys in the order of etcd. A file is before the keys of a
+// directory with the same name, but not immediately before them.
 type tree struct {
 	path      string
 	root      *Node
@@ -129,7 +129,8 @@ func newTree(p string, root *Node, lease int64, recursive bool) *tree {
 	}
 }
 
-// add takes a key, unless no path leads to it, it is hidden, or a file is in its way.
+// add adds a key, unless no path stands for it, it is hidden, or a file is at a directory
+// above it.
 func (t *tree) add(kv *mvccpb.KeyValue) {
 	p, isDir, ok := pathOf(string(kv.Key))
 	if !ok || !under(t.path, p) || hidden(t.path, p) {
@@ -148,8 +149,8 @@ func (t *tree) add(kv *mvccpb.KeyValue) {
 	}
 }
 
-// parent returns the directory that a path is in, which may be implied, and whether
-// what is in it is shown. It is nil behind a file, and below what is shown.
+// parent returns the directory of a path, which may have no marker, and whether its content
+// is shown. It returns nil if a file is in the way, or if the path is below what is shown.
 func (t *tree) parent(p string, kv *mvccpb.KeyValue) (*treeDir, bool) {
 	at := t.dirs[t.path]
 	rest := strings.TrimPrefix(p, marker(t.path))
@@ -171,7 +172,7 @@ func (t *tree) parent(p string, kv *mvccpb.KeyValue) (*treeDir, bool) {
 	return at, true
 }
 
-// dir adds a directory. The key is its marker, or the first one in it.
+// dir adds a directory. The key is its marker, or the first key in it.
 func (t *tree) dir(parent *treeDir, p string, kv *mvccpb.KeyValue, lease int64) {
 	if t.dirs[p] != nil {
 		return
@@ -184,8 +185,8 @@ func (t *tree) dir(parent *treeDir, p string, kv *mvccpb.KeyValue, lease int64) 
 	parent.node.Nodes = append(parent.node.Nodes, n)
 }
 
-// after is where the next page begins: past the whole of a directory whose content is
-// not shown.
+// after returns where the next page begins: after the whole directory if its content is not
+// shown.
 func (t *tree) after(key string) string {
 	prefix := marker(t.path)
 	name, _, deep := strings.Cut(strings.TrimPrefix(key, prefix), "/")

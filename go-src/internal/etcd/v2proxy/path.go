@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// What a key may be. The depth is bound by etcd's --max-txn-ops, 128 by default: a write
-// compares two keys a directory.
+// Limits of keys. The depth depends on --max-txn-ops of etcd, 128 by default: a write
+// compares two keys for each directory.
 const (
 	MaxKeyBytes = 4096
 	MaxDepth    = 48
 )
 
-// clean makes a path of what follows /v2/keys in a URL: "/a/b", or "/" for the root.
+// clean returns the path for the part of a URL after /v2/keys: "/a/b", or "/" for the root.
 func clean(raw string) (string, *Error) {
 	p := path.Clean("/" + raw)
 	if len(p) > MaxKeyBytes {
@@ -24,7 +24,7 @@ func clean(raw string) (string, *Error) {
 	return p, nil
 }
 
-// marker is the v3 key of a directory itself, and the prefix of what is beneath it.
+// marker returns the v3 key of a directory, which is also the prefix of the keys in it.
 func marker(p string) string {
 	if p == "/" {
 		return p
@@ -32,7 +32,7 @@ func marker(p string) string {
 	return p + "/"
 }
 
-// ancestors are the directories above a path, the outermost first, the root left out.
+// ancestors returns the directories above a path, the outermost first, without the root.
 func ancestors(p string) []string {
 	var all []string
 	for i := 1; i < len(p); i++ {
@@ -43,18 +43,17 @@ func ancestors(p string) []string {
 	return all
 }
 
-// pathOf tells which path a v3 key stands for, and whether as a directory. Keys that no
-// path leads to, like "/a//b" and "a", are not ok.
+// pathOf returns the path that a v3 key stands for, and whether it is a directory. ok is
+// false for keys that no path stands for, such as "/a//b" and "a".
 func pathOf(key string) (p string, dir, ok bool) {
 	p, dir = strings.CutSuffix(key, "/")
 	return p, dir, len(p) > 1 && p[0] == '/' && path.Clean(p) == p
 }
 
-// under says whether a path is beneath a directory.
+// under reports whether a path is below a directory.
 func under(dir, p string) bool { return p != dir && strings.HasPrefix(p, marker(dir)) }
 
-// hidden says whether a path, seen from a directory above it, has a part that begins
-// with an underscore.
+// hidden reports whether a part of a path below a directory begins with an underscore.
 func hidden(dir, p string) bool {
 	return under(dir, p) && strings.Contains("/"+strings.TrimPrefix(p, marker(dir)), "/_")
 }

@@ -10,7 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// put sets, creates, updates, or compares and swaps, as etcd 2 chooses among them.
+// put sets, creates, updates, or compares and swaps, by the rules of etcd 2.
 func (w *writer) put(ctx context.Context, st *state) (*change, error) {
 	r := w.req
 	if st.path == "/" {
@@ -43,7 +43,7 @@ func (w *writer) put(ctx context.Context, st *state) (*change, error) {
 	return w.set(ctx, st)
 }
 
-// create makes a key that does not exist.
+// create creates a key that does not exist.
 func (w *writer) create(ctx context.Context, st *state) (*change, error) {
 	if w.req.dir {
 		return w.makeDir(ctx, st, Create)
@@ -56,7 +56,7 @@ func (w *writer) create(ctx context.Context, st *state) (*change, error) {
 	return c, nil
 }
 
-// set writes a file, whether there is one or not: other writes of it are no conflict.
+// set writes a file, whether it exists or not. Other writes of it are no conflict.
 func (w *writer) set(ctx context.Context, st *state) (*change, error) {
 	c, err := w.file(ctx, st, Set)
 	if err != nil {
@@ -70,7 +70,7 @@ func (w *writer) set(ctx context.Context, st *state) (*change, error) {
 	return c, nil
 }
 
-// replace changes a file that exists, and that is what the request says it is.
+// replace changes a file that exists and matches the request.
 func (w *writer) replace(ctx context.Context, st *state, action string) (*change, error) {
 	if !st.exists() {
 		return nil, w.missing(ctx, st)
@@ -92,7 +92,7 @@ func (w *writer) replace(ctx context.Context, st *state, action string) (*change
 	return c, nil
 }
 
-// mismatch is the error that the file is not what the request says, or nil.
+// mismatch returns an error if the file does not match the request.
 func (w *writer) mismatch(st *state) error {
 	r := w.req
 	index := fmt.Sprintf("[%d != %d]", r.prevIndex, st.file.ModRevision)
@@ -112,7 +112,7 @@ func (w *writer) mismatch(st *state) error {
 	return &Error{Code: CodeTestFailed, Message: messages[CodeTestFailed], Cause: value + index, Index: st.revision()}
 }
 
-// wanted are the comparisons that the request asks for, made where they count.
+// wanted returns the comparisons in the request.
 func (w *writer) wanted(p string) []clientv3.Cmp {
 	var all []clientv3.Cmp
 	if w.req.prevIndex > 0 {
@@ -124,7 +124,7 @@ func (w *writer) wanted(p string) []clientv3.Cmp {
 	return all
 }
 
-// file is the change that puts the file.
+// file returns the change that writes the file.
 func (w *writer) file(ctx context.Context, st *state, action string) (*change, error) {
 	lease, err := w.lease(ctx, st)
 	if err != nil {
@@ -136,7 +136,7 @@ func (w *writer) file(ctx context.Context, st *state, action string) (*change, e
 		ops:    []clientv3.Op{clientv3.OpPut(p, value, clientv3.WithLease(clientv3.LeaseID(lease)), clientv3.WithPrevKV())},
 	}
 	if st.file != nil && lease != 0 && lease == st.file.Lease {
-		// It was kept alive for this file only.
+		// The lease was kept alive for this file only.
 		c.compares = append(c.compares, clientv3.Compare(clientv3.LeaseValue(p), "=", lease))
 	}
 	c.inParents(st)
@@ -152,9 +152,9 @@ func (w *writer) file(ctx context.Context, st *state, action string) (*change, e
 	return c, nil
 }
 
-// inOrder creates a key that is named after the order of creations. The name is the
-// revision after the one that was read, which is larger than any name given before: all
-// who give names write the order key.
+// inOrder creates a key with an ascending name. The name is the revision after the one that
+// was read. It is larger than every earlier name, since every creation writes the order
+// key.
 func (w *writer) inOrder(ctx context.Context, st *state) (*change, error) {
 	if err := st.blocked(); err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Keys of the proxy's own, which no v2 path leads to.
+// Keys of the proxy itself, which no v2 path stands for.
 const (
 	recordKey   = "\x00v2/last"
 	orderPrefix = "\x00v2/order/"
@@ -21,21 +21,21 @@ const (
 // orders is how many keys serialise in-order creations. Directories share them.
 const orders = 64
 
-// orderKey is written by every in-order creation in a directory.
+// orderKey returns the key that every in-order creation in a directory writes.
 func orderKey(dir string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(dir))
 	return fmt.Sprintf("%s%02d", orderPrefix, h.Sum32()%orders)
 }
 
-// record says what the revision that it was written at was, in etcd 2's words.
+// record describes, in etcd 2's terms, the write of the revision at which it was written.
 type record struct {
 	Action string `json:"action"`
 	Key    string `json:"key"`
 	Dir    bool   `json:"dir,omitempty"`
-	// Refresh is a new TTL that nobody is to be told of.
+	// Refresh says that only the TTL changed, which watches do not report.
 	Refresh bool `json:"refresh,omitempty"`
-	// Created and Modified are the indexes that a deleted directory had.
+	// Created and Modified are the indexes of a deleted directory.
 	Created  int64 `json:"created,omitempty"`
 	Modified int64 `json:"modified,omitempty"`
 }
@@ -43,24 +43,24 @@ type record struct {
 func (r record) encode() string {
 	text, err := json.Marshal(r)
 	if err != nil {
-		panic(err) // strings, numbers and booleans
+		panic(err) // strings, numbers and booleans can be encoded
 	}
 	return string(text)
 }
 
-// decodeRecord is strict about what matters: an action and a key that a path leads to.
+// decodeRecord requires an action and a key that a path stands for.
 func decodeRecord(text []byte) (*record, error) {
 	var r record
 	if err := json.Unmarshal(text, &r); err != nil {
 		return nil, fmt.Errorf("record %s: %w", recordKey[1:], err)
 	}
 	if _, _, ok := pathOf(r.Key); !ok || r.Action == "" {
-		return nil, fmt.Errorf("record %s: no action, or no key: %q", recordKey[1:], text)
+		return nil, fmt.Errorf("record %s: the action or the key is missing: %q", recordKey[1:], text)
 	}
 	return &r, nil
 }
 
-// records reads records, and remembers the latest: many wait for the same event.
+// records reads records and caches the latest, since many waits read the same one.
 type records struct {
 	kv     clientv3.KV
 	mu     sync.Mutex
@@ -70,8 +70,8 @@ type records struct {
 
 const recordsKept = 256
 
-// at returns the record of a revision, or nil if that was not written by a proxy, or is
-// compacted.
+// at returns the record of a revision, or nil if a proxy did not write the revision or it
+// is compacted.
 func (r *records) at(ctx context.Context, revision int64) (*record, error) {
 	r.mu.Lock()
 	known, ok := r.known[revision]

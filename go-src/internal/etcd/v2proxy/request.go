@@ -9,10 +9,10 @@ import (
 
 const keysPrefix = "/v2/keys"
 
-// MaxBodyBytes bounds the body of a request; etcd takes 1.5 MiB by default.
+// MaxBodyBytes is the size limit of the body of a request; etcd permits 1.5 MiB by default.
 const MaxBodyBytes = 2 << 20
 
-// maxTTL is etcd's own limit, in seconds.
+// maxTTL is the limit of etcd, in seconds.
 const maxTTL = 9_000_000_000
 
 // request is a request about a key.
@@ -26,7 +26,7 @@ type request struct {
 	stream    bool
 	refresh   bool
 	noValue   bool
-	// serializable reads need not see the latest write.
+	// serializable permits a read that does not see the latest write.
 	serializable bool
 	waitIndex    int64
 	prevIndex    int64
@@ -35,10 +35,10 @@ type request struct {
 	ttl          *int64
 }
 
-// compares says whether the request asks for what the key must be before.
+// compares reports whether the request has a condition on the key.
 func (r *request) compares() bool { return r.prevIndex > 0 || r.prevValue != "" }
 
-// parse reads a request: its path and its form, in the query or in the body.
+// parse parses a request: its path and its form, in the query or in the body.
 func parse(r *http.Request) (*request, *Error) {
 	if err := r.ParseForm(); err != nil {
 		return nil, fail(CodeInvalidForm, 0, "%v", err)
@@ -68,7 +68,7 @@ func parse(r *http.Request) (*request, *Error) {
 		refresh:   f.boolean("refresh"),
 		ttl:       f.ttl(),
 	}
-	f.boolean("sorted") // answers are always sorted
+	f.boolean("sorted") // responses are always sorted
 	if quorum := f.optional("quorum"); quorum != nil {
 		q.serializable = !*quorum
 	}
@@ -78,7 +78,7 @@ func parse(r *http.Request) (*request, *Error) {
 	return q, q.check(r.Form)
 }
 
-// check finds what does not go together.
+// check refuses parameters that exclude each other.
 func (r *request) check(values url.Values) *Error {
 	switch {
 	case r.wait && r.method != http.MethodGet:
@@ -93,7 +93,7 @@ func (r *request) check(values url.Values) *Error {
 	return nil
 }
 
-// form reads fields and keeps the first error. Of several values the first counts.
+// form reads fields and keeps the first error. The first of several values counts.
 type form struct {
 	values url.Values
 	err    *Error
@@ -105,7 +105,7 @@ func (f *form) fail(code int, name string) {
 	}
 }
 
-// optional returns a boolean, or nil if there is none.
+// optional returns a boolean, or nil if the field is missing.
 func (f *form) optional(name string) *bool {
 	if !f.values.Has(name) {
 		return nil
@@ -134,7 +134,7 @@ func (f *form) index(name string) int64 {
 	return int64(n)
 }
 
-// ttl returns seconds. An empty TTL is none.
+// ttl returns the seconds, or nil if the field is empty or missing.
 func (f *form) ttl() *int64 {
 	text := f.values.Get("ttl")
 	if text == "" {

@@ -20,26 +20,26 @@ import (
 	"coreos/internal/host/tlsroots"
 )
 
-// Config is what a proxy is told.
+// Config is the configuration of a proxy.
 type Config struct {
 	// Listen are URLs: http://, https:// with a host and a port, or unix:// with a path.
 	Listen []string
-	// Endpoints are the URLs of etcd's members, whose scheme says whether TLS is used.
+	// Endpoints are the URLs of the members of etcd. The scheme says whether to use TLS.
 	Endpoints []string
 	// Cert, Key and CACert are PEM files for the connection to etcd.
 	Cert, Key, CACert string
-	// ListenCert and ListenKey are PEM files for https; with ListenClientCA, clients need
-	// a certificate of one of the authorities in that file.
+	// ListenCert and ListenKey are PEM files for https. With ListenClientCA, clients need a
+	// certificate of an authority in that file.
 	ListenCert, ListenKey, ListenClientCA string
-	// User and Password are etcd's.
+	// User and Password are those of etcd.
 	User, Password string
 	Limits         Limits
 }
 
-// largest is what one answer of etcd may weigh: a page of the largest values.
+// largest is the size limit of a response of etcd: a page of the largest values.
 const largest = 64 << 20
 
-// NewClient returns a client of the cluster. It does not wait for a connection.
+// NewClient returns a client of the cluster. It does not wait until it is connected.
 func (c *Config) NewClient() (*clientv3.Client, error) {
 	config := clientv3.Config{
 		Endpoints:            c.Endpoints,
@@ -83,7 +83,7 @@ func clientTLS(cert, key, ca string) (*tls.Config, error) {
 	return config, nil
 }
 
-// serverTLS is nil without a certificate.
+// serverTLS returns nil if there is no certificate.
 func (c *Config) serverTLS() (*tls.Config, error) {
 	if c.ListenCert == "" {
 		return nil, nil
@@ -102,7 +102,7 @@ func (c *Config) serverTLS() (*tls.Config, error) {
 	return config, nil
 }
 
-// listen opens one of the URLs of Listen.
+// listen listens on a URL of Listen.
 func (c *Config) listen(raw string) (net.Listener, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -126,23 +126,23 @@ func (c *Config) listen(raw string) (net.Listener, error) {
 	return nil, fmt.Errorf("--listen %s: want http://HOST:PORT, https://HOST:PORT or unix:///PATH", raw)
 }
 
-// listenUnix takes the place of a socket that a proxy left behind.
+// listenUnix listens on a unix socket, and replaces the file that an earlier proxy left.
 func listenUnix(path string) (net.Listener, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().Type() == os.ModeSocket {
 		if conn, err := net.Dial("unix", path); err == nil {
 			_ = conn.Close()
-			return nil, fmt.Errorf("--listen: somebody listens on %s already", path)
+			return nil, fmt.Errorf("--listen: another process listens on %s", path)
 		}
 		_ = os.Remove(path)
 	}
 	return net.Listen("unix", path)
 }
 
-// Run serves until the context ends. Requests then have the time of one to finish; waits
-// end at once.
+// Run serves until the context ends. Then requests may finish within the time limit of one,
+// and waits end at once.
 func Run(ctx context.Context, c *Config) error {
 	if len(c.Listen) == 0 {
-		return errors.New("no --listen address")
+		return errors.New("give an address with --listen")
 	}
 	client, err := c.NewClient()
 	if err != nil {
@@ -175,8 +175,8 @@ func Run(ctx context.Context, c *Config) error {
 	return server.Shutdown(stop)
 }
 
-// newServer bounds what a client can hold open without saying anything. Waits are not
-// written to for minutes, so there is no limit for that here: see flush.
+// newServer limits the time of clients that send nothing. There is no limit for writes,
+// since waits write nothing for minutes: see flush.
 func newServer(ctx context.Context, handler http.Handler) *http.Server {
 	waits, cancel := context.WithCancel(ctx)
 	server := &http.Server{

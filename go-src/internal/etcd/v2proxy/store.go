@@ -12,14 +12,14 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Store is etcd 2's store, on etcd 3. It keeps no state of its own.
+// Store implements the store of etcd 2 on etcd 3. It keeps no state.
 type Store struct {
 	client  *clientv3.Client
 	records *records
 	metrics *metrics
-	// lists bounds how many directories are in memory at the same time.
+	// lists limits how many directories are in memory at the same time.
 	lists chan struct{}
-	// cluster is the cluster's id, once etcd has answered.
+	// cluster is the id of the cluster, once etcd has answered.
 	cluster atomic.Uint64
 }
 
@@ -35,12 +35,12 @@ func NewStore(client *clientv3.Client) *Store {
 	}
 }
 
-// reads is how often a read is tried within its time: one that went to a member that
-// hangs is asked of another.
+// reads is how often a read is tried within its time. A read from a member that hangs is
+// tried with another member.
 const reads = 3
 
-// readTxn runs a transaction that only reads, of which each operation must be
-// linearizable unless the caller wants otherwise.
+// readTxn runs a transaction that only reads. Its operations must be linearizable unless
+// the caller permits otherwise.
 func (s *Store) readTxn(ctx context.Context, ops ...clientv3.Op) (*clientv3.TxnResponse, error) {
 	var share time.Duration
 	if end, ok := ctx.Deadline(); ok {
@@ -69,26 +69,26 @@ func hung(err error) bool {
 // step is a directory above a path.
 type step struct {
 	path   string
-	file   *mvccpb.KeyValue // not nil if it is none
-	marker *mvccpb.KeyValue // nil if it is only implied, or missing
+	file   *mvccpb.KeyValue // set if a file has this path
+	marker *mvccpb.KeyValue // nil if the directory has no marker or does not exist
 }
 
-// state is what is known of a path at one revision.
+// state is the state of a path at one revision.
 type state struct {
 	header  *etcdserverpb.ResponseHeader
 	path    string
 	parents []step
 	file    *mvccpb.KeyValue
-	// marker is the directory's own key, or nil if it is only implied.
+	// marker is the marker of the directory, or nil if it has none.
 	marker *mvccpb.KeyValue
-	// beneath is the first key of the directory, which is the marker if there is one.
+	// beneath is the first key of the directory: its marker if there is one.
 	beneath *mvccpb.KeyValue
-	// order is the revision at which the last in-order creation was.
+	// order is the revision of the last in-order creation.
 	order int64
 }
 
-// readOps are the operations that parseState takes the results of. Markers are read as a
-// whole: of keys alone, etcd from 3.7 on does not tell the lease.
+// readOps returns the operations whose results parseState reads. Markers are read with
+// their values: from 3.7 on, etcd does not return the lease of a key without its value.
 func readOps(p string, opts ...clientv3.OpOption) []clientv3.Op {
 	with := func(more ...clientv3.OpOption) []clientv3.OpOption { return append(more, opts...) }
 	ops := []clientv3.Op{clientv3.OpGet(orderKey(path.Dir(p)), with(clientv3.WithKeysOnly())...)}
@@ -138,12 +138,14 @@ func (s *Store) read(ctx context.Context, p string, opts ...clientv3.OpOption) (
 
 func (st *state) revision() int64 { return st.header.Revision }
 
-// isDir says whether the path is a directory. What v3 clients made both, is a file.
+// isDir reports whether the path is a directory. If v3 clients made both a file and a
+// directory, the file counts.
 func (st *state) isDir() bool { return st.path == "/" || st.file == nil && st.beneath != nil }
 
 func (st *state) exists() bool { return st.file != nil || st.isDir() }
 
-// inherited is the lease that everything in the directory above hangs on, or 0.
+// inherited returns the lease of the directory above, which applies to everything in it, or
+// 0.
 func (st *state) inherited() int64 {
 	for i := len(st.parents) - 1; i >= 0; i-- {
 		if m := st.parents[i].marker; m != nil {
@@ -153,7 +155,7 @@ func (st *state) inherited() int64 {
 	return 0
 }
 
-// dirNode is the node of the directory, whose indexes are those of its marker or of the
+// dirNode returns the node of the directory. Its indexes are those of the marker, or of the
 // first key in it.
 func (st *state) dirNode() *Node {
 	if st.path == "/" {
@@ -165,7 +167,7 @@ func (st *state) dirNode() *Node {
 	return newNode(st.path, st.marker, true, st.inherited())
 }
 
-// blocked is the error that a file stands where a directory is needed, or nil.
+// blocked returns an error if a file is where a directory is needed.
 func (st *state) blocked() *Error {
 	for _, p := range st.parents {
 		if p.file != nil {
@@ -175,8 +177,8 @@ func (st *state) blocked() *Error {
 	return nil
 }
 
-// missing is the error that there is no such key. It names the outermost part that is
-// not there, which takes a look at directories that have no marker.
+// missing returns the error that the key does not exist. It names the outermost part that
+// is missing, for which it has to read directories without a marker.
 func (s *Store) missing(ctx context.Context, st *state) error {
 	for _, p := range st.parents {
 		if p.marker != nil {

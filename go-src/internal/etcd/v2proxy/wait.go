@@ -12,25 +12,25 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// reopen is the pause before a watch that broke is opened anew.
+// reopen is the pause before a watch that failed is opened again.
 const reopen = 100 * time.Millisecond
 
-// watch sees the events of a key.
+// watch receives the events of a key.
 type watch struct {
 	*Store
 	path      string
 	recursive bool
-	// next is the revision to go on from.
+	// next is the revision to continue from.
 	next   int64
 	header *etcdserverpb.ResponseHeader
 	events clientv3.WatchChan
-	// end ends what sends the events.
+	// end cancels the watch of etcd.
 	end   context.CancelFunc
 	queue []*Event
 }
 
-// watch begins to wait at the request's index, or after now. That the index is compacted
-// is an error now rather than an answer that ends.
+// watch starts to wait at the index of the request, or for the next event. If the index is
+// compacted it fails at once, so that the response has an error status.
 func (s *Store) watch(ctx context.Context, r *request) (*watch, error) {
 	var opts []clientv3.OpOption
 	if r.serializable {
@@ -57,8 +57,8 @@ func (s *Store) watch(ctx context.Context, r *request) (*watch, error) {
 	return w, nil
 }
 
-// oldest is the first revision that is not compacted, which etcd tells who watches an
-// older one.
+// oldest returns the first revision that is not compacted, which etcd reports to a watch of
+// an older one.
 func (w *watch) oldest(ctx context.Context) int64 {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -74,7 +74,7 @@ func (w *watch) cleared(oldest int64) *Error {
 	return fail(CodeIndexCleared, w.header.Revision, "the requested history has been cleared [%d/%d]", oldest, w.next)
 }
 
-// Next waits for the next event. A watch that breaks goes on at another member.
+// Next waits for the next event. If the watch fails, it continues at another member.
 func (w *watch) Next(ctx context.Context) (*Event, error) {
 	for len(w.queue) == 0 {
 		if w.events == nil {
@@ -102,8 +102,8 @@ func (w *watch) Next(ctx context.Context) (*Event, error) {
 	return e, nil
 }
 
-// open watches all keys that the path's events may be of. Those of a file and those of
-// a directory are apart: a few keys between are seen for nothing.
+// open watches all keys that can have events of the path. The keys of a file and of a
+// directory are not adjacent, so it also receives some keys between them.
 func (w *watch) open(ctx context.Context) {
 	from, end := w.path, marker(w.path)+"\x00"
 	if w.recursive {
@@ -114,7 +114,7 @@ func (w *watch) open(ctx context.Context) {
 		clientv3.WithRange(end), clientv3.WithRev(w.next), clientv3.WithPrevKV())
 }
 
-// take queues what came. etcd never divides the events of one revision.
+// take queues the events. etcd never splits the events of one revision.
 func (w *watch) take(ctx context.Context, events []*clientv3.Event) error {
 	for len(events) > 0 {
 		revision := events[0].Kv.ModRevision
@@ -133,8 +133,8 @@ func (w *watch) take(ctx context.Context, events []*clientv3.Event) error {
 	return nil
 }
 
-// translate makes etcd 2's events of a revision. What a proxy wrote is one event, and
-// none if it is a refresh or of another key.
+// translate converts the events of a revision to etcd 2's. A write of a proxy is one event,
+// or none if it is a refresh or about another key.
 func (w *watch) translate(ctx context.Context, revision int64, events []*clientv3.Event) ([]*Event, error) {
 	r, err := w.records.at(ctx, revision)
 	if err != nil {
@@ -151,7 +151,7 @@ func (w *watch) translate(ctx context.Context, revision int64, events []*clientv
 	}
 	made = slices.DeleteFunc(made, func(e *Event) bool { return !w.concerns(e, events) })
 	for _, e := range made {
-		// What is left to live is told if it is known; the event is what counts.
+		// The TTL is set if it is known; the event counts without it, too.
 		one, cancel := context.WithTimeout(ctx, time.Second)
 		_ = w.fillTTLs(one, e.Node, e.PrevNode)
 		cancel()
@@ -159,8 +159,8 @@ func (w *watch) translate(ctx context.Context, revision int64, events []*clientv
 	return made, nil
 }
 
-// concerns says whether the watch is told of an event: one of its own path, one below it
-// that is not hidden, or that a directory above went and its own path with it.
+// concerns reports whether the watch reports an event: if it is about its path, or a path
+// below it that is not hidden, or if a directory above was deleted together with its path.
 func (w *watch) concerns(e *Event, events []*clientv3.Event) bool {
 	p := e.Node.Key
 	switch {
@@ -177,8 +177,8 @@ func (w *watch) concerns(e *Event, events []*clientv3.Event) bool {
 	return false
 }
 
-// recorded makes the event that a record tells of. The events may lack its key, if the
-// watch is of a path below it.
+// recorded returns the event that a record describes. The events may lack its key if the
+// watch is for a path below it.
 func recorded(r *record, revision int64, events []*clientv3.Event) *Event {
 	var made *Event
 	var file *Node
@@ -189,7 +189,7 @@ func recorded(r *record, revision int64, events []*clientv3.Event) *Event {
 		case dir == r.Dir:
 			made = event(r.Action, p, dir, e)
 		case !dir && e.PrevKv != nil:
-			// The file that the directory takes the place of.
+			// The file that the directory replaces.
 			file = newNode(p, e.PrevKv, false, 0)
 			file.lease = 0
 		}
@@ -206,7 +206,7 @@ func recorded(r *record, revision int64, events []*clientv3.Event) *Event {
 	return made
 }
 
-// event makes an event of one of etcd 3's.
+// event converts an event of etcd 3.
 func event(action, p string, dir bool, e *clientv3.Event) *Event {
 	made := &Event{Action: action}
 	if e.PrevKv != nil {
@@ -219,17 +219,17 @@ func event(action, p string, dir bool, e *clientv3.Event) *Event {
 	made.Node = gone(p, dir, e.Kv.ModRevision, 0)
 	if e.PrevKv != nil {
 		made.Node.CreatedIndex = e.PrevKv.CreateRevision
-		made.PrevNode.lease = 0 // it has ended, or is about something else
+		made.PrevNode.lease = 0 // it has ended, or belongs to something else
 	}
 	return made
 }
 
-// foreign makes events of what a v3 client did, or the end of a lease. A directory that
-// goes is one event.
+// foreign returns the events of a write of a v3 client, or of the end of a lease. The
+// deletion of a directory is one event.
 func (w *watch) foreign(ctx context.Context, revision int64, events []*clientv3.Event) ([]*Event, error) {
 	var made []*Event
 	var dirs []string
-	// A marker is before what is in its directory.
+	// A marker is before the keys of its directory.
 	for _, e := range slices.SortedFunc(slices.Values(events), func(a, b *clientv3.Event) int {
 		return slices.Compare(a.Kv.Key, b.Kv.Key)
 	}) {
@@ -259,9 +259,9 @@ func (w *watch) foreign(ctx context.Context, revision int64, events []*clientv3.
 	return made, err
 }
 
-// expiredAbove finds the outermost directory above the path that ended with the lease of
-// the first event, which the watch does not see. It is nil if there is none, or if the
-// revision before is compacted.
+// expiredAbove returns the outermost directory above the path that ended with the lease of
+// the first event, which the watch does not receive. It returns nil if there is none, or if
+// the revision before is compacted.
 func (w *watch) expiredAbove(ctx context.Context, revision int64, events []*clientv3.Event) (*Event, error) {
 	first := slices.IndexFunc(events, func(e *clientv3.Event) bool { return leaseOf(e.PrevKv) != 0 })
 	dirs := ancestors(w.path)

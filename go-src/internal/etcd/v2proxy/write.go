@@ -13,40 +13,40 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// tries bounds how often a write is begun anew because of another's.
+// tries is how often a write is tried that conflicts with other writes.
 const tries = 64
 
-// change is a write, computed from a state: what must still be so, what is done, and
-// what is told of it. A change without operations was done without a transaction.
+// change is a write that was computed from a state: the comparisons, the operations and the
+// event. A change without operations was completed without a transaction.
 type change struct {
 	compares []clientv3.Cmp
 	ops      []clientv3.Op
 	record   record
-	// lease is what the key is put on, or 0.
+	// lease is the lease of the key, or 0.
 	lease int64
-	// event makes the answer of the revision and the results of ops.
+	// event returns the event for a revision and the results of ops.
 	event func(revision int64, results []*etcdserverpb.ResponseOp) *Event
 }
 
-// errConflict is returned by a plan that has to be made anew; the state is the newer one.
+// errConflict says that the plan has to be computed again from the newer state.
 var errConflict = errors.New("the key was changed meanwhile")
 
-// writer carries out one write.
+// writer performs one write.
 type writer struct {
 	*Store
 	req *request
-	// granted is the lease made for this write, or 0.
+	// granted is the lease that was created for this write, or 0.
 	granted int64
 }
 
 // plan computes a change from a state.
 type plan func(context.Context, *state) (*change, error)
 
-// plan is how the request is carried out, and the path whose state that takes.
+// plan returns the plan for the request, and the path whose state the plan needs.
 func (w *writer) plan() (string, plan) {
 	switch w.req.method {
 	case http.MethodPost:
-		// The name is not known yet; any other shows the directories above it.
+		// The name is not known yet; any name has the same directories above it.
 		return marker(w.req.path) + "new", w.inOrder
 	case http.MethodDelete:
 		return w.req.path, w.remove
@@ -54,8 +54,8 @@ func (w *writer) plan() (string, plan) {
 	return w.req.path, w.put
 }
 
-// run makes a plan of what it reads and commits it, again and again until no other write
-// comes between. The answer is of the revision in the header.
+// run reads the state, computes the change and commits it, until there is no conflict with
+// another write. The response is for the revision in the header.
 func (w *writer) run(ctx context.Context, p string, plan plan) (*Event, *etcdserverpb.ResponseHeader, error) {
 	st, err := w.read(ctx, p)
 	for try := 1; err == nil; try++ {
@@ -76,7 +76,7 @@ func (w *writer) run(ctx context.Context, p string, plan plan) (*Event, *etcdser
 		}
 		if again(err) && try < tries {
 			w.metrics.conflicts.Inc()
-			st, err = w.afresh(ctx, p, st, err, try)
+			st, err = w.stateForRetry(ctx, p, st, err, try)
 		}
 	}
 	w.abandon()
@@ -91,9 +91,9 @@ func (w *writer) commit(ctx context.Context, st *state, c *change) (*clientv3.Tx
 	return w.client.Txn(ctx).If(c.compares...).Then(ops...).Else(readOps(st.path)...).Commit()
 }
 
-// afresh waits, the longer the more tries there were, and returns the state for the
-// next: that which a transaction left, or a newer one.
-func (w *writer) afresh(ctx context.Context, p string, st *state, err error, try int) (*state, error) {
+// stateForRetry waits longer after more tries, and returns the state for the next try: the one
+// that the transaction returned, or a newer one.
+func (w *writer) stateForRetry(ctx context.Context, p string, st *state, err error, try int) (*state, error) {
 	if errors.Is(err, errConflict) && try <= 2 {
 		return st, nil
 	}
@@ -107,15 +107,16 @@ func (w *writer) afresh(ctx context.Context, p string, st *state, err error, try
 	return w.read(ctx, p)
 }
 
-// refused says whether etcd did not begin the transaction, because a lease ended or a
-// key went that it needs.
+// refused reports whether etcd refused the transaction because a lease or a key that it
+// needs no longer exists.
 func refused(err error) bool {
 	return errors.Is(err, rpctypes.ErrLeaseNotFound) || errors.Is(err, rpctypes.ErrKeyNotFound)
 }
 
 func again(err error) bool { return errors.Is(err, errConflict) || refused(err) }
 
-// abandon gives a lease back that nothing hangs on. Who has the answer does not wait.
+// abandon revokes a lease that was created and is not used. The response does not wait for
+// it.
 func (w *writer) abandon() {
 	lease := w.granted
 	if lease == 0 {
@@ -128,8 +129,8 @@ func (w *writer) abandon() {
 	}()
 }
 
-// inParents adds to a change that the directories above are still what they were, and
-// makes those that are missing.
+// inParents adds to a change that the directories above have not changed, and creates those
+// that are missing.
 func (c *change) inParents(st *state) {
 	lease := st.inherited()
 	for _, p := range st.parents {
@@ -140,7 +141,7 @@ func (c *change) inParents(st *state) {
 			c.ops = append(c.ops, clientv3.OpPut(key, "", clientv3.WithLease(clientv3.LeaseID(lease))))
 			continue
 		}
-		// Its lease may be the one that the new key gets.
+		// Its lease may be the lease of the new key.
 		c.compares = append(c.compares, unchanged(p.marker))
 	}
 }
@@ -149,15 +150,14 @@ func absent(key string) clientv3.Cmp { return clientv3.Compare(clientv3.CreateRe
 
 func present(key string) clientv3.Cmp { return clientv3.Compare(clientv3.CreateRevision(key), ">", 0) }
 
-// empty compares that nothing begins with a prefix: of no keys, any comparison with 0 is
-// true.
+// empty requires that no key has a prefix: a comparison over no keys is true.
 func empty(prefix string) clientv3.Cmp { return absent(prefix).WithPrefix() }
 
 func unchanged(kv *mvccpb.KeyValue) clientv3.Cmp {
 	return clientv3.Compare(clientv3.ModRevision(string(kv.Key)), "=", kv.ModRevision)
 }
 
-// prevOf is the file that a put replaced, as a node, or nil.
+// prevOf returns the node of the file that a put replaced, or nil.
 func prevOf(p string, result *etcdserverpb.ResponseOp, inherited int64) *Node {
 	if prev := result.GetResponsePut().GetPrevKv(); prev != nil {
 		return newNode(p, prev, false, inherited)
