@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"coreos/internal/etcd/certs"
-	etcdclient "coreos/internal/etcd/conn"
-	etcdmember "coreos/internal/etcd/member"
+	"coreos/internal/etcd/conn"
+	"coreos/internal/etcd/member"
 	"coreos/test/etcdtest"
 )
 
@@ -40,7 +40,7 @@ func TestCerts(t *testing.T) {
 		become(t, c.Member(i), filepath.Join(dir, fmt.Sprintf("m%d", i)))
 	}
 	client := filepath.Join(dir, "clients", "root")
-	config := etcdclient.Config{Endpoints: endpoints, CAFile: filepath.Join(client, "ca.crt"), CertFile: filepath.Join(client, "client.crt"), KeyFile: filepath.Join(client, "client.key")}
+	config := conn.Config{Endpoints: endpoints, CAFile: filepath.Join(client, "ca.crt"), CertFile: filepath.Join(client, "client.crt"), KeyFile: filepath.Join(client, "client.key")}
 	waitWell(t, config)
 
 	// On the machine itself clients need none of that, nor does etcd's gateway.
@@ -80,11 +80,11 @@ func become(t *testing.T, member *etcdtest.Member, dir string) {
 }
 
 // waitWell waits until all members are healthy.
-func waitWell(t *testing.T, config etcdclient.Config) *etcdmember.Cluster {
+func waitWell(t *testing.T, config conn.Config) *member.Cluster {
 	t.Helper()
 	ctx := limit(t)
 	for {
-		cluster, err := etcdmember.Survey(ctx, config)
+		cluster, err := member.Survey(ctx, config)
 		if err == nil {
 			well := 0
 			for _, m := range cluster.Members {
@@ -105,7 +105,7 @@ func waitWell(t *testing.T, config etcdclient.Config) *etcdmember.Cluster {
 }
 
 // serial is the serial number of the certificate that a server shows.
-func serial(t *testing.T, config etcdclient.Config, endpoint string) string {
+func serial(t *testing.T, config conn.Config, endpoint string) string {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(config.CertFile, config.KeyFile)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 	"coreos/internal/etcd/conn"
 	"coreos/internal/etcd/datadir"
-	etcdmember "coreos/internal/etcd/member"
+	"coreos/internal/etcd/member"
 	"coreos/test/etcdtest"
 )
 
@@ -70,8 +70,8 @@ func newMachine(t *testing.T, member *etcdtest.Member) *machine {
 	return m
 }
 
-func (m *machine) replacement(dead, name string, endpoints []string) *etcdmember.Replacement {
-	return &etcdmember.Replacement{
+func (m *machine) replacement(dead, name string, endpoints []string) *member.Replacement {
+	return &member.Replacement{
 		Etcd: conn.Config{Endpoints: endpoints}, Dead: dead, Name: name, PeerURL: m.member.PeerURL(),
 		EnvFile: m.envFile, Data: m.data, Unit: m, Now: time.Now, Say: m.t.Logf,
 	}
@@ -86,7 +86,7 @@ func limit(t *testing.T) context.Context {
 // members returns what Survey finds, as "name vote" in the order of names.
 func members(t *testing.T, endpoints []string) map[string]bool {
 	t.Helper()
-	c, err := etcdmember.Survey(limit(t), conn.Config{Endpoints: endpoints})
+	c, err := member.Survey(limit(t), conn.Config{Endpoints: endpoints})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestReplaceInterrupted(t *testing.T) {
 		cancel()
 	}
 	r.Unit = nil
-	if err := r.Run(limit(t)); !errors.Is(err, etcdmember.ErrNotStarted) {
+	if err := r.Run(limit(t)); !errors.Is(err, member.ErrNotStarted) {
 		t.Errorf("got %v", err)
 	}
 	r.Unit, r.Say, m.fail = m, t.Logf, nil
@@ -192,7 +192,7 @@ func TestReplaceRefused(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())
 	m := newMachine(t, c.Member(2))
-	refused := func(what, dead, want string, change func(*etcdmember.Replacement)) {
+	refused := func(what, dead, want string, change func(*member.Replacement)) {
 		t.Helper()
 		r := m.replacement(dead, "new", c.Endpoints())
 		change(r)
@@ -200,14 +200,14 @@ func TestReplaceRefused(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", what, err, want)
 		}
 	}
-	as := func(*etcdmember.Replacement) {}
+	as := func(*member.Replacement) {}
 	refused("no such member", "m7", "no such member", as)
-	elsewhere := func(r *etcdmember.Replacement) { r.Unit, r.PeerURL = nil, "http://192.0.2.1:2380" }
+	elsewhere := func(r *member.Replacement) { r.Unit, r.PeerURL = nil, "http://192.0.2.1:2380" }
 	refused("a member that is well", "m2", "it is not dead", elsewhere)
-	refused("the URL of another", "m1", "peer URL", func(r *etcdmember.Replacement) { r.Unit, r.Force = nil, true })
-	refused("the name of another", "m2", "the name of this machine", func(r *etcdmember.Replacement) { elsewhere(r); r.Name, r.Force = "m0", true })
-	refused("no TLS among TLS", "m2", "ETCD_PEER_CERT_FILE", func(r *etcdmember.Replacement) { elsewhere(r); r.PeerURL = "https://192.0.2.1:2380" })
-	refused("loopback", "m2", "cannot reach", func(r *etcdmember.Replacement) { r.PeerURL = "http://127.0.0.1:2380" })
+	refused("the URL of another", "m1", "peer URL", func(r *member.Replacement) { r.Unit, r.Force = nil, true })
+	refused("the name of another", "m2", "the name of this machine", func(r *member.Replacement) { elsewhere(r); r.Name, r.Force = "m0", true })
+	refused("no TLS among TLS", "m2", "ETCD_PEER_CERT_FILE", func(r *member.Replacement) { elsewhere(r); r.PeerURL = "https://192.0.2.1:2380" })
+	refused("loopback", "m2", "cannot reach", func(r *member.Replacement) { r.PeerURL = "http://127.0.0.1:2380" })
 	if err := c.Member(2).Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestReplaceWipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := ""
-	if s, err := etcdmember.Survey(limit(t), conn.Config{Endpoints: c.Endpoints()}); err == nil {
+	if s, err := member.Survey(limit(t), conn.Config{Endpoints: c.Endpoints()}); err == nil {
 		dead, _ := s.Find("m2")
 		id = fmt.Sprintf("%x", dead.ID)
 	}

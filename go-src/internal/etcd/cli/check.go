@@ -13,7 +13,7 @@ import (
 	"coreos/internal/cli/program"
 	"coreos/internal/etcd/check"
 	"coreos/internal/etcd/defrag"
-	etcdunit "coreos/internal/etcd/unit"
+	"coreos/internal/etcd/unit"
 )
 
 func (o *options) defragCommand() *cobra.Command {
@@ -82,22 +82,22 @@ func (o *options) checkCommand() *cobra.Command {
 		},
 	}
 	o.etcdFlags(command.Flags())
-	command.Flags().BoolVar(&notify, "notify", false, "show the worst finding in systemctl status "+etcdunit.Name)
+	command.Flags().BoolVar(&notify, "notify", false, "show the worst finding in systemctl status "+unit.Name)
 	return command
 }
 
 // tellSystemd shows a status in systemctl status. An error is only a warning, because the
 // findings have been printed.
 func tellSystemd(ctx context.Context, warnings io.Writer, status string) {
-	unit, err := etcdunit.Open(ctx)
+	service, err := unit.Open(ctx)
 	if err == nil {
-		defer unit.Close()
+		defer service.Close()
 		var pid int
-		if pid, err = unit.MainPID(ctx); err == nil {
-			err = etcdunit.SetStatus(etcdunit.NotifySocket, pid, status)
+		if pid, err = service.MainPID(ctx); err == nil {
+			err = unit.SetStatus(unit.NotifySocket, pid, status)
 		}
 	}
-	if err != nil && !errors.Is(err, etcdunit.ErrNotRunning) {
+	if err != nil && !errors.Is(err, unit.ErrNotRunning) {
 		fmt.Fprintln(warnings, "etcd-memberctl: systemctl status does not show this:", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"coreos/internal/cli/program"
 	"coreos/internal/etcd/datadir"
 	"coreos/internal/etcd/member"
-	etcdunit "coreos/internal/etcd/unit"
+	"coreos/internal/etcd/unit"
 )
 
 // replace are the flags of the commands that make this machine a member.
@@ -78,11 +78,11 @@ func (r *replace) run(command *cobra.Command, o *options) error {
 	if r.noStart {
 		return r.Run(ctx)
 	}
-	unit, err := etcdunit.Open(ctx)
+	service, err := unit.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer unit.Close()
-	r.Unit = unit
+	defer service.Close()
+	r.Unit = service
 	return r.Run(ctx)
 }

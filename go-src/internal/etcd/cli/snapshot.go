@@ -14,7 +14,7 @@ import (
 	"coreos/internal/etcd/envfile"
 	"coreos/internal/etcd/member"
 	"coreos/internal/etcd/snapshot"
-	etcdunit "coreos/internal/etcd/unit"
+	"coreos/internal/etcd/unit"
 	"coreos/internal/host/hostid"
 	"coreos/internal/host/pause"
 )
@@ -141,12 +141,12 @@ func (r *restore) withUnit(ctx context.Context, etcd conn.Config) error {
 	if _, err := snapshot.Verify(r.File); err != nil {
 		return err
 	}
-	unit, err := etcdunit.Open(ctx)
+	service, err := unit.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer unit.Close()
-	active, err := unit.Active(ctx)
+	defer service.Close()
+	active, err := service.Active(ctx)
 	if err != nil {
 		return err
 	}
@@ -154,17 +154,17 @@ func (r *restore) withUnit(ctx context.Context, etcd conn.Config) error {
 		if !r.yes {
 			return errors.New("etcd-member.service runs, and everything written after the snapshot would be lost: to stop it and restore use --yes")
 		}
-		if err := unit.Stop(ctx); err != nil {
+		if err := service.Stop(ctx); err != nil {
 			return err
 		}
 	}
 	if err := r.run(); err != nil {
 		if active {
-			err = errors.Join(err, unit.Start(ctx))
+			err = errors.Join(err, service.Start(ctx))
 		}
 		return err
 	}
-	if err := unit.Start(ctx); err != nil {
+	if err := service.Start(ctx); err != nil {
 		return err
 	}
 	return r.waitHealthy(ctx, etcd)
@@ -179,7 +179,7 @@ func (r *restore) waitHealthy(ctx context.Context, etcd conn.Config) error {
 			return nil
 		}
 		if !pause.For(ctx, time.Second) {
-			return fmt.Errorf("etcd was started and does not answer: %w; see journalctl -u %s", err, etcdunit.Name)
+			return fmt.Errorf("etcd was started and does not answer: %w; see journalctl -u %s", err, unit.Name)
 		}
 	}
 }

@@ -16,9 +16,9 @@ import (
 	"coreos/internal/cli/program"
 	"coreos/internal/host/hostid"
 	"coreos/internal/host/logind"
-	rebootlock "coreos/internal/reboot/lock"
+	"coreos/internal/reboot/lock"
 	"coreos/internal/reboot/semaphore"
-	updatebus "coreos/internal/update/bus"
+	"coreos/internal/update/bus"
 )
 
 // client is locksmithctl.
@@ -51,13 +51,13 @@ func (o *options) lockCommand() *cobra.Command {
 		Long: "Take the lock for a machine by hand, so that other machines do not restart. The daemon does\n" +
 			"not release this lock: use unlock.",
 		Args: cobra.MaximumNArgs(1),
-		RunE: o.on(func(ctx context.Context, lock *rebootlock.Lock, args []string) error {
+		RunE: o.on(func(ctx context.Context, l *lock.Lock, args []string) error {
 			id, err := machine(args)
 			if err != nil {
 				return err
 			}
 			first := true // a second attempt may find its own lock: etcd did the first one, and its answer was lost
-			_, err = lock.Change(ctx, func(s *semaphore.Semaphore) error {
+			_, err = l.Change(ctx, func(s *semaphore.Semaphore) error {
 				h, held := s.Holds(id)
 				if held && (first || h.Why != semaphore.ByHand) {
 					return semaphore.ErrExist
@@ -83,12 +83,12 @@ func (o *options) unlockCommand() *cobra.Command {
 		Short: "Unlock this machine or a given machine-id for reboot",
 		Long:  "Release the lock held by a machine, whatever the machine is doing.",
 		Args:  cobra.MaximumNArgs(1),
-		RunE: o.on(func(ctx context.Context, lock *rebootlock.Lock, args []string) error {
+		RunE: o.on(func(ctx context.Context, l *lock.Lock, args []string) error {
 			id, err := machine(args)
 			if err != nil {
 				return err
 			}
-			_, err = lock.Change(ctx, func(s *semaphore.Semaphore) error { return s.Unlock(id) })
+			_, err = l.Change(ctx, func(s *semaphore.Semaphore) error { return s.Unlock(id) })
 			return wrap("Error unlocking", err)
 		}),
 	}
@@ -101,15 +101,15 @@ func (o *options) stealCommand() *cobra.Command {
 		Long: "Release the lock held by a machine that no longer answers: its daemon has been silent for a\n" +
 			"minute. A machine keeps the lock if a version failed on it or if it was locked by hand: use\nunlock.",
 		Args: cobra.ExactArgs(1),
-		RunE: o.on(func(ctx context.Context, lock *rebootlock.Lock, args []string) error {
-			machines, err := lock.Machines(ctx)
+		RunE: o.on(func(ctx context.Context, l *lock.Lock, args []string) error {
+			machines, err := l.Machines(ctx)
 			if err != nil {
 				return wrap("Error stealing", err)
 			}
-			if slices.ContainsFunc(machines, func(m rebootlock.Machine) bool { return m.ID == args[0] }) {
+			if slices.ContainsFunc(machines, func(m lock.Machine) bool { return m.ID == args[0] }) {
 				return wrap("Error stealing", fmt.Errorf("machine %s answers; to release its lock anyway use unlock", args[0]))
 			}
-			_, err = lock.Change(ctx, func(s *semaphore.Semaphore) error {
+			_, err = l.Change(ctx, func(s *semaphore.Semaphore) error {
 				switch h, _ := s.Holds(args[0]); {
 				case h.Failed != "":
 					return fmt.Errorf("version %s failed on that machine: %s; to let other machines try it use unlock", h.FailedVersion, h.Failed)
@@ -135,9 +135,9 @@ func (o *options) setMaxCommand() *cobra.Command {
 			if err != nil {
 				return exit.Usagef("invalid maximum value: %.40s", args[0])
 			}
-			return o.on(func(ctx context.Context, lock *rebootlock.Lock, _ []string) error {
+			return o.on(func(ctx context.Context, l *lock.Lock, _ []string) error {
 				old := 0
-				s, err := lock.Change(ctx, func(s *semaphore.Semaphore) (err error) {
+				s, err := l.Change(ctx, func(s *semaphore.Semaphore) (err error) {
 					old, err = s.SetMax(limit)
 					return err
 				})
@@ -167,25 +167,25 @@ func (o *options) rebootCommand() *cobra.Command {
 	}
 }
 
-func reboot(ctx context.Context, lock *rebootlock.Lock, _ []string) error {
+func reboot(ctx context.Context, l *lock.Lock, _ []string) error {
 	id, err := hostid.Machine()
 	if err != nil {
 		return err
 	}
-	bus, err := dbus.ConnectSystemBus()
+	systemBus, err := dbus.ConnectSystemBus()
 	if err != nil {
 		return fmt.Errorf("D-Bus: %w", err)
 	}
-	defer bus.Close()
+	defer systemBus.Close()
 	holder, err := holder()
 	if err != nil {
 		return err
 	}
-	if _, err := lock.Change(ctx, func(s *semaphore.Semaphore) error { return s.Lock(id, holder) }); err != nil {
+	if _, err := l.Change(ctx, func(s *semaphore.Semaphore) error { return s.Lock(id, holder) }); err != nil {
 		return wrap("Error locking", err)
 	}
-	if err := logind.New(bus).Reboot(ctx, false); err != nil {
-		_, unlock := lock.Change(ctx, func(s *semaphore.Semaphore) error { return s.Unlock(id) })
+	if err := logind.New(systemBus).Reboot(ctx, false); err != nil {
+		_, unlock := l.Change(ctx, func(s *semaphore.Semaphore) error { return s.Unlock(id) })
 		return errors.Join(err, unlock)
 	}
 	return nil
@@ -207,12 +207,12 @@ func sendNeedReboot() *cobra.Command {
 		Short: "Send a 'need reboot' signal, as update-engine does",
 		Args:  program.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			bus, err := dbus.ConnectSystemBus()
+			systemBus, err := dbus.ConnectSystemBus()
 			if err != nil {
 				return fmt.Errorf("D-Bus: %w", err)
 			}
-			defer bus.Close()
-			return updatebus.SendNeedReboot(command.Context(), bus)
+			defer systemBus.Close()
+			return bus.SendNeedReboot(command.Context(), systemBus)
 		},
 	}
 }

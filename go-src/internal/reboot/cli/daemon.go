@@ -18,7 +18,7 @@ import (
 	"coreos/internal/host/metrics"
 	"coreos/internal/reboot/coordinator"
 	"coreos/internal/reboot/locksmith"
-	updatebus "coreos/internal/update/bus"
+	"coreos/internal/update/bus"
 )
 
 // daemon is locksmithd.
@@ -54,16 +54,16 @@ func (o *options) serve(ctx context.Context) error {
 	if misconfigured != nil {
 		return disabled(ctx, file, misconfigured)
 	}
-	bus, err := dbus.ConnectSystemBus()
+	systemBus, err := dbus.ConnectSystemBus()
 	if err != nil {
 		return fmt.Errorf("D-Bus: %w", err)
 	}
-	defer bus.Close()
+	defer systemBus.Close()
 	d, err := o.newDaemon(settings)
 	if err != nil {
 		return disabled(ctx, file, err)
 	}
-	host, err := locksmith.NewSystem(ctx, bus, settings.HookTimeout, o.etcd.Endpoints[0] != conn.Default)
+	host, err := locksmith.NewSystem(ctx, systemBus, settings.HookTimeout, o.etcd.Endpoints[0] != conn.Default)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (o *options) serve(ctx context.Context) error {
 	defer func() { _ = etcd.Close() }()
 	var gauges locksmith.Metrics
 	presence := lock.NewPresence()
-	d.Updates, d.Lock, d.Host = updatebus.NewClient(bus).Follow(ctx), lock, host
+	d.Updates, d.Lock, d.Host = bus.NewClient(systemBus).Follow(ctx), lock, host
 	d.Tell = func(s locksmith.Status) {
 		tell(file, s)
 		gauges.Set(s)

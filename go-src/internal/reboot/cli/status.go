@@ -11,7 +11,7 @@ import (
 
 	"coreos/internal/cli/output"
 	"coreos/internal/cli/program"
-	rebootlock "coreos/internal/reboot/lock"
+	"coreos/internal/reboot/lock"
 	"coreos/internal/reboot/semaphore"
 )
 
@@ -25,12 +25,12 @@ func (o *options) statusCommand() *cobra.Command {
 			"machines that wait for the lock come first, in the order in which they will restart.",
 		Args: program.NoArgs,
 	}
-	command.RunE = o.on(func(ctx context.Context, lock *rebootlock.Lock, _ []string) error {
-		s, err := lock.Get(ctx)
+	command.RunE = o.on(func(ctx context.Context, l *lock.Lock, _ []string) error {
+		s, err := l.Get(ctx)
 		if err != nil {
 			return fmt.Errorf("%w; no machine restarts until the lock can be read", err)
 		}
-		machines, err := lock.Machines(ctx)
+		machines, err := l.Machines(ctx)
 		if err != nil {
 			return err
 		}
@@ -51,10 +51,10 @@ type Status struct {
 
 type machineStatus struct {
 	ID string `json:"id"`
-	rebootlock.Machine
+	lock.Machine
 }
 
-func printJSON(w io.Writer, s *semaphore.Semaphore, machines []rebootlock.Machine) error {
+func printJSON(w io.Writer, s *semaphore.Semaphore, machines []lock.Machine) error {
 	status := Status{s, []machineStatus{}}
 	for _, m := range machines {
 		status.Machines = append(status.Machines, machineStatus{m.ID, m})
@@ -63,7 +63,7 @@ func printJSON(w io.Writer, s *semaphore.Semaphore, machines []rebootlock.Machin
 }
 
 // printStatus prints the lines that upstream prints, then ours.
-func printStatus(w io.Writer, s *semaphore.Semaphore, machines []rebootlock.Machine) error {
+func printStatus(w io.Writer, s *semaphore.Semaphore, machines []lock.Machine) error {
 	fmt.Fprintf(w, "Available: %d\nMax: %d\n", s.Free, s.Max)
 	if len(s.Holders) > 0 {
 		fmt.Fprintln(w, "\nMACHINE ID")
@@ -71,7 +71,7 @@ func printStatus(w io.Writer, s *semaphore.Semaphore, machines []rebootlock.Mach
 			fmt.Fprintln(w, id)
 		}
 	}
-	present := map[string]rebootlock.Machine{}
+	present := map[string]lock.Machine{}
 	for _, m := range machines {
 		present[m.ID] = m
 	}
@@ -108,7 +108,7 @@ func versions(h semaphore.Holder) string {
 	return cmp.Or(h.From, "?") + " to " + h.To
 }
 
-func holderState(h semaphore.Holder, m rebootlock.Machine) string {
+func holderState(h semaphore.Holder, m lock.Machine) string {
 	switch {
 	case h.Failed != "":
 		return "failed: " + h.Failed

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"coreos/internal/reboot/coordinator"
-	rebootlock "coreos/internal/reboot/lock"
+	"coreos/internal/reboot/lock"
 	"coreos/internal/reboot/semaphore"
-	rebootwindow "coreos/internal/reboot/window"
+	"coreos/internal/reboot/window"
 	"coreos/internal/update/status"
 )
 
@@ -28,7 +28,7 @@ type world struct {
 	updateErr  error
 	sem        *semaphore.Semaphore
 	lockErr    error
-	machines   []rebootlock.Machine
+	machines   []lock.Machine
 	changed    chan struct{}
 	semChanged chan struct{}
 	rebooted   chan struct{}
@@ -148,7 +148,7 @@ func (l lockOf) Change(_ context.Context, f func(*semaphore.Semaphore) error) (*
 	return clone(s), nil
 }
 func (l lockOf) Watch(context.Context) <-chan struct{} { return l.semChanged }
-func (l lockOf) Machines(context.Context) ([]rebootlock.Machine, error) {
+func (l lockOf) Machines(context.Context) ([]lock.Machine, error) {
 	return l.machines, l.lockErr
 }
 
@@ -261,7 +261,7 @@ func TestWaitsForTheLock(t *testing.T) {
 func TestThoseAheadGoFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, EtcdLock)
-		w.machines = []rebootlock.Machine{{ID: "m3", Turn: 1}, {ID: "m2", Turn: 2}, {ID: "m1", Turn: 3}}
+		w.machines = []lock.Machine{{ID: "m3", Turn: 1}, {ID: "m2", Turn: 2}, {ID: "m1", Turn: 3}}
 		w.start()
 		w.need("2.0.0")
 		w.want(0, coordinator.RebootPlanned, "2 machines are ahead")
@@ -306,9 +306,9 @@ func TestUpdateEngineIsAway(t *testing.T) {
 	})
 }
 
-func mustWindow(t *testing.T, start, length string) *rebootwindow.Window {
+func mustWindow(t *testing.T, start, length string) *window.Window {
 	t.Helper()
-	w, err := rebootwindow.Parse(start, length)
+	w, err := window.Parse(start, length)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -591,7 +591,7 @@ func TestSteal(t *testing.T) {
 			_ = w.sem.Lock("m2", test.holder)
 			w.sem.Details["m2"] = test.holder
 			if test.present {
-				w.machines = []rebootlock.Machine{{ID: "m2"}}
+				w.machines = []lock.Machine{{ID: "m2"}}
 			}
 			w.start()
 			w.need("2.0.0")

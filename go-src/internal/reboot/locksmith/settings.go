@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"time"
 
-	rebootwindow "coreos/internal/reboot/window"
+	"coreos/internal/reboot/window"
 )
 
 // Settings are the settings of the daemon, which update.conf and drop-ins set as
 // environment variables.
 type Settings struct {
 	Strategy                Strategy
-	Window                  *rebootwindow.Window
+	Window                  *window.Window
 	StealAfter, HookTimeout time.Duration
 	// Metrics is the address on which metrics are served, empty for none.
 	Metrics string
@@ -41,19 +41,19 @@ func ReadSettings(env func(string) string) (Settings, error) {
 			}
 		}
 	}
-	window := func(part string) string {
+	setting := func(part string) string {
 		if value := env("LOCKSMITHD_REBOOT_WINDOW_" + part); value != "" {
 			return value
 		}
 		return env("REBOOT_WINDOW_" + part)
 	}
-	start, length := window("START"), window("LENGTH")
+	start, length := setting("START"), setting("LENGTH")
 	if (start == "") != (length == "") {
 		return s, errors.New("set both or none of LOCKSMITHD_REBOOT_WINDOW_START and LOCKSMITHD_REBOOT_WINDOW_LENGTH")
 	}
 	var err error
 	if start != "" {
-		s.Window, err = rebootwindow.Parse(start, length)
+		s.Window, err = window.Parse(start, length)
 	}
 	return s, err
 }

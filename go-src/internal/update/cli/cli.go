@@ -14,7 +14,7 @@ import (
 
 	"coreos/internal/cli/program"
 	"coreos/internal/cli/singledash"
-	updatebus "coreos/internal/update/bus"
+	"coreos/internal/update/bus"
 	"coreos/internal/update/status"
 )
 
@@ -61,12 +61,12 @@ type client interface {
 }
 
 func run(command *cobra.Command, f flags) error {
-	bus, err := dbus.ConnectSystemBus()
+	systemBus, err := dbus.ConnectSystemBus()
 	if err != nil {
 		return fmt.Errorf("D-Bus: %w", err)
 	}
-	defer bus.Close()
-	return act(command.Context(), updatebus.NewClient(bus), f, command.OutOrStdout(), command.ErrOrStderr())
+	defer systemBus.Close()
+	return act(command.Context(), bus.NewClient(systemBus), f, command.OutOrStdout(), command.ErrOrStderr())
 }
 
 // act does the action that the flags name. Progress goes to progress.

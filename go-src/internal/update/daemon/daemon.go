@@ -14,7 +14,7 @@ import (
 	"coreos/internal/boot/booted"
 	"coreos/internal/cli/program"
 	"coreos/internal/host/metrics"
-	updatebus "coreos/internal/update/bus"
+	"coreos/internal/update/bus"
 	"coreos/internal/update/engine"
 	"coreos/internal/update/slotwriter"
 	"coreos/internal/update/status"
@@ -41,12 +41,12 @@ func run(ctx context.Context, stateDir string) error {
 	if err != nil {
 		return err
 	}
-	bus, err := dbus.ConnectSystemBus()
+	systemBus, err := dbus.ConnectSystemBus()
 	if err != nil {
 		return fmt.Errorf("D-Bus: %w", err)
 	}
-	defer bus.Close()
-	d, err := engine.NewDaemon("/", stateDir, slotwriter.Machine{Machine: m}, func(s status.Status) { updatebus.Tell(bus, s) })
+	defer systemBus.Close()
+	d, err := engine.NewDaemon("/", stateDir, slotwriter.Machine{Machine: m}, func(s status.Status) { bus.Tell(systemBus, s) })
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func run(ctx context.Context, stateDir string) error {
 	if err := d.Settle(); err != nil {
 		slog.Error("settle", "error", err)
 	}
-	if err := updatebus.Export(ctx, bus, d); err != nil {
+	if err := bus.Export(ctx, systemBus, d); err != nil {
 		return err
 	}
 	if _, err := metrics.Serve(ctx, d.Metrics(), engine.Metrics{Status: d.Status}); err != nil {

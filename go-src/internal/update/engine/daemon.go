@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	updateconf "coreos/internal/update/config"
+	"coreos/internal/update/config"
 	"coreos/internal/update/download"
 	"coreos/internal/update/omaha"
 )
@@ -28,35 +28,35 @@ const RootFile = "/usr/share/coreos/update-root.json"
 
 // NewDaemon returns the daemon of the machine whose root file system is at root.
 func NewDaemon(root, stateDir string, machine Machine, notify func(status.Status)) (*Daemon, error) {
-	config, misconfigured := updateconf.Read(root)
-	if config == nil {
+	c, misconfigured := config.Read(root)
+	if c == nil {
 		return nil, misconfigured
 	}
-	client, err := download.New(download.Options{Proxy: config.Proxy, Limit: config.Bandwidth})
+	client, err := download.New(download.Options{Proxy: c.Proxy, Limit: c.Bandwidth})
 	if err != nil {
 		return nil, err
 	}
 	trust := Trust{RootFile: filepath.Join(root, RootFile), StateDir: filepath.Join(stateDir, "repository")}
-	source := Source{client, trust, config.Board}
+	source := Source{client, trust, c.Board}
 	var server Server
 	switch {
 	case misconfigured != nil:
 		server = wrong{misconfigured}
-	case config.Server != "":
-		server = Omaha{Source: source, Config: config, Machine: MachineID(root, config), OS: osOf(config)}
-	case config.Repository != "":
-		server = Channel{source, config.Repository, config.Group}
+	case c.Server != "":
+		server = Omaha{Source: source, Config: c, Machine: MachineID(root, c), OS: osOf(c)}
+	case c.Repository != "":
+		server = Channel{source, c.Repository, c.Group}
 	}
-	return &Daemon{New(config, server, machine, stateDir, notify), trust}, nil
+	return &Daemon{New(c, server, machine, stateDir, notify), trust}, nil
 }
 
-func osOf(config *updateconf.Config) omaha.OS {
+func osOf(c *config.Config) omaha.OS {
 	var name unix.Utsname
 	arch := runtime.GOARCH
 	if err := unix.Uname(&name); err == nil {
 		arch = unix.ByteSliceToString(name.Machine[:])
 	}
-	return omaha.OS{Platform: "CoreOS", Version: "CoreOS", SP: config.Version + "_" + arch, Arch: arch}
+	return omaha.OS{Platform: "CoreOS", Version: "CoreOS", SP: c.Version + "_" + arch, Arch: arch}
 }
 
 // Metrics returns the address on which metrics are served, empty for none.

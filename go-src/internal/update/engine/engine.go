@@ -16,7 +16,7 @@ import (
 	"coreos/internal/update/status"
 
 	"coreos/internal/boot/slot"
-	updateconf "coreos/internal/update/config"
+	"coreos/internal/update/config"
 	"coreos/internal/update/omaha"
 	"coreos/internal/update/release"
 	"coreos/internal/update/slotwriter"
@@ -73,7 +73,7 @@ type Machine interface {
 
 // Engine updates the machine. Its methods may be called concurrently.
 type Engine struct {
-	config  *updateconf.Config
+	config  *config.Config
 	server  Server // nil: there are no update checks
 	machine Machine
 	dir     string
@@ -91,14 +91,14 @@ type Engine struct {
 
 // New returns an engine that keeps its state in dir. It calls notify at every change of the
 // status.
-func New(config *updateconf.Config, server Server, machine Machine, dir string, notify func(status.Status)) *Engine {
+func New(c *config.Config, server Server, machine Machine, dir string, notify func(status.Status)) *Engine {
 	state, err := readState(dir)
 	if err != nil {
 		slog.Warn("the state of earlier updates cannot be read and is lost", "error", err)
 	}
 	return &Engine{
-		config: config, server: server, machine: machine, dir: dir, notify: notify, state: state,
-		status: status.Status{Operation: status.Idle, Version: config.Version, Refused: maps.Clone(state.Failed)}, wake: make(chan struct{}, 1),
+		config: c, server: server, machine: machine, dir: dir, notify: notify, state: state,
+		status: status.Status{Operation: status.Idle, Version: c.Version, Refused: maps.Clone(state.Failed)}, wake: make(chan struct{}, 1),
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	updateconf "coreos/internal/update/config"
+	"coreos/internal/update/config"
 	"coreos/internal/update/download"
 	"coreos/internal/update/omaha"
 	"coreos/internal/update/release"
@@ -95,7 +95,7 @@ func (Channel) Report(context.Context, []omaha.EventRequest) error { return nil 
 // Omaha is an Omaha server.
 type Omaha struct {
 	Source
-	Config  *updateconf.Config
+	Config  *config.Config
 	Machine omaha.AppRequest // identifies the machine
 	OS      omaha.OS
 }
@@ -189,13 +189,13 @@ func (o Omaha) Report(ctx context.Context, events []omaha.EventRequest) error {
 
 // MachineID reads what identifies the machine to an Omaha server. Files are read below
 // root.
-func MachineID(root string, config *updateconf.Config) omaha.AppRequest {
+func MachineID(root string, c *config.Config) omaha.AppRequest {
 	read := func(name string) string {
 		text, _ := os.ReadFile(filepath.Join(root, name))
 		return strings.TrimSpace(string(text))
 	}
 	return omaha.AppRequest{
-		ID: omaha.CoreOSAppID, Version: config.Version, Track: config.Group, Board: config.Board, Delta: true,
+		ID: omaha.CoreOSAppID, Version: c.Version, Track: c.Group, Board: c.Board, Delta: true,
 		MachineID: read("etc/machine-id"), BootID: read("proc/sys/kernel/random/boot_id"),
 	}
 }
