@@ -66,7 +66,7 @@ func TestSnapshot(t *testing.T) {
 	env := environment(t, "") + " --endpoint " + etcdURL
 	programtest.Check(t, root, []programtest.Call{
 		{"snapshot --dir snapshots --keep 1" + env, 0, ", verified\n", ""},
-		{"snapshot --dir snapshots --keep 0" + env, 1, "", "at least one has to be kept"},
+		{"snapshot --dir snapshots --keep 0" + env, 1, "", "want 1 or more"},
 		{"snapshot --dir snapshots --timeout 1ns" + env, 1, "", "etcd-memberctl: "},
 	})
 	found, err := filepath.Glob("snapshots/etcd-*.db")

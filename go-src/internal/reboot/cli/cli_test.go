@@ -92,7 +92,7 @@ func TestMisuse(t *testing.T) {
 		{"unlok", 2, "", `unknown command "unlok"; did you mean`},
 		{"-nonsense status", 2, "", "unknown flag: --nonsense"},
 		{"--endpoint=localhost status", 1, "", `etcd endpoint "localhost": want a URL`},
-		{"--etcd-keyfile=x status", 1, "", "--etcd-certfile and --etcd-keyfile belong together"},
+		{"--etcd-keyfile=x status", 1, "", "give both or neither of --etcd-certfile and --etcd-keyfile"},
 	})
 	t.Setenv("LOCKSMITHCTL_DEBUG", "perhaps")
 	check(t, []expect{{"status", 2, "", "LOCKSMITHCTL_DEBUG"}})
