@@ -9,8 +9,8 @@ import (
 	"coreos/internal/fleet/api"
 )
 
-// FuzzRequest sends what anybody could: each answer is one of fleet's, and what was taken
-// can be listed.
+// FuzzRequest sends any request. The answer has the form of the API, and the server can still list
+// all states after it.
 func FuzzRequest(f *testing.F) {
 	f.Add("GET", "/fleet/v1/units", "")
 	f.Add("PUT", "/fleet/v1/units/web@1.service", `{"desiredState":"launched",`+sleep+`}`)

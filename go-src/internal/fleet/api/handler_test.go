@@ -30,7 +30,7 @@ func newCluster() *apitest.Cluster {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// ask sends a request; one with a body has JSON in it.
+// ask sends a request. A body is sent as JSON.
 func ask(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	if body != "" {
@@ -44,7 +44,7 @@ func ask(h http.Handler, method, path, body string, header ...string) *httptest.
 	return w
 }
 
-// TestRequests is a story: each request meets what the ones before it left.
+// TestRequests sends requests to one cluster: each depends on those before it.
 func TestRequests(t *testing.T) {
 	h := api.Handler(newCluster(), api.Config{Log: quiet()})
 	for _, test := range []struct {

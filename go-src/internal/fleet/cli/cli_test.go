@@ -14,11 +14,11 @@ import (
 	"coreos/internal/fleet/schema"
 )
 
-// expect runs commands, each of which meets what the ones before it left.
+// expect runs commands on one cluster: each depends on those before it.
 type expect struct {
 	line   string
 	status int
-	// stdout is all of it; stderr has to be in what there is.
+	// stdout is the whole output, stderr a part of the error output.
 	stdout, stderr string
 }
 
@@ -95,7 +95,7 @@ func TestBeyondUpstream(t *testing.T) {
 	check(t, []expect{{"list-units", 2, "", "FLEETCTL_REQUEST_TIMEOUT"}})
 }
 
-// TestDrainLeavesBoundUnits has units on the machine that can run nowhere else.
+// TestDrainLeavesBoundUnits drains a machine with units that cannot run elsewhere.
 func TestDrainLeavesBoundUnits(t *testing.T) {
 	directory(t)
 	for name, requirement := range map[string]string{"bound.service": "MachineID=" + m1, "all.service": "Global=true", "free.service": ""} {
@@ -112,8 +112,8 @@ func TestDrainLeavesBoundUnits(t *testing.T) {
 	})
 }
 
-// TestStartThatCannotBe has units that do not become active.
-func TestStartThatCannotBe(t *testing.T) {
+// TestStartThatFails starts units that do not become active.
+func TestStartThatFails(t *testing.T) {
 	cli.SetPatience(t, 300*time.Millisecond)
 	directory(t)
 	states := map[string][2]string{
@@ -155,7 +155,7 @@ func TestStartThatCannotBe(t *testing.T) {
 	})
 }
 
-// slowCluster still has a unit for some time after it was destroyed.
+// slowCluster shows a destroyed unit for some time.
 type slowCluster struct {
 	*apitest.Cluster
 	asked int

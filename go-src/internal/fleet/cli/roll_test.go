@@ -10,11 +10,11 @@ import (
 	"coreos/internal/fleet/unitfile"
 )
 
-// TestRoll gives the instances of a template new files, of which some are bad on one machine.
+// TestRoll replaces the file of a template's instances. Some of the files make one instance fail.
 func TestRoll(t *testing.T) {
 	directory(t)
 	cluster := newCluster()
-	// The second instance does not run with a file that says so, the third never stays.
+	// The second instance fails if its file has the word bad.
 	cluster.Systemd = func(u schema.Unit) (string, string) {
 		if u.Name == "app@2.service" && strings.Contains(unitfile.Of(u).String(), "bad") {
 			return "failed", "failed"

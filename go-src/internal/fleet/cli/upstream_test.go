@@ -26,11 +26,11 @@ import (
 
 const (
 	m1, m2 = "1111111111111111aaaaaaaaaaaaaaaa", "2222222222222222bbbbbbbbbbbbbbbb"
-	// m3 is so short that it is not cut.
+	// m3 is too short to be shortened.
 	m3 = "3333"
 )
 
-// newCluster has three machines, the third of which tells little.
+// newCluster returns a cluster of three machines. The third one has only an ID.
 func newCluster() *apitest.Cluster {
 	c := new(apitest.Cluster)
 	c.Join(schema.Machine{ID: m1, PrimaryIP: "10.0.0.1", Metadata: map[string]string{"region": "eu", "disk": "ssd"}, Version: "1.0.0", CPUs: 4})
@@ -39,7 +39,7 @@ func newCluster() *apitest.Cluster {
 	return c
 }
 
-// serve has fleetctl talk to a cluster.
+// serve serves a cluster, and makes its socket the endpoint of fleetctl.
 func serve(t *testing.T, cluster api.Cluster) (endpoint string) {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "fleet.sock")
@@ -54,7 +54,7 @@ func serve(t *testing.T, cluster api.Cluster) (endpoint string) {
 	return "unix://" + socket
 }
 
-// output is what a command printed, and how it ended.
+// output is the output and the exit status of a command.
 type output struct {
 	stdout, stderr string
 	status         int
@@ -84,7 +84,7 @@ func theirs(t *testing.T, binary string, args ...string) output {
 	return output{stdout.String(), stderr.String(), command.ProcessState.ExitCode()}
 }
 
-// upstream builds fleet's own fleetctl.
+// upstream builds upstream's fleetctl.
 func upstream(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
@@ -99,7 +99,7 @@ func upstream(t *testing.T) string {
 	return binary
 }
 
-// unitFiles are what an operator has in a directory.
+// unitFiles are the files in an operator's directory.
 var unitFiles = map[string]string{
 	"web.service":               "[Unit]\nDescription=A web server\n\n[Service]\nExecStart=/bin/sleep 3000\n",
 	"web@.service":              "# a template\n[Service]\nExecStart=/bin/sleep %i\n\n[X-Fleet]\nConflicts=web@*.service\n",
@@ -115,8 +115,8 @@ var unitFiles = map[string]string{
 	"app/escaped-\\x2d.service": "[Service]\nExecStart=/bin/true\n",
 }
 
-// directory makes the current one have the unit files, and a systemctl and journalctl
-// that say how they are called.
+// directory changes to a directory with the unit files. It puts a systemctl and a journalctl into
+// PATH that print their arguments.
 func directory(t *testing.T) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -138,8 +138,8 @@ func directory(t *testing.T) {
 	t.Setenv("PATH", path+":"+os.Getenv("PATH"))
 }
 
-// story are commands, each of which meets what the ones before it left. Ours are expected
-// to print the same to stdout as upstream's and to end with the same status.
+// story has commands that run one after the other on one cluster. Ours must print the same to stdout
+// as upstream's, and end with the same status.
 var story = []string{
 	"version", "--version",
 	"list-machines", "list-machines --full", "list-machines --no-legend", "list-machines --fields=ip,machine,metadata", "list-machines --fields=none", "list-machines --fields=",
@@ -168,9 +168,9 @@ var story = []string{
 	"--driver=none list-units", "--endpoint=unix://x/y list-units", "--endpoint=x list-units", "verify web.service",
 }
 
-// comparable is what was printed without what upstream does by chance or twice: it prints
-// the units that it waits for in any order, all but one of them sometimes without their
-// machine, and units that it does not wait for twice.
+// comparable removes from an output what differs between two runs of upstream's fleetctl. It prints
+// the units for which it waits in any order and sometimes without their machines, and other units
+// twice.
 func comparable(stdout string) string {
 	if !strings.HasPrefix(stdout, "Unit ") && !strings.HasPrefix(stdout, "Triggered ") {
 		return stdout
@@ -207,7 +207,7 @@ func TestSameAsUpstream(t *testing.T) {
 	})
 }
 
-// compareHere has the units on the machine on which fleetctl runs.
+// compareHere runs the commands with all units on the machine on which fleetctl runs.
 func compareHere(t *testing.T, binary string) {
 	id, err := os.ReadFile("/etc/machine-id")
 	if err != nil {

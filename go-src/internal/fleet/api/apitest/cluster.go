@@ -1,4 +1,4 @@
-// Package apitest has a cluster in memory, for tests of what talks to one.
+// Package apitest is a cluster in memory, for tests of the server, the client and the command.
 package apitest
 
 import (
@@ -15,13 +15,14 @@ import (
 	"coreos/internal/fleet/unitfile"
 )
 
-// Cluster is one whose machines do at once what is wanted. It is ready for use.
+// Cluster is a cluster whose units reach their desired states at once. Its zero value is ready for
+// use.
 type Cluster struct {
-	// Systemd says in which state a unit is that was launched; active and running.
+	// Systemd returns the state of a launched unit; nil for active and running.
 	Systemd func(u schema.Unit) (active, sub string)
-	// Finish has units with RunOnce end as soon as they are started.
+	// Finish lets units with RunOnce end as soon as they are started.
 	Finish bool
-	// Fails is what all methods return, if it is not nil.
+	// Fails is the error of all methods, if it is not nil.
 	Fails error
 
 	mu       sync.Mutex
@@ -43,21 +44,21 @@ func (c *Cluster) Join(m schema.Machine) {
 	c.machines[m.ID] = m
 }
 
-// By are those who changed something, in the order in which they did.
+// By returns the callers of all changes, in order.
 func (c *Cluster) By() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.by)
 }
 
-// Ran is how many times units with RunOnce have run.
+// Ran returns how many times units with RunOnce have run.
 func (c *Cluster) Ran() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ran
 }
 
-// begin locks the cluster, for who changes it, if it can be used.
+// begin locks the cluster for a call, or returns the error Fails. by is the caller of a change.
 func (c *Cluster) begin(by string) (end func(), err error) {
 	c.mu.Lock()
 	if c.Fails != nil {
@@ -186,7 +187,7 @@ func (c *Cluster) SetDesired(_ context.Context, by, name, state string) error {
 	return nil
 }
 
-// place gives a unit to the first machine that fits.
+// place assigns a unit to the first machine that fits.
 func (c *Cluster) place(u schema.Unit) {
 	again := c.units[u.Name].DesiredState != u.DesiredState
 	u.MachineID, u.CurrentState = "", schema.Inactive
@@ -275,7 +276,7 @@ func (c *Cluster) SetDrain(_ context.Context, by, machineID string, drain *schem
 	return nil
 }
 
-// Rebalance implements [api.Cluster]; it places units that are nowhere.
+// Rebalance implements [api.Cluster]. It places the units without a machine.
 func (c *Cluster) Rebalance(_ context.Context, by string) (int, error) {
 	end, err := c.begin(by)
 	if err != nil {
