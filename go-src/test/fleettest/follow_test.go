@@ -10,10 +10,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"coreos/internal/fleet/agent"
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
-	"coreos/internal/fleet/unitfile"
 	"coreos/internal/host/pause"
 )
 
@@ -56,37 +54,18 @@ func (s *spy) has(key string) bool {
 func TestAgentReadsItsOwn(t *testing.T) {
 	setLog()
 	synctest.Test(t, func(t *testing.T) {
-		etcd := NewEtcd()
-		client := &spy{Client: etcd.NewClient(0)}
-		records := store.New(client, store.DefaultPrefix)
-		put := func(key string, record any) {
-			if _, err := records.Put(t.Context(), key, store.Encode(record)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		front := []schema.UnitOption{{Section: "Unit", Name: "Requires", Value: "back.service"}}
-		hash := unitfile.Of(schema.Unit{Options: front}).Hash().String()
-		put(records.Unit("front.service"), store.Unit{Options: front})
-		put(records.Assignment("a", "front.service"), store.Assignment{Hash: hash, Target: schema.Launched})
+		l := newLone(t, 0)
+		defer l.stop()
+		records := l.records
+		l.put("front.service", schema.Launched, 1, schema.UnitOption{Section: "Unit", Name: "Requires", Value: "back.service"})
 		for _, name := range []string{"back.service", "back.service.service"} {
-			put(records.Job(name), store.Job{Target: schema.Launched, Machine: "b"})
-			put(records.State(name, "b"), store.State{Current: schema.Launched, Active: "active"})
+			l.write(records.Job(name), store.Job{Target: schema.Launched, Machine: "b"})
+			l.write(records.State(name, "b"), store.State{Current: schema.Launched, Active: "active"})
 		}
-		put(records.Assignment("ab", "other.service"), store.Assignment{Target: schema.Launched})
-
-		systemd := NewSystemd()
-		one := agent.New(records, "a", systemd, agent.NewMetrics())
-		ctx, stop := context.WithCancel(t.Context())
-		var all sync.WaitGroup
-		all.Go(func() { _ = one.Run(ctx) })
-		granted, err := records.Grant(ctx, 3600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		one.Session(ctx, granted.ID, nil)
-		pause.For(ctx, time.Minute)
-		if n := systemd.Running(); n != 2 { // and the stand-in
-			t.Errorf("%d units run", n)
+		l.write(records.Assignment("ab", "other.service"), store.Assignment{Target: schema.Launched})
+		defer l.session()()
+		if runs := l.running(); !slices.Equal(runs, []string{"front.service"}) {
+			t.Errorf("running: %v", runs)
 		}
 		for key, want := range map[string]bool{
 			records.Job("back.service"):                true,
@@ -97,12 +76,10 @@ func TestAgentReadsItsOwn(t *testing.T) {
 			records.Metadata("ab"):                     false,
 			records.Assignment("ab", "other.service"):  false,
 		} {
-			if client.has(key) != want {
-				t.Errorf("%s was read: %t", key, client.has(key))
+			if l.client.has(key) != want {
+				t.Errorf("%s was read: %t", key, l.client.has(key))
 			}
 		}
-		stop()
-		all.Wait()
 	})
 }
 

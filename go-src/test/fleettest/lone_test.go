@@ -22,7 +22,7 @@ import (
 type lone struct {
 	*agent.Agent
 	t       *testing.T
-	client  *Client      // of the agent
+	client  *spy         // of the agent
 	records *store.Store // of the test
 	stop    func()
 
@@ -32,7 +32,7 @@ type lone struct {
 
 func newLone(t *testing.T, seed uint64) *lone {
 	etcd, systemd := NewEtcd(), NewSystemd()
-	l := &lone{t: t, client: etcd.NewClient(seed), records: store.New(etcd.NewClient(0), store.DefaultPrefix)}
+	l := &lone{t: t, client: &spy{Client: etcd.NewClient(seed)}, records: store.New(etcd.NewClient(0), store.DefaultPrefix)}
 	systemd.Ran = func(unit string) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -57,16 +57,21 @@ func (l *lone) put(name, target string, version int, options ...schema.UnitOptio
 	options = append(options, schema.UnitOption{Section: "Service", Name: "ExecStart", Value: fmt.Sprint("/bin/sleep ", version)})
 	u := schema.Unit{Name: name, Options: options}
 	assignment := store.Assignment{Hash: unitfile.Of(u).Hash().String(), Target: target}
-	key, value := l.records.Assignment("a", name), store.Encode(assignment)
+	l.write(l.records.Unit(name), store.Unit{Options: options})
 	if r, err := unitfile.RequirementsOf(u); err != nil {
 		l.t.Fatal(err)
 	} else if r.Global {
-		key, value = l.records.Global(name), store.Encode(store.Global{Assignment: assignment})
+		l.write(l.records.Global(name), store.Global{Assignment: assignment})
+	} else {
+		l.write(l.records.Assignment("a", name), assignment)
 	}
-	for key, value := range map[string]string{l.records.Unit(name): store.Encode(store.Unit{Options: options}), key: value} {
-		if _, err := l.records.Put(l.t.Context(), key, value); err != nil {
-			l.t.Fatal(err)
-		}
+}
+
+// write writes a record.
+func (l *lone) write(key string, record any) {
+	l.t.Helper()
+	if _, err := l.records.Put(l.t.Context(), key, store.Encode(record)); err != nil {
+		l.t.Fatal(err)
 	}
 }
 
