@@ -37,18 +37,19 @@ type unit struct {
 	cascadeStopped bool
 }
 
-// phase is what the agent does with a unit at the moment:
+// phase is what the agent does with a unit at the moment.
 //
-//	idle ---begin---> installing, starting, stopping, removing, releasing
-//	  ^                         |                  |
-//	  +--------- success -------+               failure
-//	  |                                            v
-//	  +-- the pause ends, or the assignment -- retrying
-//	  |   has changed
-//	  +<---> halted: systemd reports that fleet-guard has stopped a unit that fleet started,
-//	         or that the unit runs after all; the next renewal of the lease has it started
+//	idle, halted -> an action   next has chosen it: installing, starting, stopping, removing
+//	                            or releasing
+//	an action    -> idle        it has succeeded
+//	an action    -> retrying    it has failed
+//	retrying     -> idle        the pause has ended, or the assignment has changed
+//	idle         -> halted      systemd reports that fleet-guard has stopped a unit that the
+//	                            agent has started
+//	halted       -> idle        systemd reports that the unit is launched after all, or the
+//	                            lease was renewed: next starts the unit again
 //
-// An action can begin in idle and in halted alone: so there is never more than one for a unit.
+// An action begins only in idle and halted, so a unit never has two at a time.
 type phase int
 
 const (
@@ -93,15 +94,14 @@ func (u *unit) cancelRetry() {
 	}
 }
 
-// runState is whether the agent has started a unit that is installed:
+// runState is whether the agent has started an installed unit, by the last call to systemd.
 //
-//	              start                     stop
-//	stopped ---------------> started ---------------> stopped
-//	  |  failure               |  failure
-//	  v                        v
-//	maybeStarted             maybeStopped
-//
-// A successful start or stop leads out of the lower two as well.
+//	any          -> started        a start has succeeded
+//	any          -> stopped        a stop has succeeded
+//	stopped      -> maybeStarted   a call has failed
+//	started      -> maybeStopped   a call has failed
+//	started      -> stopped        fleet-guard has stopped the unit, or an install has failed
+//	maybeStopped -> maybeStarted   after the unit was stopped: the same
 type runState int
 
 const (
