@@ -10,7 +10,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleet/store"
-	"coreos/internal/host/pause"
 )
 
 // Client is a connection to an Etcd over a simulated network.
@@ -118,7 +117,7 @@ func (c *Client) call(ctx context.Context, ask func(*Etcd)) error {
 		if lost {
 			delay = giveUp
 		}
-		if delay > 0 && !pause.For(ctx, delay) {
+		if delay > 0 && !sleep(ctx, delay) {
 			return ctx.Err()
 		}
 		if lost {
@@ -132,7 +131,7 @@ func (c *Client) call(ctx context.Context, ask func(*Etcd)) error {
 // NoLeader reports whether etcd has no leader; false if it does not answer.
 func (c *Client) NoLeader(ctx context.Context) bool {
 	for range 2 {
-		if delay, lost, _ := c.route(); lost || !pause.For(ctx, delay) {
+		if delay, lost, _ := c.route(); lost || !sleep(ctx, delay) {
 			return false
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-
-	"coreos/internal/host/pause"
 )
 
 // Watch implements clientv3.Watcher.
@@ -30,7 +28,7 @@ func (c *Client) Watch(ctx context.Context, key string, options ...clientv3.OpOp
 				}
 				return
 			}
-			if !pause.For(ctx, delay) {
+			if !sleep(ctx, delay) {
 				return
 			}
 			select {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"coreos/internal/fleet/schema"
-	"coreos/internal/host/pause"
 )
 
 // TestHistoryWithoutLeader takes etcd's leader away for longer than any lease. No unit stops, not even
@@ -26,21 +25,21 @@ func TestHistoryWithoutLeader(t *testing.T) {
 				w.submit(name, schema.Launched)
 				w.wanted[name] = schema.Launched
 			}
-			pause.For(t.Context(), time.Minute+time.Duration(away)*331*time.Millisecond)
+			sleep(t.Context(), time.Minute+time.Duration(away)*331*time.Millisecond)
 			running := w.running()
 			if len(running) < 10 {
 				t.Fatalf("running: %v", running)
 			}
 			w.etcd.Lose(true)
-			pause.For(t.Context(), time.Duration(1+away)*ttl/4)
+			sleep(t.Context(), time.Duration(1+away)*ttl/4)
 			w.off(w.machines["c"])
 			w.start(w.machines["c"])
-			pause.For(t.Context(), 5*ttl)
+			sleep(t.Context(), 5*ttl)
 			if now := w.running(); !slices.Equal(running, now) {
 				w.fail("without a leader: %v\nbefore: %v", now, running)
 			}
 			w.machines["d"].client.Cut(true)
-			pause.For(t.Context(), 2*ttl)
+			sleep(t.Context(), 2*ttl)
 			for _, runs := range w.running() {
 				if unit, at, _ := strings.Cut(runs, " "); at == "d" && !requirements[unit].Global {
 					w.fail("d is cut off and runs %s", unit)
@@ -65,7 +64,7 @@ func TestHistoryOfDrains(t *testing.T) {
 		w.heal()
 		drains := func(what string, want ...string) {
 			t.Helper()
-			pause.For(t.Context(), time.Minute)
+			sleep(t.Context(), time.Minute)
 			all, err := w.registry.Machines(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -125,15 +124,15 @@ func leaderLostAt(t *testing.T, step int, after, dies bool) (was bool) {
 		for _, name := range slices.Sorted(maps.Keys(units)) {
 			w.submit(name, schema.Launched)
 			w.wanted[name] = schema.Launched
-			pause.For(t.Context(), 300*time.Millisecond) // or all are placed with one write
+			sleep(t.Context(), 300*time.Millisecond) // or all are placed with one write
 		}
-		pause.For(t.Context(), 4*time.Second)
+		sleep(t.Context(), 4*time.Second)
 		for i, id := range slices.Sorted(maps.Keys(w.machines)) {
 			if i%2 == 0 && id != leader.id {
 				w.change(w.registry.SetDrain(t.Context(), "test", id, &schema.DrainRequest{}))
 			}
 		}
-		pause.For(t.Context(), 4*time.Second)
+		sleep(t.Context(), 4*time.Second)
 		if was = leader.client.WasCut(); !was {
 			return
 		}
@@ -142,7 +141,7 @@ func leaderLostAt(t *testing.T, step int, after, dies bool) (was bool) {
 			w.off(leader)
 			w.reboot(leader)
 		}
-		pause.For(t.Context(), 2*ttl)
+		sleep(t.Context(), 2*ttl)
 		if now := w.leader(); now == leader.id || now == "" {
 			w.fail("the leader is %q", now)
 		}

@@ -12,7 +12,6 @@ import (
 
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
-	"coreos/internal/host/pause"
 )
 
 // spy is a connection that records the ranges that are read.
@@ -102,9 +101,9 @@ func TestHistoryOfMetadata(t *testing.T) {
 		before := len(n.log)
 		for range 5 {
 			n.change(n.registry.SetDrain(t.Context(), "test", "a", &schema.DrainRequest{}))
-			pause.For(t.Context(), time.Second)
+			sleep(t.Context(), time.Second)
 			n.change(n.registry.SetDrain(t.Context(), "test", "a", nil))
-			pause.For(t.Context(), time.Second)
+			sleep(t.Context(), time.Second)
 		}
 		n.runsAfter(20*time.Second, "others change", "globalhalf.service c")
 		if len(n.log) > before {

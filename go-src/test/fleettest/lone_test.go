@@ -15,7 +15,6 @@ import (
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
 	"coreos/internal/fleet/unitfile"
-	"coreos/internal/host/pause"
 )
 
 // lone is an agent without a cluster around it: the test writes its records.
@@ -77,7 +76,7 @@ func (l *lone) write(key string, record any) {
 
 // running waits and returns what runs.
 func (l *lone) running() []string {
-	pause.For(l.t.Context(), 10*time.Second)
+	sleep(l.t.Context(), 10*time.Second)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Sorted(slices.Values(l.runs))
@@ -170,7 +169,7 @@ func TestNoStateIsLeft(t *testing.T) {
 			l.client.Disturb(time.Second, 0)
 			l.put("web.service", schema.Launched, 1)
 			defer l.session()()
-			pause.For(t.Context(), time.Duration(seed)*200*time.Millisecond)
+			sleep(t.Context(), time.Duration(seed)*200*time.Millisecond)
 			if _, err := l.records.Txn(t.Context()).Then(
 				clientv3.OpDelete(l.records.Assignment("a", "web.service")),
 				clientv3.OpDelete(l.records.UnitStates("web.service"), clientv3.WithPrefix())).Commit(); err != nil {

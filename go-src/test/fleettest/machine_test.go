@@ -14,7 +14,6 @@ import (
 	"coreos/internal/fleet/guard"
 	"coreos/internal/fleet/leader"
 	"coreos/internal/fleet/store"
-	"coreos/internal/host/pause"
 )
 
 // simulated is a machine with its daemon.
@@ -49,7 +48,7 @@ func (w *world) guard(m *simulated) {
 	var all sync.WaitGroup
 	all.Go(func() { g.Run(ctx) })
 	all.Go(func() {
-		for pause.For(ctx, 3*time.Second) { // as if the file of the lease had changed
+		for sleep(ctx, 3*time.Second) { // as if the file of the lease had changed
 			select {
 			case changed <- struct{}{}:
 			case <-ctx.Done():

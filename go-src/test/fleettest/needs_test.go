@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"coreos/internal/fleet/schema"
-	"coreos/internal/host/pause"
 )
 
 // pair is a world with front.service, which may need back.service, each on a machine of the test's
@@ -30,7 +29,7 @@ func (n *pair) wants(name, machine, state, need string) {
 // runsAfter waits, and compares the units that run.
 func (n *pair) runsAfter(wait time.Duration, what string, want ...string) {
 	n.t.Helper()
-	pause.For(n.t.Context(), wait)
+	sleep(n.t.Context(), wait)
 	if runs := n.running(); !slices.Equal(runs, want) {
 		n.t.Errorf("%s: %v, want %v", what, runs, want)
 		for _, line := range n.log {
@@ -154,7 +153,7 @@ func TestHistoryOfOrder(t *testing.T) {
 			n.wants("back.service", "a", schema.Inactive, "")
 			n.wants("front.service", "a", schema.Launched, "After")
 			n.change(n.registry.SetDesired(t.Context(), "test", "back.service", schema.Launched))
-			pause.For(t.Context(), time.Minute)
+			sleep(t.Context(), time.Minute)
 			if !slices.Equal(order, []string{"back.service", "front.service"}) && !slices.Equal(order, []string{"front.service", "back.service"}) {
 				t.Fatalf("started: %v", order)
 			}
@@ -162,7 +161,7 @@ func TestHistoryOfOrder(t *testing.T) {
 			n.off(n.machines["a"])
 			n.reboot(n.machines["a"])
 			n.start(n.machines["a"]) // both come at once
-			pause.For(t.Context(), 2*ttl)
+			sleep(t.Context(), 2*ttl)
 			if !slices.Equal(order, []string{"back.service", "front.service"}) {
 				t.Errorf("started: %v", order)
 			}

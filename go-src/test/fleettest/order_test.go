@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"coreos/internal/fleet/schema"
-	"coreos/internal/host/pause"
 )
 
 // TestHistoryOfInstalls gives a machine several units over a slow network, so that their files arrive
@@ -47,9 +46,9 @@ func TestHistoryOfInstalls(t *testing.T) {
 			for i := range 5 {
 				w.change(w.registry.SetDesired(t.Context(), "test", fmt.Sprintf("u%d.service", i), schema.Launched))
 			}
-			pause.For(t.Context(), time.Second)
+			sleep(t.Context(), time.Second)
 			w.start(b)
-			pause.For(t.Context(), 2*time.Minute)
+			sleep(t.Context(), 2*time.Minute)
 			if n := b.systemd.Running(); n != 5 {
 				t.Errorf("seed %d: %d units run", seed, n)
 			}

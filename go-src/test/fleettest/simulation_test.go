@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"coreos/internal/fleet/schema"
-	"coreos/internal/host/pause"
 )
 
 var (
@@ -83,7 +82,7 @@ func (w *world) disturb(m *simulated, kind int) bool {
 
 // pause waits for a random time.
 func (w *world) pause(most time.Duration) {
-	pause.For(context.Background(), time.Duration(w.random.Int64N(int64(most))))
+	sleep(context.Background(), time.Duration(w.random.Int64N(int64(most))))
 }
 
 // request changes something through the API.

@@ -15,7 +15,6 @@ import (
 
 	"coreos/internal/fleet/registry"
 	"coreos/internal/fleet/store"
-	"coreos/internal/host/pause"
 )
 
 // ttl is the time of a machine's lease, stopping how long a unit takes to stop. overlap is how long
@@ -99,7 +98,7 @@ func (w *world) heal() {
 		w.locked(func() { m.ill = false })
 		w.change(w.registry.SetDrain(context.Background(), "test", id, nil))
 	}
-	pause.For(context.Background(), 3*time.Minute)
+	sleep(context.Background(), 3*time.Minute)
 }
 
 // end ends all daemons and guards.

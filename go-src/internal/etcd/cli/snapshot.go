@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/spf13/cobra"
 
 	"coreos/internal/cli/program"
@@ -16,7 +17,6 @@ import (
 	"coreos/internal/etcd/snapshot"
 	"coreos/internal/etcd/unit"
 	"coreos/internal/host/hostid"
-	"coreos/internal/host/pause"
 )
 
 func (o *options) snapshotCommand() *cobra.Command {
@@ -172,14 +172,15 @@ func (r *restore) withUnit(ctx context.Context, etcd conn.Config) error {
 
 // waitHealthy waits until the local member leads its new cluster.
 func (r *restore) waitHealthy(ctx context.Context, etcd conn.Config) error {
-	for {
-		cluster, err := member.Survey(ctx, etcd)
-		if err == nil {
-			r.say("etcd answers: members %v", cluster.Members)
-			return nil
-		}
-		if !pause.For(ctx, time.Second) {
-			return fmt.Errorf("etcd was started and does not answer: %w; see journalctl -u %s", err, unit.Name)
-		}
+	var last error
+	cluster, err := backoff.Retry(ctx, func() (cluster *member.Cluster, err error) {
+		cluster, err = member.Survey(ctx, etcd)
+		last = err
+		return cluster, err
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(time.Second)), backoff.WithMaxElapsedTime(0))
+	if err != nil { // the context's
+		return fmt.Errorf("etcd was started and does not answer: %w; see journalctl -u %s", last, unit.Name)
 	}
+	r.say("etcd answers: members %v", cluster.Members)
+	return nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
-	"coreos/internal/host/pause"
 )
 
 const (
@@ -112,7 +111,10 @@ func (a *Agent) commitStates(ctx context.Context, ops []clientv3.Op, names []str
 	if err != nil {
 		result.failed = names
 		slog.Warn("states of units could not be written to etcd", "units", len(names), "error", err)
-		pause.For(ctx, writePause)
+		select {
+		case <-time.After(writePause):
+		case <-ctx.Done():
+		}
 	} else {
 		for i, response := range answer.Responses {
 			if !response.GetResponseTxn().Succeeded {

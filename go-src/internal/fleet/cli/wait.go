@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/spf13/cobra"
 
 	"coreos/internal/fleet/schema"
-	"coreos/internal/host/pause"
 )
 
 // The API does not report changes, so the commands poll it.
@@ -44,6 +44,9 @@ func (b *blocking) addFlags(command *cobra.Command, noBlock bool) {
 // errLate says that the last attempt has failed.
 var errLate = errors.New("timed out")
 
+// errNotYet makes poll try again.
+var errNotYet = errors.New("not yet")
+
 // poll calls check until it returns true, with growing pauses.
 func poll(ctx context.Context, attempts int, check func(context.Context) (done bool, err error)) error {
 	if attempts > 0 {
@@ -51,18 +54,18 @@ func poll(ctx context.Context, attempts int, check func(context.Context) (done b
 		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(attempts)*attempt, errLate)
 		defer cancel()
 	}
-	for again := firstPause; ; again = min(again*2, maxPause) {
+	pauses := &backoff.ExponentialBackOff{InitialInterval: firstPause, MaxInterval: maxPause, Multiplier: 2}
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		done, err := check(ctx)
-		if ctx.Err() != nil && !done {
-			return context.Cause(ctx)
+		switch {
+		case done && err == nil:
+			return struct{}{}, nil
+		case done || err != nil && ctx.Err() == nil:
+			return struct{}{}, backoff.Permanent(err)
 		}
-		if done || err != nil {
-			return err
-		}
-		if !pause.For(ctx, again) {
-			return context.Cause(ctx)
-		}
-	}
+		return struct{}{}, errNotYet
+	}, backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(0))
+	return err
 }
 
 // waiter waits for units and tells the operator why.

@@ -5,10 +5,10 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleet/store"
-	"coreos/internal/host/pause"
 )
 
 // undrainRetry is the pause before the next attempt to end a drain.
@@ -16,16 +16,13 @@ const undrainRetry = 5 * time.Second
 
 // undrain ends a drain that lasts until the machine has restarted, if it has.
 func (n *Node) undrain(ctx context.Context) {
-	for {
+	_, _ = backoff.Retry(ctx, func() (struct{}, error) {
 		err := n.endDrain(ctx)
-		if err == nil {
-			return
+		if err != nil {
+			slog.Warn("the drain of this machine cannot be read or ended", "error", err)
 		}
-		slog.Warn("the drain of this machine cannot be read or ended", "error", err)
-		if !pause.For(ctx, undrainRetry) {
-			return
-		}
-	}
+		return struct{}{}, err
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(undrainRetry)), backoff.WithMaxElapsedTime(0))
 }
 
 func (n *Node) endDrain(ctx context.Context) error {

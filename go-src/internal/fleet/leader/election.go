@@ -10,7 +10,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleet/store"
-	"coreos/internal/host/pause"
 )
 
 // maxJitter spreads the attempts of all machines after the leader has gone.
@@ -43,7 +42,9 @@ func campaign(ctx context.Context, s *store.Store, lease clientv3.LeaseID, id st
 		if err := waitDeleted(ctx, s, key, answer.Header.Revision); err != nil {
 			return 0, err
 		}
-		if !pause.For(ctx, rand.N(maxJitter)) {
+		select {
+		case <-time.After(rand.N(maxJitter)):
+		case <-ctx.Done():
 			return 0, ctx.Err()
 		}
 	}

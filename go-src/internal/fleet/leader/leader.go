@@ -17,7 +17,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleet/store"
-	"coreos/internal/host/pause"
 )
 
 // Candidate leads the cluster whenever this machine is elected.
@@ -47,7 +46,10 @@ func (c *Candidate) Run(ctx context.Context, lease clientv3.LeaseID) {
 		if ctx.Err() == nil {
 			slog.Warn("this machine is not the leader", "error", err)
 		}
-		pause.For(ctx, retryTime)
+		select {
+		case <-time.After(retryTime):
+		case <-ctx.Done():
+		}
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleet/store"
-	"coreos/internal/host/pause"
 )
 
 // predecessor returns the machine's record that etcd has from before a restart of the machine,
@@ -56,7 +55,9 @@ func (m *Member) waitAbandoned(ctx context.Context, lease clientv3.LeaseID, is s
 			return fmt.Errorf("another machine with the ID %s is in the cluster, at %q: every machine needs an ID of its own in /etc/machine-id", m.ID, is.PublicIP)
 		}
 		last = left
-		if !pause.For(ctx, time.Second) {
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}

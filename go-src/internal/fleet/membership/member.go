@@ -13,7 +13,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleet/store"
-	"coreos/internal/host/pause"
 )
 
 // Member keeps one machine in the cluster.
@@ -91,7 +90,9 @@ func (m *Member) Run(ctx context.Context, joined func(context.Context, clientv3.
 		}
 		if err != nil {
 			slog.Warn("this machine cannot join the cluster, and tries again", "error", err)
-			if !pause.For(ctx, retryTime) {
+			select {
+			case <-time.After(retryTime):
+			case <-ctx.Done():
 				return
 			}
 			continue

@@ -7,10 +7,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-
-	"coreos/internal/host/pause"
 )
 
 // Batch is what a reader that follows a part of etcd gets: everything that is there (Reset), or
@@ -69,21 +68,23 @@ func (s *Store) followScope(ctx context.Context, sc scope, tell func(Batch)) {
 	// Requests for progress must use a context with the same metadata: etcd sends the answer
 	// on the stream that belongs to it.
 	ctx = clientv3.WithRequireLeader(ctx)
-	revision, again := int64(0), firstPause
+	pauses := &backoff.ExponentialBackOff{InitialInterval: firstPause, MaxInterval: maxPause, Multiplier: 2}
+	pauses.Reset()
+	revision := int64(0)
 	for ctx.Err() == nil {
 		next, err := s.follow(ctx, sc, revision, tell)
 		if ctx.Err() != nil {
 			return
 		}
 		if next > revision {
-			again = firstPause
+			pauses.Reset()
 		}
 		revision = next
 		slog.Debug("etcd: following again", "from", sc.begin, "error", err)
-		if !pause.For(ctx, again) {
-			return
+		select {
+		case <-time.After(pauses.NextBackOff()):
+		case <-ctx.Done():
 		}
-		again = min(2*again, maxPause)
 	}
 }
 

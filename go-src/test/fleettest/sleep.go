@@ -1,14 +1,13 @@
-// Package pause waits.
-package pause
+package fleettest
 
 import (
 	"context"
 	"time"
 )
 
-// For waits for a time, or until the context ends, and reports whether the context still
+// sleep waits for a time, or until the context ends. It reports whether the context still
 // lives.
-func For(ctx context.Context, d time.Duration) bool {
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
