@@ -20,16 +20,15 @@ import (
 // network namespaces of their own. What tests the kernel, firmware, boot loader, disk or
 // dm-verity needs QEMU. A program has one Lab, after Isolate.
 type Lab struct {
-	dir     string // for what belongs to no machine
-	images  string // directory of the image's files
-	init    string // the machines' first program
-	cgroup  string // directory of cgroup 2 for the machines
-	usr     *loop
-	boot    *loop
-	dhcp    *exec.Cmd
-	hosts   string // directory that tells the DHCP server of machines
-	efi     []byte // the partition EFI-SYSTEM of a machine with two good slots
-	network bool
+	dir    string // for what belongs to no machine
+	images string // directory of the image's files
+	init   string // the machines' first program
+	cgroup string // directory of cgroup 2 for the machines
+	usr    *loop
+	boot   *loop
+	dhcp   *exec.Cmd
+	hosts  string // directory that tells the DHCP server of machines
+	efi    []byte // the partition EFI-SYSTEM of a machine with two good slots
 }
 
 // NeededTools are the programs that a Lab runs.

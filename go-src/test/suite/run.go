@@ -53,7 +53,7 @@ const (
 // on the host's kernel.
 func RunAll(t *testing.T, suite Suite) {
 	env := lookup(t)
-	chosen := inOrder(suite, pattern(t.Name()))
+	chosen := inOrder(suite, pattern())
 	if missing := missing(env, chosen); len(missing) > 0 {
 		t.Fatalf("what the tests need is not there:\n  %s", strings.Join(missing, "\n  "))
 	}
@@ -93,22 +93,19 @@ func alone(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	lock, err := os.Open(dir) // and never closed
+	// The process keeps the lock until it ends: nothing closes the descriptor.
+	lock, err := unix.Open(dir, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("open %s: %w", dir, err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := unix.Flock(lock, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("another run of the tests uses %s: %w", dir, err)
 	}
-	held = lock
 	return nil
 }
 
-// held keeps the lock from being collected.
-var held *os.File
-
 // pattern is what RUN= says of the names of tests.
-func pattern(suite string) *regexp.Regexp {
+func pattern() *regexp.Regexp {
 	_, names, _ := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
 	chosen, err := regexp.Compile(names)
 	if err != nil {
