@@ -74,7 +74,7 @@ func (a *app) drainCommand() *cobra.Command {
 			return a.waitEmpty(ctx, m, b.attempts)
 		}),
 	}
-	command.Flags().StringVar(&request.Reason, "reason", "", "`TEXT` for others who look at the machine")
+	command.Flags().StringVar(&request.Reason, "reason", "", "`TEXT` that is shown with the machine")
 	command.Flags().BoolVar(&request.UntilRestart, "until-restart", false, "end the drain when the machine has restarted")
 	b.addFlags(command, true)
 	return command
@@ -133,7 +133,7 @@ func (a *app) undrainCommand() *cobra.Command {
 			return nil
 		}),
 	}
-	command.Flags().BoolVar(&untilRestart, "until-restart", false, "end only a drain that began with that option")
+	command.Flags().BoolVar(&untilRestart, "until-restart", false, "end the drain only if it was begun with --until-restart")
 	return command
 }
 

@@ -26,7 +26,7 @@ func (l *lister) addFlags(command *cobra.Command, fields string, known []string)
 	f := command.Flags()
 	f.BoolVarP(&l.full, "full", "l", false, "print IDs and hashes in full")
 	f.BoolVar(&l.noLegend, "no-legend", false, "print no headers")
-	f.StringVar(&l.fields, "fields", fields, "`COLUMNS` to print, with commas, of "+strings.Join(known, ","))
+	f.StringVar(&l.fields, "fields", fields, "`COLUMNS` to print, separated by commas: "+strings.Join(known, ","))
 	f.StringVar(&l.output, "output", "table", "table or json")
 }
 

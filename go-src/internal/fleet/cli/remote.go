@@ -75,7 +75,7 @@ func (a *app) journalCommand() *cobra.Command {
 		}),
 	}
 	f := command.Flags()
-	f.IntVar(&lines, "lines", lines, "how many lines, the last ones")
+	f.IntVar(&lines, "lines", lines, "number of lines, from the end")
 	f.BoolVarP(&follow, "follow", "f", false, "print new lines as they come")
 	f.BoolVar(&sudo, "sudo", false, "run journalctl with sudo")
 	f.StringVar(&output, "output", output, "journalctl's output `MODE`")

@@ -39,9 +39,9 @@ func (a *app) rollCommand() *cobra.Command {
 		RunE:              a.on(func(ctx context.Context, args []string) error { return r.run(ctx, withType(args[0])) }),
 	}
 	f := command.Flags()
-	f.DurationVar(&r.steady, "steady", 5*time.Second, "how `LONG` a unit has to be active")
-	f.DurationVar(&r.limit, "limit", 2*time.Minute, "how `LONG` it may take until it is, and the check succeeds")
-	f.StringVar(&r.check, "check", "", "`COMMAND` of sh that has to succeed for each unit, with UNIT, MACHINE_ID and MACHINE_IP")
+	f.DurationVar(&r.steady, "steady", 5*time.Second, "`TIME` for which a unit has to be active")
+	f.DurationVar(&r.limit, "limit", 2*time.Minute, "`TIME` within which it has to be so, and --check has to succeed")
+	f.StringVar(&r.check, "check", "", "shell `COMMAND` that has to succeed for each unit; the variables UNIT, MACHINE_ID and MACHINE_IP are set")
 	return command
 }
 

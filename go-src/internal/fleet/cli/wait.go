@@ -37,7 +37,7 @@ func (b *blocking) addFlags(command *cobra.Command, noBlock bool) {
 	f := command.Flags()
 	f.IntVar(&b.attempts, "block-attempts", 0, "give up after `N` attempts of 2 seconds; 0: never")
 	if noBlock {
-		f.BoolVar(&b.noBlock, "no-block", false, "do not wait; global units are never waited for")
+		f.BoolVar(&b.noBlock, "no-block", false, "do not wait (the command never waits for global units)")
 	}
 }
 
