@@ -25,6 +25,9 @@ export PATH := $(PATH):/usr/sbin:/sbin
 export COREOS_VERSION ?= $(shell cat $(TOP)/VERSION)
 ## the channel of updates that the image follows
 export COREOS_GROUP ?= developer
+## how well update bundles are compressed: fast or best; default: fast in the
+## dev flavour, best (some minutes) in the release
+export COREOS_COMPRESSION ?=
 ## the directory below board/, given together with a defconfig
 BOARD ?= coreos
 ## the time in the images, in seconds since 1970; default: the last

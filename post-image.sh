@@ -73,7 +73,7 @@ sbom --packages "$images/packages.tsv" --name "CoreOS $COREOS_VERSION" --go "$SH
 if [ -f "$SIGNING_KEY_DIR/update/targets.key" ]; then
 	notes=$top/docs/releases/$COREOS_VERSION.md
 	[ -f "$notes" ] || notes=
-	releasectl pack --keys "$SIGNING_KEY_DIR/update" --channel "${COREOS_GROUP:-developer}" --notes "$notes" "${COREOS_REPOSITORY:-$work/repository}" \
+	releasectl pack --keys "$SIGNING_KEY_DIR/update" --compression "${COREOS_COMPRESSION:-best}" --channel "${COREOS_GROUP:-developer}" --notes "$notes" "${COREOS_REPOSITORY:-$work/repository}" \
 		"$work"/coreos_production_{boot,usr}.img "$work/coreos_production_update.bundle"
 	mv "$work/coreos_production_update.bundle" "$images/"
 else

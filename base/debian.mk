@@ -86,10 +86,11 @@ overlays = $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/$(call debian-setting,B
 # Directories stand for the symbolic links in them, whose targets are the machine's.
 overlay-files := $(shell find $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/*/rootfs-overlay) -type f -o -type d)
 
-# What the image says of itself; COREOS_VERSION= and a new commit change it.
+# What the image says of itself, and how well it is compressed; COREOS_VERSION=, a new
+# commit and COREOS_COMPRESSION= change it.
 .PHONY: debian-release
 debian-release: | debian-room
-	@echo "$(COREOS_VERSION) $(COREOS_GROUP) $(SOURCE_DATE_EPOCH)" > $(debian-dir)/release.new
+	@echo "$(COREOS_VERSION) $(COREOS_GROUP) $(SOURCE_DATE_EPOCH) $(COREOS_COMPRESSION)" > $(debian-dir)/release.new
 	@if cmp -s $(debian-dir)/release.new $(debian-dir)/release; then rm $(debian-dir)/release.new; \
 		else mv $(debian-dir)/release.new $(debian-dir)/release; fi
 
@@ -117,5 +118,6 @@ $(debian-dir)/images.stamp: $(debian-dir)/target.stamp $(TOP)/post-image.sh $(wi
 	@install -m 755 $(addprefix $(debian-go)/,$(debian-initramfs-commands)) $(O)/images/
 	@ln -sfn /usr/lib/grub $(O)/host/lib/grub
 	@BASE_DIR=$(O) BUILD_DIR=$(O)/build HOST_DIR=$(O)/host BINARIES_DIR=$(O)/images BR2_CONFIG=$(O)/.config \
+		COREOS_COMPRESSION=$(or $(COREOS_COMPRESSION),fast) \
 		TARGET_DIR=$(O)/target SHAPED_DIR=$(O)/target $(TOP)/post-image.sh $(O)/images
 	@touch $@

@@ -26,6 +26,7 @@ import (
 	"coreos/internal/host/disk"
 	"coreos/internal/update/download"
 	"coreos/internal/update/patch"
+	"coreos/internal/update/payload"
 	"coreos/internal/update/release"
 	"coreos/internal/update/repository"
 	"coreos/internal/update/slotwriter"
@@ -150,9 +151,9 @@ func publish(t *testing.T, p pair, patches bool) *release.Manifest {
 	must(t, os.MkdirAll(repo, 0o755))
 	_, err := repository.MakeKeys(keys)
 	must(t, err)
-	must(t, repository.Open(repo).Pack(t.Context(), keys, board, "stable", p.images(p.older), io.Discard))
+	must(t, repository.Open(repo).Pack(t.Context(), keys, board, "stable", p.images(p.older), repository.Packing{Effort: payload.Fast}, io.Discard))
 	start := time.Now()
-	manifest, err := repository.Open(repo).AddRelease(t.Context(), board, "", p.images(p.newer), repository.Patches)
+	manifest, err := repository.Open(repo).AddRelease(t.Context(), board, "", p.images(p.newer), repository.Packing{Patches: repository.Patches, Effort: payload.Best})
 	must(t, err)
 	fmt.Printf("release added, with the patch, in %.1f s\n", time.Since(start).Seconds())
 	if !patches {

@@ -18,6 +18,7 @@ import (
 	"coreos/internal/boot/slot"
 	"coreos/internal/update/omaha"
 	"coreos/internal/update/omaha/omahatest"
+	"coreos/internal/update/payload"
 	"coreos/internal/update/repository"
 	"coreos/test/machine"
 	"coreos/test/suite"
@@ -60,6 +61,9 @@ func init() {
 	}
 }
 
+// packing is how the test's versions are packed: nobody else fetches them.
+var packing = repository.Packing{Patches: repository.Patches, Effort: payload.Fast}
+
 // releases returns a repository with the test's versions.
 func releases(t *suite.T) string {
 	t.Helper()
@@ -67,7 +71,7 @@ func releases(t *suite.T) string {
 		t.Must(os.MkdirAll(dir, 0o755))
 		// From the version that runs a patch leads to the good one, from that to the bad one.
 		running := repository.Images{Boot: t.Env.ImageFile("coreos_production_boot.img"), Usr: t.Env.ImageFile("coreos_production_usr.img")}
-		t.Must(repository.Open(dir).Pack(t.Context, filepath.Join(keyDir(t), "update"), board, "stable", running, io.Discard))
+		t.Must(repository.Open(dir).Pack(t.Context, filepath.Join(keyDir(t), "update"), board, "stable", running, packing, io.Discard))
 		v := newNewerVariant(t)
 		v.append("usr/share/coreos/etc/issue", "of the good version\n")
 		v.publish(dir, goodVersion)
@@ -86,7 +90,7 @@ func (v *variant) publish(dir, version string) {
 	bundle, err := os.Create(filepath.Join(dir, version+".bundle"))
 	v.t.Must(err)
 	images := repository.Images{Boot: v.image("boot"), Usr: v.image("usr")}
-	v.t.Must(repository.Open(dir).Pack(v.t.Context, filepath.Join(keyDir(v.t), "update"), board, "stable", images, bundle))
+	v.t.Must(repository.Open(dir).Pack(v.t.Context, filepath.Join(keyDir(v.t), "update"), board, "stable", images, packing, bundle))
 	v.t.Must(bundle.Close())
 	for _, content := range []string{"boot", "usr"} {
 		v.t.Must(os.Rename(v.image(content), filepath.Join(dir, version+"."+content)))

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -35,6 +36,12 @@ func (w *world) answers(word string, handler http.HandlerFunc) {
 		}
 		next.ServeHTTP(rw, r)
 	})
+}
+
+// onlyWhole leaves machines no way but the whole stream, which a handler sends.
+func (w *world) onlyWhole(handler http.HandlerFunc) {
+	w.answers("usr.zst", http.NotFound)
+	w.answers("usr.whole.zst", handler)
 }
 
 func endless(w http.ResponseWriter, _ *http.Request) {
@@ -97,7 +104,10 @@ func TestAttacks(t *testing.T) {
 		"a payload without end":           {func(w *world) { w.answers("usr.zst", endless) }, nil},
 		"a payload that breaks off":       {func(w *world) { w.answers("usr.zst", breakOff) }, io.ErrUnexpectedEOF},
 		"a payload in circles":            {func(w *world) { w.answers("usr.zst", loop) }, download.ErrRedirect},
-		"a payload that is not there":     {func(w *world) { w.answers("usr.zst", http.NotFound) }, nil},
+		"neither payload nor stream":      {func(w *world) { w.onlyWhole(http.NotFound) }, fs.ErrNotExist},
+		"a stream without end":            {func(w *world) { w.onlyWhole(endless) }, nil},
+		"a stream that is a bomb":         {func(w *world) { w.onlyWhole(bomb) }, slotwriter.ErrWrongBytes},
+		"a stream that breaks off":        {func(w *world) { w.onlyWhole(breakOff) }, io.ErrUnexpectedEOF},
 		"a changed hash tree":             {func(w *world) { w.spoil("usr.verity") }, slotwriter.ErrWrongBytes},
 		"of another board":                {func(w *world) { w.config.Board = "arm64-usr" }, nil},
 	} {

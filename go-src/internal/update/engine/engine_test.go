@@ -29,6 +29,7 @@ import (
 	"coreos/internal/update/config"
 	"coreos/internal/update/omaha"
 	"coreos/internal/update/omaha/omahatest"
+	"coreos/internal/update/payload"
 	"coreos/internal/update/release"
 	"coreos/internal/update/repository"
 	"coreos/internal/update/slotwriter"
@@ -138,7 +139,7 @@ func (w *world) publish(version, least string) {
 	images := repository.Images{Boot: filepath.Join(dir, "boot"), Usr: filepath.Join(dir, "usr"), Notes: filepath.Join(dir, "notes.md")}
 	w.must(errors.Join(os.WriteFile(images.Boot, boot, 0o644), os.WriteFile(images.Usr, usr, 0o644),
 		os.WriteFile(images.Notes, []byte(notes(version)), 0o644)))
-	_, err := r.AddRelease(context.Background(), board, least, images, w.patches)
+	_, err := r.AddRelease(context.Background(), board, least, images, repository.Packing{Patches: w.patches, Effort: payload.Fast})
 	w.must(err)
 	w.must(r.SetChannel(board, "stable", version))
 	w.must(repository.Sign(filepath.Join(w.repo, "staged/targets.json"), w.key()))
@@ -443,7 +444,7 @@ func TestBundle(t *testing.T) {
 	w := newWorld(t)
 	w.publish("1.1.0", "")
 	var bundle bytes.Buffer
-	w.must(repository.Open(w.repo).WriteBundle(&bundle, board, "1.1.0"))
+	w.must(repository.Open(w.repo).WriteBundle(context.Background(), &bundle, board, "1.1.0", repository.BundleFormat))
 	path := filepath.Join(w.dir, "update.bundle")
 	w.must(os.WriteFile(path, bundle.Bytes(), 0o644))
 	w.http.Close()

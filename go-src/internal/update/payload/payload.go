@@ -1,10 +1,16 @@
-// Package payload keeps a /usr in a file from which any of its blocks can be fetched
-// by itself: zstd's seekable format
-// (https://github.com/facebook/zstd/blob/dev/contrib/seekable_format/zstd_seekable_compression_format.md),
-// every frame FrameBlocks blocks long. `zstd -d` reads the whole of it.
+// Package payload keeps a /usr in two files, of which a machine reads the one that costs it
+// less:
+//
+//   - a payload, from which any block can be fetched by itself: zstd's seekable format
+//     (https://github.com/facebook/zstd/blob/dev/contrib/seekable_format/zstd_seekable_compression_format.md),
+//     every frame FrameBlocks blocks long;
+//   - a whole stream: one zstd frame, a third smaller, for who needs all blocks.
+//
+// `zstd -d` reads either.
 //
 // Nothing in such a file is trusted: an Index is checked against the size that a
-// signed manifest states, and each block against its hash by whoever receives it.
+// signed manifest states, a window against MaxWindow, and each block against its hash by
+// whoever receives it.
 package payload
 
 import (
@@ -22,8 +28,8 @@ import (
 	"coreos/internal/update/delta"
 )
 
-// FrameBlocks is how many blocks one frame has. /usr is compressed within itself, so
-// small frames cost little, and a block that is wanted brings few others along.
+// FrameBlocks is how many blocks one frame has: few, so that a block that is wanted brings
+// few others along.
 const FrameBlocks = 4
 
 const frameSize = FrameBlocks * verity.BlockSize
@@ -186,14 +192,25 @@ func (d *Decoder) Decode(x *Index, span Span, packed []byte, take func(block uin
 // Stream unpacks a whole payload as it comes and hands over its blocks, so many that
 // blocks says, as Decode does.
 func Stream(from io.Reader, blocks uint64, take func(block uint64, data []byte) error) error {
-	decoder, err := zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(frameSize), zstd.WithDecoderLowmem(true))
+	return read(from, frameSize, blocks, take)
+}
+
+// read unpacks zstd frames whose windows are no larger than window. An error of from is
+// returned as it is.
+func read(from io.Reader, window, blocks uint64, take func(block uint64, data []byte) error) error {
+	source := &source{from: from}
+	decoder, err := zstd.NewReader(source, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return fmt.Errorf("zstd: %w", err)
 	}
 	defer decoder.Close()
 	data := make([]byte, verity.BlockSize)
 	for block := range blocks {
-		if _, err := io.ReadFull(decoder, data); err != nil {
+		_, err := io.ReadFull(decoder, data)
+		switch {
+		case source.err != nil:
+			return source.err
+		case err != nil:
 			return fmt.Errorf("%w: block %d: %w", ErrFormat, block, err)
 		}
 		if err := take(block, data); err != nil {
@@ -201,4 +218,18 @@ func Stream(from io.Reader, blocks uint64, take func(block uint64, data []byte) 
 		}
 	}
 	return nil
+}
+
+// source keeps the error of a reader, which says more than what a decoder makes of it.
+type source struct {
+	from io.Reader
+	err  error // but for io.EOF
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	n, err := s.from.Read(b)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
 }

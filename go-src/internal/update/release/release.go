@@ -56,6 +56,9 @@ func TreeFile(content string) string { return content + ".verity" }
 // PayloadFile is where the data of a content lies, in package payload's format.
 func PayloadFile(content string) string { return content + ".zst" }
 
+// WholeFile is where the data of a content lies as one stream, in package payload's format.
+func WholeFile(content string) string { return content + ".whole.zst" }
+
 // PatchFile is where the patch of a content lies from the one with another root hash, in
 // package patch's format.
 func PatchFile(content, from string) string { return content + ".from-" + from[:16] + ".patch" }
@@ -84,6 +87,9 @@ type Content struct {
 	Blocks   uint64 `json:"blocks"`    // of data, 4,096 bytes each
 	Tree     File   `json:"tree"`
 	Payload  File   `json:"payload"`
+	// Whole is the data once more, as one stream, for who needs all of it. Releases of
+	// before it had none, and machines of before it do not look at it.
+	Whole *File `json:"whole,omitempty"`
 	// Patches are shorter ways from some older contents.
 	Patches []Patch `json:"patches,omitempty"`
 }
@@ -190,11 +196,16 @@ func (c Content) check(name string, most uint64) error {
 			return err
 		}
 	}
-	index := payload.IndexSize(c.Blocks)
+	// What cannot be compressed grows by a few bytes in each frame.
+	largest, index := c.Size()+int64(c.Blocks)*64, payload.IndexSize(c.Blocks)
+	if c.Whole != nil {
+		if err := c.Whole.check(WholeFile(name), 1, largest); err != nil {
+			return err
+		}
+	}
 	return errors.Join(
 		c.Tree.check(TreeFile(name), root.TreeSize(), root.TreeSize()),
-		// What cannot be compressed grows by a few bytes in each frame.
-		c.Payload.check(PayloadFile(name), index, int64(c.Blocks)*(verity.BlockSize+64)+index),
+		c.Payload.check(PayloadFile(name), index, largest+index),
 	)
 }
 
@@ -217,6 +228,9 @@ func (c Content) Size() int64 { return int64(c.Blocks) * verity.BlockSize }
 // Files returns the files of the content and where they lie in the release.
 func (c Content) Files(name string) map[string]File {
 	files := map[string]File{TreeFile(name): c.Tree, PayloadFile(name): c.Payload}
+	if c.Whole != nil {
+		files[WholeFile(name)] = *c.Whole
+	}
 	for _, p := range c.Patches {
 		files[PatchFile(name, p.From)] = p.File
 	}

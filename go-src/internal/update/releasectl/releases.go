@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coreos/internal/cli/output"
+	"coreos/internal/update/payload"
 	"coreos/internal/update/release"
 	"coreos/internal/update/repository"
 )
@@ -23,6 +24,38 @@ func notesFlag(command *cobra.Command) *string {
 	return command.Flags().String("notes", "", "`FILE` with the release notes, at most 8 KiB of text")
 }
 
+// packingFlags say how a release is packed.
+type packingFlags struct {
+	compression *string
+	patches     *int
+}
+
+func addPackingFlags(command *cobra.Command) packingFlags {
+	return packingFlags{
+		command.Flags().String("compression", string(payload.Best), "best, which takes minutes and zstd(1), or fast"),
+		command.Flags().Int("patches", repository.Patches, "`NUMBER` of older versions to make patches from, the newest published ones"),
+	}
+}
+
+func (f packingFlags) packing() (repository.Packing, error) {
+	effort, err := payload.ParseEffort(*f.compression)
+	return repository.Packing{Patches: *f.patches, Effort: effort, Progress: progress(os.Stderr, time.Now)}, err
+}
+
+// progressPause is the time between two lines of progress.
+const progressPause = 10 * time.Second
+
+// progress returns a function that writes how far a compression is, unless it is done soon.
+func progress(w io.Writer, now func() time.Time) func(done, total int64) {
+	last := now()
+	return func(done, total int64) {
+		if now().Sub(last) >= progressPause {
+			last = now()
+			fmt.Fprintf(w, "releasectl: compressed %d %% of %d MB\n", done*100/total, total/1e6)
+		}
+	}
+}
+
 func addCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "add REPOSITORY BOOT-IMAGE USR-IMAGE",
@@ -32,14 +65,18 @@ func addCommand() *cobra.Command {
 	board := boardFlag(command)
 	minimum := command.Flags().String("minimum-version", "", "oldest version that can be updated to this one")
 	notes := notesFlag(command)
-	patches := command.Flags().Int("patches", repository.Patches, "`NUMBER` of older versions to make patches from, the newest published ones")
+	flags := addPackingFlags(command)
 	command.RunE = func(command *cobra.Command, args []string) error {
-		m, err := repository.Open(args[0]).AddRelease(command.Context(), *board, *minimum, repository.Images{Boot: args[1], Usr: args[2], Notes: *notes}, *patches)
+		packing, err := flags.packing()
+		if err != nil {
+			return err
+		}
+		m, err := repository.Open(args[0]).AddRelease(command.Context(), *board, *minimum, repository.Images{Boot: args[1], Usr: args[2], Notes: *notes}, packing)
 		if err != nil {
 			return err
 		}
 		out := command.OutOrStdout()
-		fmt.Fprintf(out, "staged %s for %s: boot %d bytes, usr %d bytes\n", m.Version, m.Board, m.Boot.Payload.Size, m.Usr.Payload.Size)
+		fmt.Fprintf(out, "staged %s for %s: boot %d bytes, usr %d bytes, in parts %d bytes\n", m.Version, m.Board, m.Boot.Payload.Size, m.Usr.Whole.Size, m.Usr.Payload.Size)
 		for _, p := range m.Usr.Patches {
 			fmt.Fprintf(out, "patch from /usr %.16s…: %d bytes\n", p.From, p.Size)
 		}
@@ -188,8 +225,11 @@ func bundleCommand() *cobra.Command {
 		Args:  cobra.ExactArgs(3),
 	}
 	board := boardFlag(command)
-	command.RunE = func(_ *cobra.Command, args []string) error {
-		return writeFile(args[2], func(w io.Writer) error { return repository.Open(args[0]).WriteBundle(w, *board, args[1]) })
+	format := command.Flags().Int("format", repository.BundleFormat, fmt.Sprintf("format of the bundle; versions up to 4891.0.0 read only %d", repository.PayloadBundle))
+	command.RunE = func(command *cobra.Command, args []string) error {
+		return writeFile(args[2], func(w io.Writer) error {
+			return repository.Open(args[0]).WriteBundle(command.Context(), w, *board, args[1], *format)
+		})
 	}
 	return command
 }
@@ -218,9 +258,14 @@ func packCommand() *cobra.Command {
 	notes := notesFlag(command)
 	channel := command.Flags().String("channel", "stable", "channel that gets the version")
 	_ = command.MarkFlagRequired("keys")
+	flags := addPackingFlags(command)
 	command.RunE = func(command *cobra.Command, args []string) error {
+		packing, err := flags.packing()
+		if err != nil {
+			return err
+		}
 		return writeFile(args[3], func(w io.Writer) error {
-			return repository.Open(args[0]).Pack(command.Context(), *keys, *board, *channel, repository.Images{Boot: args[1], Usr: args[2], Notes: *notes}, w)
+			return repository.Open(args[0]).Pack(command.Context(), *keys, *board, *channel, repository.Images{Boot: args[1], Usr: args[2], Notes: *notes}, packing, w)
 		})
 	}
 	return command

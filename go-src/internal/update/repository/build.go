@@ -63,7 +63,7 @@ func MakeKeys(dir string) (made bool, err error) {
 // Pack puts a build into the repository, signed by the keys of a directory, as the
 // version of a channel, and writes its bundle. A repository that is empty gets the root
 // metadata beside the keys.
-func (r *Repository) Pack(ctx context.Context, keys, board, channel string, images Images, bundle io.Writer) error {
+func (r *Repository) Pack(ctx context.Context, keys, board, channel string, images Images, packing Packing, bundle io.Writer) error {
 	if _, err := r.Root(); errors.Is(err, fs.ErrNotExist) {
 		if err := os.CopyFS(filepath.Join(r.dir, "metadata"), os.DirFS(filepath.Join(keys, "metadata"))); err != nil {
 			return fmt.Errorf("root metadata: %w", err)
@@ -77,7 +77,7 @@ func (r *Repository) Pack(ctx context.Context, keys, board, channel string, imag
 	if err != nil {
 		return err
 	}
-	m, err := r.AddRelease(ctx, board, "", images, Patches)
+	m, err := r.AddRelease(ctx, board, "", images, packing)
 	if err != nil {
 		return err
 	}
@@ -90,5 +90,5 @@ func (r *Repository) Pack(ctx context.Context, keys, board, channel string, imag
 	if err := r.Publish(online); err != nil {
 		return err
 	}
-	return r.WriteBundle(bundle, board, m.Version)
+	return r.WriteBundle(ctx, bundle, board, m.Version, BundleFormat)
 }

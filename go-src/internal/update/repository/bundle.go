@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -20,15 +21,39 @@ import (
 // bundleTargets is where a bundle has the targets metadata, whatever its number.
 const bundleTargets = "metadata/targets.json"
 
+// Formats of bundles.
+const (
+	// PayloadBundle has the payload of /usr. Every machine reads it.
+	PayloadBundle = 1
+	// BundleFormat has the whole stream of /usr instead, a third smaller. It is the
+	// newest format.
+	BundleFormat = 2
+)
+
 // WriteBundle writes one release as one file, for machines without a network: a tar
 // archive with all root metadata, the targets metadata, and the release's files, under
 // their names in the repository.
-func (r *Repository) WriteBundle(w io.Writer, board, version string) error {
-	names, err := r.bundleFiles(board, version)
+func (r *Repository) WriteBundle(ctx context.Context, w io.Writer, board, version string, format int) error {
+	manifest, err := r.Manifest(ctx, board, version)
+	if err != nil {
+		return fmt.Errorf("bundle: %w", err)
+	}
+	switch {
+	case format != PayloadBundle && format != BundleFormat:
+		return fmt.Errorf("bundle: format %d: want %d or %d", format, PayloadBundle, BundleFormat)
+	case manifest.Usr.Whole == nil:
+		format = PayloadBundle // a release of before there was another one
+	}
+	names, err := r.bundleFiles(board, version, format)
 	if err != nil {
 		return fmt.Errorf("bundle of version %s for %s: %w", version, board, err)
 	}
 	archive := tar.NewWriter(w)
+	if format > PayloadBundle {
+		if err := archive.WriteHeader(formatHeader(format)); err != nil {
+			return fmt.Errorf("bundle: %w", err)
+		}
+	}
 	for _, name := range names {
 		if err := r.addFile(archive, name.inBundle, name.inRepository); err != nil {
 			return fmt.Errorf("bundle: %w", err)
@@ -37,9 +62,22 @@ func (r *Repository) WriteBundle(w io.Writer, board, version string) error {
 	return archive.Close()
 }
 
+// formatRecord is the record of a bundle's header that has its format.
+const formatRecord = "COREOS.bundle"
+
+// formatHeader is what a bundle of a later format than the first begins with. Readers of
+// the first one refuse it before they touch the disk, with the header's name in their
+// message; tar(1) skips it.
+func formatHeader(format int) *tar.Header {
+	return &tar.Header{
+		Typeflag: tar.TypeXGlobalHeader, Name: fmt.Sprintf("format %d, for newer systems: releasectl bundle --format 1 makes one for this", format),
+		PAXRecords: map[string]string{formatRecord: strconv.Itoa(format)},
+	}
+}
+
 type bundleFile struct{ inBundle, inRepository string }
 
-func (r *Repository) bundleFiles(board, version string) ([]bundleFile, error) {
+func (r *Repository) bundleFiles(board, version string, format int) ([]bundleFile, error) {
 	root, err := current[metadata.RootType](r, metadata.ROOT)
 	if err != nil {
 		return nil, err
@@ -61,11 +99,13 @@ func (r *Repository) bundleFiles(board, version string) ([]bundleFile, error) {
 	files = append(files,
 		bundleFile{bundleTargets, fmt.Sprintf("metadata/%d.targets.json", targets.Signed.Version)},
 		bundleFile{targetPath(manifest, info), targetPath(manifest, info)})
-	for _, content := range []string{release.Boot, release.Usr} {
-		for _, name := range []string{release.TreeFile(content), release.PayloadFile(content)} {
-			name = path.Join(release.Directory(board, version), name)
-			files = append(files, bundleFile{name, name})
-		}
+	usr := release.PayloadFile(release.Usr)
+	if format > PayloadBundle {
+		usr = release.WholeFile(release.Usr)
+	}
+	for _, name := range []string{release.TreeFile(release.Boot), release.PayloadFile(release.Boot), release.TreeFile(release.Usr), usr} {
+		name = path.Join(release.Directory(board, version), name)
+		files = append(files, bundleFile{name, name})
 	}
 	return files, nil
 }
@@ -124,6 +164,12 @@ func OpenBundle(file io.ReaderAt, size int64) (*Bundle, error) {
 		offset, err := section.Seek(0, io.SeekCurrent)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrBundle, err)
+		}
+		if format, ok := header.PAXRecords[formatRecord]; ok && header.Typeflag == tar.TypeXGlobalHeader {
+			if format != strconv.Itoa(BundleFormat) {
+				return nil, fmt.Errorf("%w: format %.20q, this system reads %d: update to a version in between first", ErrBundle, format, BundleFormat)
+			}
+			continue
 		}
 		if header.Typeflag != tar.TypeReg || offset+header.Size > size {
 			return nil, fmt.Errorf("%w: member %.80q", ErrBundle, header.Name)
@@ -198,13 +244,7 @@ func NewBundleClient(ctx context.Context, c ClientConfig) (*Client, error) {
 	if err == nil && root.VerifyDelegate(metadata.TARGETS, seen) == nil && seen.Signed.Version > targets.Signed.Version {
 		return nil, fmt.Errorf("bundle: %w: version %d of its targets, version %d was seen", ErrOlder, targets.Signed.Version, seen.Signed.Version)
 	}
-	return &Client{c.Files, func(name string) (*metadata.TargetFiles, error) {
-		info, ok := targets.Signed.Targets[name]
-		if !ok {
-			return nil, fs.ErrNotExist
-		}
-		return info, nil
-	}}, nil
+	return &Client{c.Files, findIn(targets)}, nil
 }
 
 // trustedRoot returns the newest root metadata to which signatures lead from the one

@@ -5,9 +5,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +23,7 @@ import (
 func (f *fixture) bundle(version string) []byte {
 	f.t.Helper()
 	var b bytes.Buffer
-	f.must(f.WriteBundle(&b, board, version))
+	f.must(f.WriteBundle(context.Background(), &b, board, version, BundleFormat))
 	return b.Bytes()
 }
 
@@ -53,7 +56,7 @@ func TestBundle(t *testing.T) {
 	if b.Version != "1.1.0" || b.Board != board || manifest.Version != "1.1.0" {
 		t.Errorf("version %s for %s: %+v", b.Version, b.Board, manifest)
 	}
-	for _, name := range []string{"boot.verity", "boot.zst", "usr.verity", "usr.zst"} {
+	for _, name := range []string{"boot.verity", "boot.zst", "usr.verity", "usr.whole.zst"} {
 		want, err := os.ReadFile(filepath.Join(f.dir, board, "1.1.0", name))
 		f.must(err)
 		file, err := b.Open(context.Background(), name)
@@ -68,6 +71,46 @@ func TestBundle(t *testing.T) {
 		if err := b.ReadRange(context.Background(), name, int64(len(want)-5), part); !errors.Is(err, ErrBundle) {
 			t.Errorf("%s: behind its end: %v", name, err)
 		}
+	}
+}
+
+// firstReader reads the names in a bundle by the rules of the first format's readers, which
+// machines still have.
+func firstReader(text []byte) (names []string, err error) {
+	archive := tar.NewReader(bytes.NewReader(text))
+	for {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return names, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if header.Typeflag != tar.TypeReg {
+			return nil, fmt.Errorf("%w: member %.80q", ErrBundle, header.Name)
+		}
+		names = append(names, path.Base(header.Name))
+	}
+}
+
+// Machines of before the whole stream refuse a bundle with it at once, saying what to do,
+// and read one that is made for them.
+func TestBundleForOlderMachines(t *testing.T) {
+	f := newFixture(t)
+	if names, err := firstReader(f.bundle("1.0.0")); !errors.Is(err, ErrBundle) || !strings.HasSuffix(err.Error(), `bundle --format 1 makes one for this"`) {
+		t.Errorf("the newest format: %q, %v", names, err)
+	}
+	var b bytes.Buffer
+	f.must(f.WriteBundle(context.Background(), &b, board, "1.0.0", PayloadBundle))
+	names, err := firstReader(b.Bytes())
+	f.must(err)
+	if !slices.Contains(names, "usr.zst") || slices.Contains(names, "usr.whole.zst") {
+		t.Errorf("the first format has %q", names)
+	}
+	_, _, err = f.read(f.machine(), b.Bytes())
+	f.must(err)
+	if err := f.WriteBundle(context.Background(), &b, board, "1.0.0", 3); err == nil {
+		t.Error("a bundle of a format that there is not was written")
 	}
 }
 
@@ -107,6 +150,7 @@ func TestBundleRefused(t *testing.T) {
 		"a changed manifest": {f, changed, ErrMixed},
 		"an older state":     {f, old, ErrOlder},
 		"expired":            {later, good, ErrExpired},
+		"a later format":     {f, archive(t, formatHeader(BundleFormat+1)), ErrBundle},
 		"a link":             {f, archive(t, &tar.Header{Name: "amd64-usr/1.0.0/x.manifest.json", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}), ErrBundle},
 		"no metadata at all": {f, archive(t, &tar.Header{Name: "amd64-usr/1.0.0/x.manifest.json", Typeflag: tar.TypeReg}), os.ErrNotExist},
 	} {
@@ -161,7 +205,7 @@ func TestVerify(t *testing.T) {
 	f.must(f.RemoveRelease(board, "1.0.0"))
 	f.sign(metadata.TARGETS, "targets")
 	f.must(f.Publish(f.keys.private("online")))
-	if unused, err = verify(); err != nil || len(unused) != 4 {
+	if unused, err = verify(); err != nil || len(unused) != 5 {
 		t.Errorf("%v, unused %v", err, unused)
 	}
 	payload := filepath.Join(f.dir, board, "1.1.0", release.PayloadFile(release.Boot))
@@ -181,6 +225,7 @@ func TestVerify(t *testing.T) {
 func FuzzOpenBundle(f *testing.F) {
 	fixture := &testing.T{}
 	f.Add(archive(fixture, &tar.Header{Name: "amd64-usr/1.0.0/x.manifest.json", Typeflag: tar.TypeReg}))
+	f.Add(archive(fixture, formatHeader(BundleFormat), &tar.Header{Name: "amd64-usr/1.0.0/x.manifest.json", Typeflag: tar.TypeReg}))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		b, err := OpenBundle(bytes.NewReader(text), int64(len(text)))
 		if err != nil {

@@ -34,7 +34,7 @@ func (r *Repository) older(ctx context.Context, board, version string, most int)
 	if err != nil {
 		return nil, err
 	}
-	client := &Client{diskFiles(r.dir), func(name string) (*metadata.TargetFiles, error) { return targets.Signed.Targets[name], nil }}
+	client := r.client(targets)
 	var versions []string
 	for name := range targets.Signed.Targets {
 		if of, other, ok := releaseOf(name); ok && of == board && release.Compare(other, version) < 0 {

@@ -62,13 +62,23 @@ func (i Images) notes() (string, error) {
 	return string(text), nil
 }
 
+// Packing says how a release is packed.
+type Packing struct {
+	// Patches are made from so many older versions.
+	Patches int
+	// Effort goes into the whole stream of /usr.
+	Effort payload.Effort
+	// Progress is told, often, how many bytes of how many were compressed, unless it is
+	// nil.
+	Progress func(done, total int64)
+}
+
 // ErrName says that a board or channel cannot be called so.
 var ErrName = errors.New("bad name")
 
 // AddRelease puts a build's images into the repository and stages its manifest. What
-// the version is the images say themselves. Patches are made from so many older versions
-// as patches says.
-func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion string, images Images, patches int) (*release.Manifest, error) {
+// the version is the images say themselves.
+func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion string, images Images, packing Packing) (*release.Manifest, error) {
 	if !release.ValidName(board) {
 		return nil, fmt.Errorf("add a release: %w %q: want lower-case letters, digits and \"-\", as in amd64-usr", ErrName, board)
 	}
@@ -112,13 +122,18 @@ func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion strin
 	if m.Boot, err = writeContent(ctx, made, release.Boot, bytes.NewReader(bootData)); err != nil {
 		return nil, err
 	}
-	if m.Usr, err = writeContent(ctx, made, release.Usr, io.NewSectionReader(usr, 0, int64(root.Blocks)*verity.BlockSize)); err != nil {
+	usrData := io.NewSectionReader(usr, 0, int64(root.Blocks)*verity.BlockSize)
+	if m.Usr, err = writeContent(ctx, made, release.Usr, usrData); err != nil {
 		return nil, err
 	}
 	if m.Usr.RootHash != info.UsrHash() {
 		return nil, fmt.Errorf("/usr image %s: its data is not what its hash tree says", images.Usr)
 	}
-	if err := r.addPatches(ctx, m, usr, made, patches); err != nil {
+	// Of a boot image, which is compressed already, a stream is as long as its payload.
+	if m.Usr.Whole, err = writeWhole(ctx, made, release.Usr, usrData, packing); err != nil {
+		return nil, err
+	}
+	if err := r.addPatches(ctx, m, usr, made, packing.Patches); err != nil {
 		return nil, err
 	}
 	if err := m.Check(); err != nil {
@@ -184,6 +199,35 @@ func writeContent(ctx context.Context, dir, name string, data io.ReadSeeker) (re
 		return release.Content{}, fmt.Errorf("add a release: %s: %w", release.PayloadFile(name), err)
 	}
 	return c, nil
+}
+
+// writeWhole writes the whole stream of a content.
+func writeWhole(ctx context.Context, dir, name string, data *io.SectionReader, packing Packing) (*release.File, error) {
+	if _, err := data.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("add a release: %s: %w", name, err)
+	}
+	file, err := writeHashed(filepath.Join(dir, release.WholeFile(name)), func(w io.Writer) error {
+		return payload.WriteWhole(ctx, w, &reported{data, 0, data.Size(), packing.Progress}, packing.Effort)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("add a release: %s: %w", release.WholeFile(name), err)
+	}
+	return &file, nil
+}
+
+// reported tells how much of a file was read.
+type reported struct {
+	io.Reader
+	done, total int64
+	report      func(done, total int64)
+}
+
+func (r *reported) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if r.done += int64(n); r.report != nil {
+		r.report(r.done, r.total)
+	}
+	return n, err
 }
 
 // writeHashed writes a file for good.

@@ -110,7 +110,7 @@ func (f *fixture) sign(role string, keys ...string) {
 // add publishes a release.
 func (f *fixture) add(version string) {
 	f.t.Helper()
-	_, err := f.AddRelease(context.Background(), board, "", images(f.t, version, 300), Patches)
+	_, err := f.AddRelease(context.Background(), board, "", images(f.t, version, 300), packing(Patches))
 	f.must(err)
 	f.must(f.SetChannel(board, "stable", version))
 	f.sign(metadata.TARGETS, "targets")
@@ -153,7 +153,7 @@ func TestReleaseIsWhatTheImagesAre(t *testing.T) {
 	i := images(t, "1.1.0", 20000)
 	i.Notes = filepath.Join(t.TempDir(), "1.1.0.md")
 	f.must(os.WriteFile(i.Notes, []byte("- a new kernel\n"), 0o644))
-	added, err := f.AddRelease(context.Background(), board, "1.0.0", i, Patches)
+	added, err := f.AddRelease(context.Background(), board, "1.0.0", i, packing(Patches))
 	f.must(err)
 	f.sign(metadata.TARGETS, "targets")
 	f.must(f.Publish(f.keys.private("online")))
@@ -197,6 +197,9 @@ func TestReleaseIsWhatTheImagesAre(t *testing.T) {
 	}
 }
 
+// packing has no time to lose.
+func packing(patches int) Packing { return Packing{Patches: patches, Effort: payload.Fast} }
+
 // A release has patches from the newest of the older published versions.
 func TestPatches(t *testing.T) {
 	f := newFixture(t)
@@ -205,7 +208,7 @@ func TestPatches(t *testing.T) {
 	}
 	gone := filepath.Join(f.dir, release.Directory(board, "1.2.0"), release.PayloadFile(release.Usr))
 	f.must(os.Truncate(gone, 100))
-	m, err := f.AddRelease(context.Background(), board, "", images(t, "1.4.0", 300), 3)
+	m, err := f.AddRelease(context.Background(), board, "", images(t, "1.4.0", 300), packing(3))
 	f.must(err)
 	var from []string
 	for _, p := range m.Usr.Patches {
@@ -276,13 +279,13 @@ func TestAddReleaseRefuses(t *testing.T) {
 		"a version no one is": {images(t, "latest", 10), "can be compared"},
 		"the same again":      {images(t, "1.0.0", 299), "other content"},
 	} {
-		if _, err := f.AddRelease(context.Background(), board, "", test.images, Patches); err == nil {
+		if _, err := f.AddRelease(context.Background(), board, "", test.images, packing(Patches)); err == nil {
 			t.Errorf("%s was added", name)
 		} else if !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %q", name, err, test.want)
 		}
 	}
-	if _, err := f.AddRelease(context.Background(), "../x", "", good, Patches); !errors.Is(err, ErrName) {
+	if _, err := f.AddRelease(context.Background(), "../x", "", good, packing(Patches)); !errors.Is(err, ErrName) {
 		t.Errorf("a board that is a path: error %v", err)
 	}
 	if err := f.SetChannel(board, "../../x", "1.0.0"); !errors.Is(err, ErrName) {

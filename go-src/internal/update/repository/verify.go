@@ -96,6 +96,17 @@ func (dir diskFiles) Get(_ context.Context, name string, most int64) ([]byte, er
 	return text, err
 }
 
+// findIn finds targets in targets metadata.
+func findIn(targets *metadata.Metadata[metadata.TargetsType]) func(string) (*metadata.TargetFiles, error) {
+	return func(name string) (*metadata.TargetFiles, error) {
+		info, ok := targets.Signed.Targets[name]
+		if !ok {
+			return nil, fs.ErrNotExist
+		}
+		return info, nil
+	}
+}
+
 // Describe returns what is published.
 func (r *Repository) Describe() (*State, error) {
 	root, err := current[metadata.RootType](r, metadata.ROOT)
@@ -142,13 +153,7 @@ func (r *Repository) Describe() (*State, error) {
 
 // client reads targets of the repository itself.
 func (r *Repository) client(targets *metadata.Metadata[metadata.TargetsType]) *Client {
-	return &Client{diskFiles(r.dir), func(name string) (*metadata.TargetFiles, error) {
-		info, ok := targets.Signed.Targets[name]
-		if !ok {
-			return nil, fs.ErrNotExist
-		}
-		return info, nil
-	}}
+	return &Client{diskFiles(r.dir), findIn(targets)}
 }
 
 // Manifest returns the manifest of a version that is published.

@@ -23,16 +23,25 @@ const (
 	spanLimit = 512 << 10
 )
 
+// way is how missing blocks are fetched.
+type way int
+
+const (
+	bySpans   way = iota // the parts of the payload that have them
+	byPayload            // the payload from its start to its end: the server gives no parts
+	byWhole              // the whole stream
+)
+
 // missing tells whether blocks have to be fetched.
 func (c *content) missing() bool { return c.places.Count(delta.Missing) > 0 }
 
 // missingSize returns how many bytes are still to be fetched for the missing blocks, and
-// chooses the shorter way by that.
+// whether a patch is the shortest way to them.
 func (c *content) missingSize(ctx context.Context) (int64, error) {
 	if !c.missing() {
 		return 0, nil
 	}
-	size, err := c.payloadSize(ctx)
+	_, size, err := c.choose(ctx)
 	if err != nil || c.patch == nil {
 		return size, err
 	}
@@ -48,20 +57,26 @@ func (c *content) missingSize(ctx context.Context) (int64, error) {
 	return patched, nil
 }
 
-// payloadSize returns how many bytes of the payload the missing blocks take.
-func (c *content) payloadSize(ctx context.Context) (int64, error) {
-	err := c.readIndex(ctx)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return c.want.Payload.Size, nil
+// choose returns the way to the missing blocks that costs the fewest bytes, and these.
+func (c *content) choose(ctx context.Context) (way, int64, error) {
+	whole := c.want.Whole
+	way, size := bySpans, int64(0)
+	switch err := c.readIndex(ctx); {
+	case err == nil:
+		for span := range c.index.Spans(c.places.Missing(), spanGap, spanLimit) {
+			size += span.Length
+		}
+	case errors.Is(err, errors.ErrUnsupported):
+		way, size = byPayload, c.want.Payload.Size
+	case errors.Is(err, fs.ErrNotExist) && whole != nil:
+		return byWhole, whole.Size, nil // a bundle has no payload
+	default:
+		return way, 0, err
 	}
-	if err != nil {
-		return 0, err
+	if whole != nil && whole.Size < size {
+		return byWhole, whole.Size, nil
 	}
-	var size int64
-	for span := range c.index.Spans(c.places.Missing(), spanGap, spanLimit) {
-		size += span.Length
-	}
-	return size, nil
+	return way, size, nil
 }
 
 func (c *content) readIndex(ctx context.Context) error {
@@ -83,56 +98,67 @@ func (c *content) readIndex(ctx context.Context) error {
 	return nil
 }
 
-// fetch gets the missing blocks: those alone if the server gives parts of files, the
-// whole file otherwise.
+// fetch gets the missing blocks. A whole stream that is not what it should be costs its
+// bytes, not the update, where there is a payload as well.
 func (c *content) fetch(ctx context.Context) error {
 	if !c.missing() {
 		return nil
 	}
-	err := c.readIndex(ctx)
-	switch {
-	case errors.Is(err, errors.ErrUnsupported):
-		return c.fetchWhole(ctx)
-	case err != nil:
+	way, size, err := c.choose(ctx)
+	if err != nil {
 		return err
 	}
-	return c.fetchSpans(ctx)
+	switch way {
+	case bySpans:
+		return c.fetchSpans(ctx)
+	case byPayload:
+		return c.fetchPayload(ctx)
+	}
+	before := c.job.progress.Fetched
+	err = c.fetchWhole(ctx)
+	c.job.progress.Total -= size - (c.job.progress.Fetched - before)
+	if !errors.Is(err, ErrWrongBytes) {
+		return err
+	}
+	c.want.Whole = nil
+	_, rest, without := c.choose(ctx)
+	if without != nil {
+		return err
+	}
+	slog.Warn("the whole stream is not used to its end: the rest is fetched from the payload", "content", c.name, "error", err)
+	c.job.progress.Total += rest
+	return c.fetch(ctx)
 }
 
-// take checks a block and hands it on if it is a missing one.
-func (c *content) take(out *batch) func(uint64, []byte) error {
+// take checks a block of a file and hands it on if it is a missing one.
+func (c *content) take(file string, out *batch) func(uint64, []byte) error {
 	return func(block uint64, data []byte) error {
 		if c.places.Place(block).Source != delta.Missing {
 			return nil
 		}
 		if sha256.Sum256(data) != c.tree.Leaf(block) {
-			return fmt.Errorf("%w: block %d of %s", ErrWrongBytes, block, release.PayloadFile(c.name))
+			return fmt.Errorf("%w: block %d of %s", ErrWrongBytes, block, file)
 		}
 		return out.put(block, data)
 	}
 }
 
-func (c *content) fetchWhole(ctx context.Context) error {
-	file, err := c.job.Files.Open(ctx, release.PayloadFile(c.name))
+func (c *content) fetchPayload(ctx context.Context) error {
+	name := release.PayloadFile(c.name)
+	file, err := c.job.Files.Open(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
 	out := &batch{content: c}
-	counted := &counter{io.LimitReader(file, c.want.Payload.Size), c.job, nil}
-	err = payload.Stream(counted, c.want.Blocks, c.take(out))
-	if err == nil {
-		err = out.flush()
+	counted := &counter{io.LimitReader(file, c.want.Payload.Size), c.job}
+	err = payload.Stream(counted, c.want.Blocks, c.take(name, out))
+	if err := errors.Join(err, out.flush()); err != nil {
+		return wrongBytes(err)
 	}
-	if err == nil {
-		// The index at the end; read, so that the connection can be used again.
-		_, err = io.Copy(io.Discard, counted)
-	}
-	if counted.err != nil {
-		// The network's error says more than what came of it.
-		return counted.err
-	}
-	return wrongBytes(err)
+	// The index at the end; read, so that the connection can be used again.
+	_, err = io.Copy(io.Discard, counted)
+	return err
 }
 
 // wrongBytes marks an error about the format of a payload, whose bytes nobody signed.
@@ -147,15 +173,11 @@ func wrongBytes(err error) error {
 type counter struct {
 	from io.Reader
 	job  *Job
-	err  error // but for io.EOF
 }
 
 func (c *counter) Read(b []byte) (int, error) {
 	n, err := c.from.Read(b)
 	c.job.fetched(n)
-	if err != nil && err != io.EOF {
-		c.err = err
-	}
 	return n, err
 }
 
@@ -172,8 +194,9 @@ func (c *content) fetchSpans(ctx context.Context) error {
 		parts[i] = part{span.Offset, span.Length}
 	}
 	out := &batch{content: c}
-	err = c.job.fetchParts(ctx, release.PayloadFile(c.name), parts, func(i int, packed []byte) error {
-		return wrongBytes(decoder.Decode(c.index, spans[i], packed, c.take(out)))
+	name := release.PayloadFile(c.name)
+	err = c.job.fetchParts(ctx, name, parts, func(i int, packed []byte) error {
+		return wrongBytes(decoder.Decode(c.index, spans[i], packed, c.take(name, out)))
 	})
 	return errors.Join(err, out.flush())
 }

@@ -1,6 +1,9 @@
 package slotwriter
 
-import "context"
+import (
+	"context"
+	"io"
+)
 
 // ahead is how many requests are under way at a time.
 const ahead = 4
@@ -14,44 +17,99 @@ type answer struct {
 	err  error
 }
 
+// answers are the places of the answers to requests, in the order of the requests.
+type answers <-chan chan answer
+
 // fetchParts asks for some parts of a file ahead, and hands them over in their order.
 func (j *Job) fetchParts(ctx context.Context, name string, parts []part, take func(i int, data []byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	answers := make(chan chan answer, ahead)
-	go j.ask(ctx, name, parts, answers)
+	answers := j.ask(ctx, name, parts)
 	for i := range parts {
-		place, ok := <-answers
-		if !ok {
-			return ctx.Err()
+		data, err := j.next(ctx, answers)
+		if err != nil {
+			return err
 		}
-		got := <-place
-		if got.err != nil {
-			return got.err
-		}
-		j.fetched(len(got.data))
-		if err := take(i, got.data); err != nil {
+		if err := take(i, data); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// ask sends the requests, as many at a time as answers has room for, and gives the place
-// of each answer to answers, which it closes. It ends with the context.
-func (j *Job) ask(ctx context.Context, name string, parts []part, answers chan<- chan answer) {
-	defer close(answers)
-	for _, p := range parts {
-		place := make(chan answer, 1)
-		select {
-		case answers <- place:
-		case <-ctx.Done():
-			return
-		}
-		go func() {
-			data := make([]byte, p.length)
-			err := j.Files.ReadRange(ctx, name, p.offset, data)
-			place <- answer{data, err}
-		}()
+// next waits for the answer to a request.
+func (j *Job) next(ctx context.Context, answers answers) ([]byte, error) {
+	place, ok := <-answers
+	if !ok {
+		return nil, ctx.Err()
 	}
+	got := <-place
+	if got.err == nil {
+		j.fetched(len(got.data))
+	}
+	return got.data, got.err
+}
+
+// ask sends the requests, as many at a time as the channel that it returns has room for.
+// It ends with the context.
+func (j *Job) ask(ctx context.Context, name string, parts []part) answers {
+	answers := make(chan chan answer, ahead)
+	go func() {
+		defer close(answers)
+		for _, p := range parts {
+			place := make(chan answer, 1)
+			select {
+			case answers <- place:
+			case <-ctx.Done():
+				return
+			}
+			go func() {
+				data := make([]byte, p.length)
+				err := j.Files.ReadRange(ctx, name, p.offset, data)
+				place <- answer{data, err}
+			}()
+		}
+	}()
+	return answers
+}
+
+// openParts returns a reader of a file of size bytes that asks for its parts ahead. A part
+// that is lost on the way is asked for again by itself.
+func (j *Job) openParts(ctx context.Context, name string, size int64) io.ReadCloser {
+	var parts []part
+	for offset := int64(0); offset < size; offset += spanLimit {
+		parts = append(parts, part{offset, min(spanLimit, size-offset)})
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	return &partReader{job: j, ctx: ctx, cancel: cancel, answers: j.ask(ctx, name, parts), left: len(parts)}
+}
+
+type partReader struct {
+	job     *Job
+	ctx     context.Context
+	cancel  context.CancelFunc
+	answers answers
+	left    int // parts that were not taken
+	data    []byte
+}
+
+func (r *partReader) Read(b []byte) (int, error) {
+	if len(r.data) == 0 {
+		if r.left == 0 {
+			return 0, io.EOF
+		}
+		data, err := r.job.next(r.ctx, r.answers)
+		if err != nil {
+			return 0, err
+		}
+		r.data, r.left = data, r.left-1
+	}
+	n := copy(b, r.data)
+	r.data = r.data[n:]
+	return n, nil
+}
+
+func (r *partReader) Close() error {
+	r.cancel()
+	return nil
 }

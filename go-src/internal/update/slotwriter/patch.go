@@ -98,7 +98,7 @@ func (c *content) fetchPatch(ctx context.Context) error {
 	if err := errors.Join(ctx.Err(), out.flush()); err != nil || !c.missing() {
 		return err
 	}
-	size, err := c.payloadSize(ctx)
+	_, size, err := c.choose(ctx)
 	c.job.progress.Total += size - (c.patch.cost - (c.job.progress.Fetched - before))
 	return err
 }
@@ -137,7 +137,7 @@ func (c *content) fetchWholePatch(ctx context.Context, out *batch) error {
 		return err
 	}
 	defer file.Close()
-	counted := &counter{io.LimitReader(file, p.size), c.job, nil}
+	counted := &counter{io.LimitReader(file, p.size), c.job}
 	index := make([]byte, min(p.index.Size(), p.size))
 	if _, err := io.ReadFull(counted, index); err != nil {
 		return fmt.Errorf("%s: %w", p.file, err)
