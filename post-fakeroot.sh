@@ -28,6 +28,16 @@ rm -rf "$tree"/usr/share/{doc,man,info,locale,i18n,lintian,bug,bash-completion,z
 rm -rf "$tree"/usr/{s,}bin/{xfs_scrub,xfs_scrub_all,xfs_protofile} "$tree"/usr/{libexec,share}/xfsprogs \
 	"$tree"/usr/lib/systemd/system/{,system-}xfs_scrub*
 
+entries "$board/usr-remove.list" | while read -r path; do
+	for dir in "$tree"/usr/lib "$tree"/usr/lib/*-linux-gnu; do
+		# shellcheck disable=SC2086 # a pattern
+		rm -rf "$tree/usr"/${path/#LIB/${dir#"$tree/usr/"}}
+	done
+done
+
+# Go programs that the system's linker linked export all their symbols, to nobody.
+find "$tree"/usr/{bin,sbin,libexec} -type f -size +1M -exec dynstrip {} +
+
 # Desktops' devices
 rm -f "$tree"/usr/lib/udev/rules.d/{60-autosuspend,60-fido-id,60-persistent-alsa,60-persistent-v4l,60-sensor,70-camera,70-joystick,70-mouse,70-touchpad,78-sound-card}.rules
 rm -f "$tree"/usr/lib/tmpfiles.d/x11.conf
@@ -60,9 +70,10 @@ done
 # Kernel modules.
 kernel=$(basename "$(echo "$tree"/usr/lib/modules/*)")
 entries "$board/modules-remove.list" | while read -r path; do
-	rm -rf "$tree/usr/lib/modules/$kernel/kernel/$path"
+	# shellcheck disable=SC2086 # a pattern
+	rm -rf "$tree/usr/lib/modules/$kernel/kernel"/$path
 done
-# /usr is compressed as a whole; unpacking each module as well costs a boot seconds.
+# An update is compressed as a whole; unpacking each module at boot costs seconds.
 find "$tree/usr/lib/modules/$kernel" -name '*.ko.xz' -exec xz --decompress {} +
 depmod --basedir "$tree/usr" "$kernel"
 # Device nodes that load a module when somebody opens them, for

@@ -97,8 +97,8 @@ debian-release: | debian-room
 $(debian-dir)/release: debian-release ;
 
 $(debian-dir)/target.stamp: $(O)/.config $(debian-base).stamp $(overlay-files) $(TOP)/post-fakeroot.sh $(debian-dir)/release \
-		$(wildcard $(TOP)/board/*/setuid.list $(TOP)/board/*/modules-remove.list) \
-		$(addprefix $(debian-go)/,ignition multicall $(debian-target-commands))
+		$(wildcard $(TOP)/board/*/setuid.list $(TOP)/board/*/*-remove.list) \
+		$(addprefix $(debian-go)/,dynstrip ignition multicall $(debian-target-commands))
 	@echo "target: $(O)/target"
 	@rm -rf --one-file-system $(O)/target $(O)/target.new
 	@cp -a $(debian-base) $(O)/target.new
@@ -108,7 +108,7 @@ $(debian-dir)/target.stamp: $(O)/.config $(debian-base).stamp $(overlay-files) $
 	@for name in $(debian-links); do ln -s ../lib/coreos/multicall $(O)/target.new/usr/bin/$$name; done
 	@chroot $(O)/target.new /usr/bin/ignition --version >/dev/null || { \
 		echo "error: ignition does not run in the image: this machine's C library is newer; build on Debian $(debian-suite)" >&2; exit 1; }
-	@BUILD_DIR=$(O)/build BR2_CONFIG=$(O)/.config $(TOP)/post-fakeroot.sh $(O)/target.new
+	@PATH=$(debian-go):$$PATH BUILD_DIR=$(O)/build BR2_CONFIG=$(O)/.config $(TOP)/post-fakeroot.sh $(O)/target.new
 	@mv $(O)/target.new $(O)/target
 	@touch $@
 

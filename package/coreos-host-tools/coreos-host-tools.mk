@@ -4,6 +4,6 @@
 #
 ################################################################################
 
-HOST_COREOS_HOST_TOOLS_BUILD_TARGETS = cmd/bootkey cmd/configctl cmd/releasectl cmd/sbom
+HOST_COREOS_HOST_TOOLS_BUILD_TARGETS = cmd/bootkey cmd/configctl cmd/dynstrip cmd/releasectl cmd/sbom
 
 $(eval $(host-coreos-go-package))

@@ -1,0 +1,225 @@
+// Package dynstrip removes from Go programs the dynamic symbols that nobody looks up.
+//
+// A Go program that is linked by the system's linker exports each of its symbols: in
+// dockerd they take 16 MB, which no strip(1) removes, since a dynamic symbol could be meant
+// for a library. A Go program that loads no Go plugins has no such library. What it imports
+// stays, and so does what a relocation of its own names.
+//
+// The format is that of the System V ABI, with GNU's hash table. No byte moves: what is not
+// needed any more becomes zeros.
+package dynstrip
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// ErrFormat is in the chain of every error about a program that cannot be changed.
+var ErrFormat = errors.New("not a program as Go's and the system's linkers make it")
+
+const (
+	symbolSize = elf.Sym64Size
+	relaSize   = 24
+	// loader is the symbol of programs that load Go plugins.
+	loader = "plugin.open"
+)
+
+// program is a program in memory, which is changed there.
+type program struct {
+	file *elf.File
+	text []byte
+	// symbols, names, versions and hashes are the sections as parts of text; versions is
+	// empty where there are none.
+	symbols, names, versions, hashes []byte
+	relocations                      [][]byte
+}
+
+// Applies tells whether a file is a program whose dynamic symbols can go: one of Go, linked
+// dynamically, that loads no plugins.
+func Applies(text []byte) bool {
+	file, err := elf.NewFile(bytes.NewReader(text))
+	if err != nil || file.Class != elf.ELFCLASS64 || file.Data != elf.ELFDATA2LSB {
+		return false
+	}
+	symbols, err := file.DynamicSymbols()
+	return err == nil && file.Section(".interp") != nil && file.Section(".go.buildinfo") != nil &&
+		!slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return s.Name == loader })
+}
+
+// Strip removes the symbols from a program, in place, and returns how many there were.
+func Strip(text []byte) (removed int, err error) {
+	p, err := open(text)
+	if err != nil {
+		return 0, err
+	}
+	used, err := p.used()
+	if err != nil {
+		return 0, err
+	}
+	kept, numbers := p.keep(used)
+	if removed = len(used) - len(kept); removed == 0 {
+		return 0, nil
+	}
+	if err := p.clearNames(kept); err != nil {
+		return 0, err
+	}
+	hash, err := p.hash(kept)
+	if err != nil {
+		return 0, err
+	}
+	p.write(kept, numbers, hash)
+	return removed, nil
+}
+
+func open(text []byte) (*program, error) {
+	if !Applies(text) {
+		return nil, ErrFormat
+	}
+	file, err := elf.NewFile(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	p := &program{file: file, text: text}
+	for name, to := range map[string]*[]byte{".dynsym": &p.symbols, ".dynstr": &p.names, ".gnu.hash": &p.hashes, ".gnu.version": &p.versions} {
+		section := file.Section(name)
+		if section == nil && name == ".gnu.version" {
+			continue
+		}
+		if *to, err = p.section(section); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	for _, section := range file.Sections {
+		switch section.Type {
+		case elf.SHT_RELA:
+			part, err := p.section(section)
+			if err != nil {
+				return nil, err
+			}
+			p.relocations = append(p.relocations, part)
+		case elf.SHT_REL, elf.SHT_HASH, elf.SHT_GNU_VERDEF:
+			return nil, fmt.Errorf("%w: section %s", ErrFormat, section.Name)
+		}
+	}
+	if n := len(p.symbols) / symbolSize; n == 0 || p.versions != nil && len(p.versions) != 2*n {
+		return nil, fmt.Errorf("%w: %d symbols, %d bytes of versions", ErrFormat, n, len(p.versions))
+	}
+	return p, nil
+}
+
+// section returns a section's part of the text.
+func (p *program) section(s *elf.Section) ([]byte, error) {
+	if s == nil || s.Type == elf.SHT_NOBITS || s.Offset > uint64(len(p.text)) || s.FileSize > uint64(len(p.text))-s.Offset {
+		return nil, fmt.Errorf("%w: a section is missing", ErrFormat)
+	}
+	return p.text[s.Offset:][:s.FileSize:s.FileSize], nil
+}
+
+func (p *program) symbol(n int) []byte { return p.symbols[n*symbolSize:][:symbolSize] }
+
+// isImport tells whether a symbol is of a library.
+func (p *program) isImport(n int) bool {
+	return binary.LittleEndian.Uint16(p.symbol(n)[6:]) == uint16(elf.SHN_UNDEF)
+}
+
+// used tells of each symbol whether it is needed.
+func (p *program) used() ([]bool, error) {
+	used := make([]bool, len(p.symbols)/symbolSize)
+	for n := range used {
+		used[n] = p.isImport(n)
+	}
+	err := p.eachRelocation(func(info []byte) error {
+		n := binary.LittleEndian.Uint32(info[4:])
+		if n >= uint32(len(used)) {
+			return fmt.Errorf("%w: a relocation by symbol %d of %d", ErrFormat, n, len(used))
+		}
+		used[n] = true
+		return nil
+	})
+	return used, err
+}
+
+// eachRelocation hands over the info of each relocation: its type, and in the upper half the
+// number of its symbol.
+func (p *program) eachRelocation(do func(info []byte) error) error {
+	for _, part := range p.relocations {
+		for ; len(part) >= relaSize; part = part[relaSize:] {
+			if err := do(part[8:16]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// keep returns the symbols that stay, in their new order, and the new number of each.
+// Imports come first, as GNU's hash table wants it.
+func (p *program) keep(used []bool) (kept []int, numbers map[uint32]uint32) {
+	for n := range used {
+		if used[n] {
+			kept = append(kept, n)
+		}
+	}
+	slices.SortStableFunc(kept, func(a, b int) int {
+		switch {
+		case p.isImport(a) == p.isImport(b):
+			return 0
+		case p.isImport(a):
+			return -1
+		}
+		return 1
+	})
+	numbers = map[uint32]uint32{}
+	for i, n := range kept {
+		numbers[uint32(n)] = uint32(i)
+	}
+	return kept, numbers
+}
+
+// name returns the string at an offset of the table, with the zero that ends it.
+func (p *program) name(offset uint64) ([]byte, error) {
+	if offset < uint64(len(p.names)) {
+		if end := bytes.IndexByte(p.names[offset:], 0); end >= 0 {
+			return p.names[offset:][:end+1], nil
+		}
+	}
+	return nil, fmt.Errorf("%w: a name at %d of %d bytes", ErrFormat, offset, len(p.names))
+}
+
+// write puts the new tables to the place of the old ones.
+func (p *program) write(kept []int, numbers map[uint32]uint32, hash []byte) {
+	var symbols, versions []byte
+	for _, n := range kept {
+		symbols = append(symbols, p.symbol(n)...)
+		if p.versions != nil {
+			versions = append(versions, p.versions[2*n:][:2]...)
+		}
+	}
+	_ = p.eachRelocation(func(info []byte) error {
+		binary.LittleEndian.PutUint32(info[4:], numbers[binary.LittleEndian.Uint32(info[4:])])
+		return nil
+	})
+	for name, part := range map[string]struct{ to, from []byte }{
+		".dynsym": {p.symbols, symbols}, ".gnu.version": {p.versions, versions}, ".gnu.hash": {p.hashes, hash},
+	} {
+		clear(part.to)
+		copy(part.to, part.from)
+		p.resize(name, len(part.from))
+	}
+}
+
+// resize changes the size of a section in its header, for programs that look there. The
+// loader looks at the tables alone.
+func (p *program) resize(name string, size int) {
+	const start, entry, offset = 40, 64, 32 // of the table in the file's header, of a header in it, of the size in that
+	table := binary.LittleEndian.Uint64(p.text[start:])
+	for i, section := range p.file.Sections {
+		if section.Name == name {
+			binary.LittleEndian.PutUint64(p.text[table+uint64(i)*entry+offset:], uint64(size))
+		}
+	}
+}
