@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -153,7 +154,7 @@ func publish(t *testing.T, p pair, patches bool) *release.Manifest {
 	must(t, err)
 	must(t, repository.Open(repo).Pack(t.Context(), keys, board, "stable", p.images(p.older), repository.Packing{Effort: payload.Fast}, io.Discard))
 	start := time.Now()
-	manifest, err := repository.Open(repo).AddRelease(t.Context(), board, "", p.images(p.newer), repository.Packing{Patches: repository.Patches, Effort: payload.Best})
+	manifest, err := repository.Open(repo).AddRelease(t.Context(), board, "", p.images(p.newer), repository.Packing{Patches: repository.Patches, Effort: payload.Effort(cmp.Or(os.Getenv("COREOS_COMPRESSION"), "best"))})
 	must(t, err)
 	fmt.Printf("release added, with the patch, in %.1f s\n", time.Since(start).Seconds())
 	if !patches {

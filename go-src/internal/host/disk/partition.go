@@ -28,6 +28,20 @@ func OpenPartition(path string, flag int) (*Partition, error) {
 	return &Partition{file, size}, nil
 }
 
+// largeRead is from how many bytes on a read counts as one of many, through a whole partition.
+const largeRead = 64 << 10
+
+// ReadAt reads as a file's method does. Of a large read the kernel forgets its copy: who
+// reads a whole partition reads each part of it once, and a machine's memory is for others.
+func (p *Partition) ReadAt(b []byte, offset int64) (int, error) {
+	n, err := p.File.ReadAt(b, offset)
+	if n >= largeRead {
+		// Advice only: what was read is right without it.
+		_ = unix.Fadvise(int(p.Fd()), offset, int64(n), unix.FADV_DONTNEED)
+	}
+	return n, err
+}
+
 // Size returns the size in bytes.
 func (p *Partition) Size() int64 { return p.size }
 

@@ -6,7 +6,6 @@
 package delta
 
 import (
-	"encoding/binary"
 	"iter"
 
 	"coreos/internal/boot/verity"
@@ -68,41 +67,6 @@ func New(target Source, destination Source, sources ...Source) *Plan {
 		}
 	}
 	return plan
-}
-
-// known finds blocks by the first eight bytes of their hashes, which takes a third of the
-// memory that whole hashes would take. find compares the rest of the hash.
-type known struct {
-	sources []Source
-	places  map[uint64]Place
-}
-
-func index(sources []Source) known {
-	var blocks uint64
-	for _, source := range sources {
-		blocks += source.Blocks
-	}
-	k := known{sources, make(map[uint64]Place, blocks)}
-	for n, source := range sources {
-		for block := range source.Blocks {
-			// If two hashes began alike, which does not happen in practice, one block more
-			// would be downloaded.
-			start := key(source.Leaf(block))
-			if _, ok := k.places[start]; !ok {
-				k.places[start] = Place{Source: n, Block: block}
-			}
-		}
-	}
-	return k
-}
-
-func key(hash verity.Hash) uint64 { return binary.LittleEndian.Uint64(hash[:]) }
-
-func (k known) hash(p Place) verity.Hash { return k.sources[p.Source].Leaf(p.Block) }
-
-func (k known) find(hash verity.Hash) (Place, bool) {
-	place, ok := k.places[key(hash)]
-	return place, ok && k.hash(place) == hash
 }
 
 // Place returns where a block comes from.

@@ -100,3 +100,28 @@ func TestMiss(t *testing.T) {
 		t.Errorf("missing %v, want %v", got, want)
 	}
 }
+
+// BenchmarkPlan plans an update between versions of 480 MB that have most blocks in common.
+func BenchmarkPlan(b *testing.B) {
+	const blocks = 120_000
+	random := rand.NewChaCha8([32]byte{})
+	own, next := make(hashes, blocks), make(hashes, blocks)
+	for i := range own {
+		_, _ = random.Read(own[i][:])
+		next[i] = own[max(0, i-100)]
+		if i%10 == 0 {
+			_, _ = random.Read(next[i][:])
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		plan := New(Source{next, blocks}, Source{own, blocks}, Source{own, blocks}, Source{own, blocks})
+		if plan.Count(Missing) == 0 {
+			b.Fatal("nothing is missing")
+		}
+	}
+}
+
+type hashes []verity.Hash
+
+func (h hashes) Leaf(block uint64) verity.Hash { return h[block] }

@@ -13,9 +13,9 @@ import (
 	"coreos/internal/update/release"
 )
 
-// syncBlocks is after how many written blocks they are made sure of, so that an
-// interruption costs no more than them.
-const syncBlocks = 16384
+// syncBlocks is after how many written blocks they are made sure of: until then they take
+// memory, and an interruption costs them.
+const syncBlocks = 8 << 20 / verity.BlockSize
 
 // repairs is how often blocks that were not read back right are fetched once more.
 const repairs = 2
