@@ -65,6 +65,9 @@ func TestAct(t *testing.T) {
 			out: "LAST_CHECKED_TIME=1700000000\nPROGRESS=0.000000\nCURRENT_OP=UPDATE_STATUS_IDLE\nNEW_VERSION=\nNEW_SIZE=0\n"},
 		"status while it downloads": {daemon: daemon{states: []status.Status{fetching}},
 			out: "LAST_CHECKED_TIME=0\nPROGRESS=0.500000\nCURRENT_OP=UPDATE_STATUS_DOWNLOADING\nNEW_VERSION=2.0.0\nNEW_SIZE=10\nFETCHED=5\nTIME_LEFT=3\n"},
+		"release notes": {daemon: daemon{states: []status.Status{{Operation: status.NeedReboot, NewVersion: "2.0.0", NewNotes: "# 2.0.0\n\n- faster\n"}}},
+			out: "LAST_CHECKED_TIME=0\nPROGRESS=0.000000\nCURRENT_OP=UPDATE_STATUS_UPDATED_NEED_REBOOT\nNEW_VERSION=2.0.0\nNEW_SIZE=0\n" +
+				"RELEASE_NOTES=# 2.0.0\nRELEASE_NOTES=\nRELEASE_NOTES=- faster\n"},
 		"what failed": {daemon: daemon{states: []status.Status{{Operation: status.Idle, LastError: "no network", Refused: map[string]string{"3.0.0": "unhealthy", "2.0.0": "panic"}}}},
 			out: "LAST_CHECKED_TIME=0\nPROGRESS=0.000000\nCURRENT_OP=UPDATE_STATUS_IDLE\nNEW_VERSION=\nNEW_SIZE=0\nLAST_ERROR=no network\n" +
 				"REFUSED_VERSION=2.0.0 panic\nREFUSED_VERSION=3.0.0 unhealthy\n"},

@@ -73,10 +73,15 @@ func TestRepository(t *testing.T) {
 func TestPack(t *testing.T) {
 	t.Chdir(t.TempDir())
 	images(t, "1.0.0")
+	if err := os.WriteFile("notes.md", []byte("- faster\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	programtest.Check(t, root, []programtest.Call{
 		{"keys k --root-file trust.json", 0, "releasectl: made new keys in k\n", ""},
 		{"keys k", 0, "", ""},
-		{"pack r 1.0.0-boot 1.0.0-usr one.bundle --keys k --channel beta", 0, "", ""},
+		{"pack r 1.0.0-boot 1.0.0-usr one.bundle --keys k --channel beta --notes notes.md", 0, "", ""},
+		{"show r 1.0.0", 0, "\n- faster\n", ""},
+		{"pack r 1.0.0-boot 1.0.0-usr two.bundle --keys k --notes gone.md", 1, "", "release notes"},
 		{"show r", 0, "amd64-usr  beta     1.0.0\n", ""},
 		{"verify r --root-file trust.json", 0, "good\n", ""},
 		{"pack r 1.0.0-usr 1.0.0-boot two.bundle --keys k", 1, "", "releasectl: "},
