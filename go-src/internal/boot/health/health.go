@@ -3,14 +3,13 @@
 package health
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
+	"coreos/internal/host/capture"
 	"coreos/internal/host/rundir"
 )
 
@@ -43,32 +42,11 @@ func Checks(dirs []string) ([]string, error) {
 func Run(ctx context.Context, paths []string, timeout time.Duration, env ...string) []Result {
 	results := make([]Result, 0, len(paths))
 	for _, path := range paths {
-		var out output
-		err := rundir.Command{Args: []string{path}, Env: env, Limit: timeout, Output: &out}.Run(ctx)
+		out := &capture.Head{Limit: maxOutput}
+		err := rundir.Command{Args: []string{path}, Env: env, Limit: timeout, Output: out}.Run(ctx)
 		results = append(results, Result{Name: filepath.Base(path), Err: err, Output: out.String()})
 	}
 	return results
-}
-
-// output keeps the start of what is written to it.
-type output struct {
-	kept bytes.Buffer
-	cut  bool
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	room := maxOutput - o.kept.Len()
-	o.cut = o.cut || len(b) > room
-	o.kept.Write(b[:min(len(b), room)])
-	return len(b), nil
-}
-
-func (o *output) String() string {
-	text := strings.TrimSpace(strings.ToValidUTF8(o.kept.String(), ""))
-	if o.cut {
-		text += " …"
-	}
-	return text
 }
 
 // Failed returns the results of the checks that failed.

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"coreos/internal/host/capture"
 	"coreos/internal/provision/deviceunits"
 )
 
@@ -110,7 +111,7 @@ func (f *FirstBoot) startNetwork(ctx context.Context) error {
 	wait := exec.CommandContext(ctx, "/usr/lib/systemd/systemd-networkd-wait-online", "--any", fmt.Sprintf("--timeout=%d", int(networkWait.Seconds())))
 	wait.Env = environment
 	if out, err := wait.CombinedOutput(); err != nil {
-		return fmt.Errorf("the network did not come up within %v; is there a DHCP server? %s %s", networkWait, bytes.TrimSpace(out), daemon.output.oneLine())
+		return fmt.Errorf("the network did not come up within %v; is there a DHCP server? %s %s", networkWait, bytes.TrimSpace(out), daemon.output.OneLine())
 	}
 	if err := writeResolvConf(networkState, resolvConf); err != nil {
 		f.Log.Warning("name servers: %v", err)
@@ -121,7 +122,7 @@ func (f *FirstBoot) startNetwork(ctx context.Context) error {
 // daemon is a program that runs until it is stopped.
 type daemon struct {
 	command *exec.Cmd
-	output  head
+	output  capture.Head
 	ended   chan error
 }
 
@@ -139,7 +140,7 @@ func startNotifying(ctx context.Context, path string) (*daemon, error) {
 		return nil, err
 	}
 	defer func() { _ = socket.Close() }()
-	d := &daemon{command: exec.Command(path), output: head{limit: 1000}, ended: make(chan error, 1)}
+	d := &daemon{command: exec.Command(path), output: capture.Head{Limit: 1000}, ended: make(chan error, 1)}
 	d.command.Env = append(slices.Clip(environment), "NOTIFY_SOCKET="+notify)
 	d.command.Stderr = &d.output
 	if err := d.command.Start(); err != nil {
@@ -157,7 +158,7 @@ func startNotifying(ctx context.Context, path string) (*daemon, error) {
 		n, err := socket.Read(message)
 		if err != nil {
 			_ = d.command.Process.Kill()
-			return nil, fmt.Errorf("%s did not get ready: %w: %s", path, <-d.ended, d.output.oneLine())
+			return nil, fmt.Errorf("%s did not get ready: %w: %s", path, <-d.ended, d.output.OneLine())
 		}
 		if slices.Contains(strings.Split(string(message[:n]), "\n"), "READY=1") {
 			return d, nil

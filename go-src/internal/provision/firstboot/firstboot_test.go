@@ -112,19 +112,6 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// TestHead keeps secrets out of messages: what is cut off is not kept either.
-func TestHead(t *testing.T) {
-	h := head{limit: 10}
-	for range 3 {
-		if n, err := h.Write([]byte("12\n456")); n != 6 || err != nil {
-			t.Fatal(n, err)
-		}
-	}
-	if got := h.oneLine(); got != "12 45612 4" {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestPresetUnits(t *testing.T) {
 	got, err := presetUnits(strings.NewReader("# x\nenable a.service\ndisable b.timer\nenable getty@.service tty1 tty2\nignore c.service\nenable\n"))
 	want := []string{"a.service", "b.timer", "getty@tty1.service", "getty@tty2.service"}

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"coreos/internal/host/capture"
 )
 
 // environment is the environment of all programs that run here. systemd is not running.
@@ -58,7 +60,7 @@ func (f *FirstBoot) stage(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	complaint := &head{limit: 1000}
+	complaint := &capture.Head{Limit: 1000}
 	c.Stderr = complaint
 	if err := c.Start(); err != nil {
 		return err
@@ -74,7 +76,7 @@ func (f *FirstBoot) stage(ctx context.Context, name string) error {
 		return fmt.Errorf("stage %s: %s", name, last)
 	}
 	// The other output has the whole config, with its secrets.
-	text, _, _ := strings.Cut(complaint.oneLine(), "Full config:")
+	text, _, _ := strings.Cut(complaint.OneLine(), "Full config:")
 	return fmt.Errorf("stage %s: %w: %s", name, err, text)
 }
 
@@ -100,22 +102,6 @@ func (f *FirstBoot) follow(output io.Reader) (last string) {
 	}
 	_, _ = io.Copy(io.Discard, output) // the rest, after a line that is too long
 	return last
-}
-
-// head keeps the start of what is written to it.
-type head struct {
-	bytes.Buffer
-	limit int
-}
-
-// oneLine returns the text in one line, for an error.
-func (h *head) oneLine() string { return strings.Join(strings.Fields(h.String()), " ") }
-
-func (h *head) Write(text []byte) (int, error) {
-	if room := h.limit - h.Len(); room > 0 {
-		h.Buffer.Write(text[:min(room, len(text))])
-	}
-	return len(text), nil
 }
 
 // isOtherFormat reports whether the platform has user-data that coreos-cloudinit applies,

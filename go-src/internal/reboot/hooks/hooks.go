@@ -7,15 +7,14 @@
 package hooks
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
+	"coreos/internal/host/capture"
 	"coreos/internal/host/rundir"
 )
 
@@ -56,26 +55,13 @@ func (h Hooks) Run(ctx context.Context, argument string) error {
 const maxTail = 400
 
 func (h Hooks) run(ctx context.Context, path, argument string) error {
-	var output tail
+	output := &capture.Tail{Limit: maxTail}
 	start := time.Now()
-	command := rundir.Command{Args: append(slices.Clone(h.Launch), path, argument), Limit: h.Limit, Output: &output}
+	command := rundir.Command{Args: append(slices.Clone(h.Launch), path, argument), Limit: h.Limit, Output: output}
 	err := command.Run(ctx)
 	slog.Info("hook", "path", path, "argument", argument, "took", time.Since(start).Round(time.Millisecond), "error", err, "output", output.String())
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, output.String())
 	}
 	return nil
-}
-
-// tail keeps the end of what is written to it.
-type tail struct{ text []byte }
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.text = append(t.text, b[max(0, len(b)-maxTail):]...)
-	t.text = t.text[max(0, len(t.text)-maxTail):]
-	return len(b), nil
-}
-
-func (t *tail) String() string {
-	return strings.ToValidUTF8(string(bytes.TrimSpace(t.text)), "?")
 }
