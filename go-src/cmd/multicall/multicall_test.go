@@ -21,6 +21,7 @@ var apart = map[string]string{
 	"slotctl":    "runs in every boot and needs a sixth of the memory alone",
 	"bootkey":    "runs on the build host",
 	"configctl":  "runs on the build host and on operators' machines",
+	"dynstrip":   "runs on the build host",
 	"releasectl": "runs on the build host and where releases are published",
 	"sbom":       "runs on the build host",
 }
