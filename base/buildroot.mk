@@ -1,8 +1,8 @@
 # The release base: everything from source, by Buildroot.
 #
 # Included by the top-level Makefile, which defines TOP (this tree) and O (the
-# output directory), both absolute. BR2_PRIMARY_SITE and BR2_PACKAGE_OVERRIDE_FILE are
-# handed on to Buildroot.
+# output directory), both absolute. It passes BR2_PRIMARY_SITE and
+# BR2_PACKAGE_OVERRIDE_FILE on to Buildroot.
 
 BUILDROOT_VERSION := 2026.02.3
 BUILDROOT_SHA256 := 5a59e7501b0b4ec52c41f4bfa79412320e0b37eae5f719605a258e8d0c6fc7fb
@@ -14,8 +14,8 @@ BUILDROOT_FRAGMENTS ?=
 BUILDROOT_ARGS ?=
 DEFCONFIG ?= coreos_x86_64_defconfig
 
-# What is downloaded or compiled once outlives a `rm -r` of everything else, and
-# serves other output directories, if BR2_DL_DIR points elsewhere
+# Downloads and compiled archives survive the removal of everything else, and can be
+# shared by several output directories, if BR2_DL_DIR is elsewhere
 ## release: downloads, the toolchain's archive, the compiler's cache;
 ## default: dl in O
 BR2_DL_DIR ?= $(O)/dl
@@ -30,10 +30,10 @@ buildroot-fail = { echo "error: $(1)" >&2; exit 1; }
 buildroot-clean-up = trap 'rm -rf "$$part"' EXIT && trap 'exit 1' HUP INT TERM
 buildroot-sha256-ok = echo "$(BUILDROOT_SHA256)  $(1)" | sha256sum --check --status
 
-# Buildroot plans its own parallelism and knows other variables by the names
-# our users type, so this make's flags and overrides do not bind it. The
-# lock keeps `make -j` from running it twice on one output, $(1). Root, as which
-# containers often build, is refused by some packages unless told otherwise.
+# Buildroot does not get the flags and overrides of this make: it decides itself how many
+# jobs run, and uses the names of our variables for other things. The lock prevents that
+# `make -j` runs it twice on one output, $(1). Some packages refuse to be built by root,
+# as containers often do, unless FORCE_UNSAFE_CONFIGURE is set.
 buildroot-make = flock --close $(1)/.buildroot.lock \
 	env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL FORCE_UNSAFE_CONFIGURE=1 \
 	$(MAKE) --no-print-directory -C $(abspath $(BUILDROOT_DIR)) O=$(1) \
@@ -43,8 +43,7 @@ buildroot-make = flock --close $(1)/.buildroot.lock \
 	$(BUILDROOT_ARGS)
 BUILDROOT_MAKE = $(call buildroot-make,$(O))
 
-# A file or directory below appears under its name only when it is complete:
-# both rules work on a temporary name first
+# Both rules below use a temporary name until the file or directory is complete
 $(buildroot-archive):
 	@mkdir -p $(@D)
 	@part=$$(mktemp $@.XXXXXX) && $(buildroot-clean-up) && \
@@ -55,7 +54,7 @@ $(buildroot-archive):
 		$(call buildroot-fail,$(BUILDROOT_SITE)/$(@F) is not the file this tree was made for (SHA-256 differs): try another BUILDROOT_SITE); } && \
 	chmod 0644 "$$part" && mv "$$part" $@
 
-# Once unpacked, the archive may go
+# The archive is not needed once it is unpacked
 $(buildroot-own-dir): | $(if $(wildcard $(buildroot-own-dir)),,$(buildroot-archive))
 	@mkdir -p $(@D)
 	@$(call buildroot-sha256-ok,$(buildroot-archive)) || \
@@ -66,8 +65,8 @@ $(buildroot-own-dir): | $(if $(wildcard $(buildroot-own-dir)),,$(buildroot-archi
 		$(call buildroot-fail,cannot unpack $(buildroot-archive): is the disk full?); } && \
 	chmod 0755 "$$part" && mv -T "$$part" $@
 
-# Another release of the same LTS series is the builder's choice; any other
-# resolves this tree's options differently
+# The builder may use another release of the same LTS series. Other releases would
+# interpret the options of this tree differently
 .PHONY: buildroot-tree
 buildroot-tree: $(if $(filter $(buildroot-own-dir),$(BUILDROOT_DIR)),| $(buildroot-own-dir))
 	@version=$$(sed -n 's/^export BR2_VERSION := //p' $(BUILDROOT_DIR)/Makefile 2>/dev/null); \
@@ -79,8 +78,8 @@ buildroot-tree: $(if $(filter $(buildroot-own-dir),$(BUILDROOT_DIR)),| $(buildro
 	*) $(call buildroot-fail,$(BUILDROOT_DIR) is Buildroot $$version: this tree needs $(BUILDROOT_VERSION)) ;; \
 	esac
 
-# Loads the settings of some files, $(2), into the output directory $(1). A configuration
-# that lost a line does not stay behind as .config, or the next make would build it.
+# Loads the settings of the files $(2) into the output directory $(1). If Kconfig drops a
+# line, .config is renamed: otherwise the next make would build it.
 define buildroot-load
 	@mkdir -p $(1)
 	@cat $(2) > $(1)/.defconfig
@@ -97,8 +96,8 @@ buildroot-defconfig: buildroot-tree
 	$(call buildroot-load,$(O),$(TOP)/configs/x86_64.config $(TOP)/configs/$(DEFCONFIG) $(O)/.defconfig-own \
 		$(wildcard $(TOP)/board/$(BOARD)/defconfig) $(BUILDROOT_FRAGMENTS))
 
-# The toolchain takes longest and changes least. It is built in an output directory
-# of its own, and its archive is found again by what went into it.
+# The toolchain takes longest and changes least. It is built in an output directory of its
+# own, and the name of its archive is a hash of its inputs.
 toolchain-config := $(TOP)/configs/x86_64.config $(TOP)/configs/toolchain.config
 toolchain-id := $(shell { echo $(BUILDROOT_VERSION); grep -h -E '^BR2_|is not set$$' $(toolchain-config); } | sha256sum | cut -c1-12)
 ## release: the toolchain's archive; default: the one in BR2_DL_DIR
@@ -113,8 +112,7 @@ $(TOOLCHAIN): | buildroot-tree
 	@mkdir -p $(@D)
 	@mv $(toolchain-dir)/images/coreos-toolchain.tar.gz $@
 
-# In `make X_defconfig all` and `make -j X_defconfig all` alike, the
-# configuration comes first
+# The configuration comes first, also with make -j
 .PHONY: buildroot-config
 buildroot-config: buildroot-tree | $(if $(filter buildroot-defconfig %_defconfig,$(MAKECMDGOALS)),buildroot-defconfig)
 	@test -f $(O)/.config || \
@@ -125,21 +123,21 @@ buildroot-config: buildroot-tree | $(if $(filter buildroot-defconfig %_defconfig
 buildroot-build: buildroot-config | $(TOOLCHAIN)
 	@$(BUILDROOT_MAKE) coreos-go-rebuild all
 
-# Buildroot's bill of materials names licences by a list that it fetches once, whatever it
-# is asked for
+# Buildroot downloads a list of licences for its bill of materials, once, even if the
+# target does not need it
 buildroot-cyclonedx := BR2_DL_DIR=$(BR2_DL_DIR) $(abspath $(BUILDROOT_DIR))/utils/generate-cyclonedx
 buildroot-licence-names = $(buildroot-cyclonedx) --help > /dev/null || \
 	$(call buildroot-fail,no list of licence names: put schema/spdx.schema.json of CycloneDX specification 1.6 into $(BR2_DL_DIR)/cyclonedx as spdx-1.6.schema.json)
 
-# What an offline build needs is also the toolchain's archive; its sources are
-# where building it put them
+# An offline build also needs the archive of the toolchain. Building the toolchain has
+# downloaded its sources
 .PHONY: buildroot-source
 buildroot-source: buildroot-config | $(TOOLCHAIN)
 	@$(BUILDROOT_MAKE) source
 	@$(buildroot-licence-names)
 
-# Published beside the image: sources and licences of all that is in it, the C
-# library from the toolchain included, and Buildroot's bill of materials.
+# These are published with the image: the sources and licences of everything in it, with
+# the C library from the toolchain, and Buildroot's bill of materials.
 .PHONY: buildroot-legal-info
 buildroot-legal-info: buildroot-config | $(TOOLCHAIN)
 	@$(buildroot-licence-names)
@@ -154,11 +152,11 @@ buildroot-legal-info: buildroot-config | $(TOOLCHAIN)
 		--transform='s,^,coreos_production_,' --directory=$(O) legal-info \
 		--transform='s,^coreos_production_legal-info,coreos_production_legal-info/toolchain,' --directory=$(toolchain-dir) legal-info
 
-# Buildroot has these for every package; those that were asked for become targets
+# Buildroot has these targets for every package; here only the requested ones exist
 package-targets := $(filter-out linux-reconfigure,$(filter %-dirclean %-rebuild %-reconfigure,$(MAKECMDGOALS:buildroot-%=%)))
 
-# savedefconfig writes to the output directory: our defconfig has comments,
-# which Buildroot would lose
+# savedefconfig writes to the output directory, since our defconfig has comments, which
+# Buildroot would remove
 BUILDROOT_TARGETS := menuconfig nconfig show-info $(package-targets) \
 	linux-menuconfig linux-savedefconfig linux-reconfigure graph-depends graph-size graph-build
 .PHONY: $(addprefix buildroot-,$(BUILDROOT_TARGETS) savedefconfig)

@@ -3,10 +3,10 @@
 #
 # Prints every setting of FRAGMENT (a fragment or a defconfig) that CONFIG, the
 # configuration made from it, does not have; exits 1 when there is one. Kconfig
-# itself drops a line silently: a renamed option, an unmet dependency or a
-# later override all look like success.
+# itself drops a line silently if the option was renamed, a dependency is missing, or a
+# later line overrides it.
 #
-# When FRAGMENT sets an option twice its last word counts, as in Kconfig.
+# If FRAGMENT sets an option twice, the last line counts, as in Kconfig.
 set -eu
 
 if [ $# -ne 2 ]; then

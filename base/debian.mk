@@ -1,13 +1,13 @@
-# The dev base: Debian's binary packages in the shape that Buildroot's steps have.
+# The dev base: Debian's binary packages, built in the same steps as with Buildroot.
 #
 # Included by the top-level Makefile, which defines TOP and O and exports what the
-# shared scripts read. Stages, each with what it depends on, so that a change in a
-# daemon repeats none of the base's work:
+# shared scripts read. There are four stages with their own dependencies, so that a change
+# of a daemon does not rebuild the base:
 #
 #   base    the root tree of Debian's packages                 (minutes, once)
 #   go      the commands of go-src                             (go build)
 #   target  base + rootfs-overlay + commands, shaped           (seconds)
-#   images  what post-image.sh makes of it                     (seconds)
+#   images  what post-image.sh makes of the target             (seconds)
 
 ## dev: the Debian archive that packages come from; default: deb.debian.org
 export DEBIAN_MIRROR ?=
@@ -19,7 +19,7 @@ debian-setting = $(shell sed -n 's/^$(1)="\(.*\)"/\1/p' $(O)/.config)
 debian-suite = $(call debian-setting,BR2_COREOS_DEBIAN_SUITE)
 
 # Our commands are those of the packages that the configuration selects, in package/*/*.mk.
-# The macros that Buildroot has for these files only make lists of commands here.
+# Buildroot's macros in these files only make lists of commands here.
 debian-selected := $(shell sed -n 's/^\(BR2_PACKAGE_[A-Z0-9_]*\)=y$$/\1/p' $(O)/.config 2>/dev/null)
 package-name = $(notdir $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST)))))
 package-prefix = $(shell echo '$(package-name)' | tr 'a-z-' 'A-Z_')
@@ -40,7 +40,7 @@ coreos-go-package = $(call debian-go-package,$(package-prefix))
 host-coreos-go-package = $(call debian-host-package,$(package-prefix))
 coreos-command-package = $(call debian-command-package,$(package-prefix),$(package-name))
 
-# The two that are left out have rules of their own below.
+# The two others have rules of their own below.
 include $(filter-out %/ignition.mk %/coreos-multicall.mk,$(sort $(wildcard $(TOP)/package/*/*.mk)))
 debian-commands := $(sort $(debian-target-commands) $(debian-host-commands) $(debian-initramfs-commands))
 
@@ -53,7 +53,7 @@ debian-defconfig:
 .PHONY: debian-build
 debian-build: debian-room $(debian-dir)/images.stamp
 
-# 4 GiB: the base twice, the target, the images before and after.
+# A build needs 4 GiB: for the base twice, the target, and the old and the new images.
 .PHONY: debian-room
 debian-room:
 	@mkdir -p $(O)/images $(O)/host/bin $(O)/host/lib $(debian-go)
@@ -65,7 +65,7 @@ $(debian-base).stamp: $(O)/.config $(wildcard $(TOP)/base/debian/*) | debian-roo
 	@$(TOP)/base/debian/bootstrap.sh $(debian-suite) $(debian-base) $(O)/images
 	@touch $@
 
-# Go knows best what changed; the binaries keep their time when nothing did.
+# Go decides what to rebuild. Binaries that have not changed keep their time.
 debian-go-build = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w'
 .PHONY: debian-go
 debian-go: | debian-room
@@ -75,7 +75,7 @@ debian-go: | debian-room
 	@for binary in $(debian-go)/new/*; do \
 		cmp -s $$binary $(debian-go)/$${binary##*/} || cp $$binary $(debian-go)/; done
 
-# It is linked to the build machine's libblkid, and has to run with the image's.
+# Ignition is linked with libblkid of the build machine and has to run with the image's.
 $(debian-go)/ignition: $(TOP)/go-src/go.mod $(TOP)/Makefile | debian-room
 	@echo "ignition"
 	@cd $(TOP)/go-src && CGO_ENABLED=1 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w $(COREOS_IGNITION_LDFLAGS)' -o $@ $(ignition)/internal
@@ -83,11 +83,11 @@ $(debian-go)/ignition: $(TOP)/go-src/go.mod $(TOP)/Makefile | debian-room
 $(addprefix $(debian-go)/,$(debian-commands) multicall): debian-go ;
 
 overlays = $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/$(call debian-setting,BR2_COREOS_BOARD)/rootfs-overlay)
-# Directories stand for the symbolic links in them, whose targets are the machine's.
+# Directories are listed for the symbolic links in them, whose targets do not exist here.
 overlay-files := $(shell find $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/*/rootfs-overlay) -type f -o -type d)
 
-# What the image says of itself, and how well it is compressed; COREOS_VERSION=, a new
-# commit and COREOS_COMPRESSION= change it.
+# The release data in the image and the level of compression; COREOS_VERSION=, a new
+# commit and COREOS_COMPRESSION= change them.
 .PHONY: debian-release
 debian-release: | debian-room
 	@echo "$(COREOS_VERSION) $(COREOS_GROUP) $(SOURCE_DATE_EPOCH) $(COREOS_COMPRESSION)" > $(debian-dir)/release.new

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Finds out which tools of the build host are missing.
+# Finds the tools that are missing on the build host.
 #
-#   host-tools.sh check     one line that says what to do, and status 1
-#   host-tools.sh install   installs them where that is possible (root, apt-get)
+#   host-tools.sh check     prints a line that says what to do, and exits with 1
+#   host-tools.sh install   installs them, as root with apt-get
 set -eu
 
-# What is looked for (a command or a file), and Debian's package that has it.
+# Each line has a command or a file, and the Debian package that has it.
 tools='
 bc bc
 cpio cpio

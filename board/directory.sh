@@ -1,7 +1,7 @@
 #!/bin/sh
-# Prints the directory of the board that is built: board/coreos or, if the
-# configuration sets BR2_COREOS_BOARD to another, a copy of it with that board's
-# files over it. BR2_CONFIG and BUILD_DIR are Buildroot's.
+# Prints the directory of the board: board/coreos or, if BR2_COREOS_BOARD in the
+# configuration names another board, a copy of it with the files of that board over it.
+# Buildroot sets BR2_CONFIG and BUILD_DIR.
 set -eu
 
 boards=$(dirname "$(realpath "$0")")

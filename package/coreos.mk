@@ -4,22 +4,22 @@
 #
 ################################################################################
 
-# All of them come from one Go module, which vendors nothing. The modules it
-# requires are fetched once, checked against go.sum and kept in the download
-# directory; the build itself then runs offline.
+# All binaries are built from one Go module without vendored code. The modules that it
+# requires are downloaded once, checked against go.sum and kept in the download directory.
+# The build itself runs offline.
 
 COREOS_GO_SRC = $(COREOS_TOP)/go-src
 COREOS_GO_CACHE = $(DL_DIR)/coreos-go
 
-# After Buildroot's own settings, so these win. Without cgo a binary is static
-# and the same on every base; a package that needs cgo says so in its GO_ENV.
+# These follow Buildroot's own settings and override them. Without cgo a binary is static
+# and the same on both bases; a package that needs cgo sets it in its GO_ENV.
 COREOS_GO_ENV = \
 	GOFLAGS=-mod=readonly \
 	GOMODCACHE=$(COREOS_GO_CACHE) \
 	CGO_ENABLED=0
 
-# The only step that may use the network, through the user's GOPROXY if there
-# is one. It says nothing and takes no time once everything is there.
+# This is the only step that uses the network, through the user's GOPROXY if that is set.
+# Once everything is downloaded, it does nothing.
 COREOS_GO_DOWNLOAD = \
 	$(HOST_GO_COMMON_ENV) $(COREOS_GO_ENV) \
 	GOFLAGS=-modcacherw GOPROXY="$(COREOS_GOPROXY)" $(GO_BIN) mod download
@@ -31,8 +31,8 @@ define COREOS_GO_RESOLVE
 	cd $(@D) && $(COREOS_GO_DOWNLOAD)
 endef
 
-# rsync leaves behind what was deleted or renamed in go-src, and Go would
-# compile it. Buildroot's stamps are dot files.
+# rsync does not delete files that were deleted or renamed in go-src, and Go would compile
+# them. The stamps of Buildroot are dot files.
 define COREOS_GO_CLEAN
 	find $(@D) -mindepth 1 -maxdepth 1 ! -name '.*' -exec rm -rf {} +
 endef
@@ -81,7 +81,7 @@ endef
 coreos-command-package = \
 	$(eval $(call inner-coreos-command,$(call UPPERCASE,$(pkgname)),$(pkgname)))$(generic-package)
 
-# `source` must fetch everything a later, offline build needs
+# `source` must download everything that a later offline build needs
 .PHONY: coreos-go-source
 coreos-go-source: host-go
 	cd $(COREOS_GO_SRC) && $(COREOS_GO_DOWNLOAD)

@@ -4,13 +4,12 @@
 #   bootstrap.sh SUITE TREE IMAGES
 #
 # TREE is the root tree (Buildroot's TARGET_DIR); IMAGES receives bzImage and
-# packages.tsv, the list of what went in. Everything specific to Debian happens
-# here; what a CoreOS root looks like is decided after the seam, in
-# post-fakeroot.sh, for both bases alike.
+# packages.tsv, the list of packages. Everything specific to Debian is here;
+# post-fakeroot.sh, which is the same for both bases, makes a CoreOS root of the tree.
 set -euo pipefail
 
-# mmdebstrap mounts /proc, /sys and /dev in the tree. In a mount namespace of their own
-# they end with the last process, however that ends.
+# mmdebstrap mounts /proc, /sys and /dev in the tree. The mount namespace of this script
+# ends with its last process, so that a build that is killed leaves no mounts.
 [ -n "${COREOS_MOUNTS:-}" ] || COREOS_MOUNTS=own exec unshare --mount "$0" "$@"
 
 suite=$1 tree=$2 images=$3
@@ -24,8 +23,8 @@ strip_comments() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"; }
 
 include=$(strip_comments "$here/packages.list" | paste -sd,)
 
-# bootengine is the initramfs: keep Debian's from being built only to be thrown
-# away. Documents and translations are never unpacked at all.
+# bootengine is the initramfs, so Debian's is not built. Documents and translations are
+# not unpacked.
 log=$images/debian-base.log
 # shellcheck disable=SC2016 # mmdebstrap sets $1
 if ! mmdebstrap --mode=root --variant=essential --include="$include" \
@@ -46,22 +45,22 @@ then
 fi
 root=$work/root
 
-# What goes in, before the package database leaves.
+# The list of packages, before the package database is removed.
 dpkg-query --admindir="$root/var/lib/dpkg" --show \
 	--showformat='${Package}\t${Version}\t${source:Package}\t${source:Version}\n' |
 	grep -vf <(strip_comments "$here/remove.list" | sed 's/.*/^&\t/') |
 	LC_ALL=C sort >"$work/packages.tsv"
 
-# Kernel: the seam wants it beside the tree, not in it.
+# The kernel belongs beside the tree.
 kernel=$(echo "$root"/boot/vmlinuz-*)
 cp "$kernel" "$work/bzImage"
 
-# Files of packages that only served the installation.
+# Remove the files of packages that are needed only for the installation.
 strip_comments "$here/remove.list" | while read -r package; do
 	list=$(ls "$root/var/lib/dpkg/info/$package.list" "$root/var/lib/dpkg/info/$package:"*.list 2>/dev/null || true)
 	[ -n "$list" ] || continue
 	while read -r path; do
-		# Symbolic links to directories (/lib) stay: only files and links to files go.
+		# Symbolic links to directories (/lib) stay: only files and links to files are removed.
 		if [ -L "$root$path" ] || [ -f "$root$path" ]; then rm -f "$root$path"; fi
 	done <"$list"
 done
@@ -73,8 +72,8 @@ rm -rf "$root"/var/lib/dpkg "$root"/var/lib/apt "$root"/var/cache "$root"/var/lo
 	"$root"/usr/lib/python3* "$root"/usr/share/python3 "$root"/usr/share/bug "$root"/usr/share/initramfs-tools \
 	"${root:?}"/boot "$root"/vmlinuz* "$root"/initrd*
 
-# Debian enables units in its maintainer scripts; what runs on CoreOS is said in
-# one place, rootfs-overlay. Host keys and ids are made by each machine.
+# Debian enables units in its maintainer scripts; on CoreOS, rootfs-overlay enables all
+# units. Each machine makes its own host keys and ids.
 find "$root/etc/systemd/system" -mindepth 1 -delete
 rm -f "$root"/usr/lib/systemd/system/ssh.service "$root"/usr/lib/systemd/system/ssh.socket \
 	"$root"/etc/ssh/ssh_host_* "$root"/etc/machine-id "$root"/etc/hostname \

@@ -8,7 +8,7 @@
 #   -a KEYS  file of public keys that may log in as root (~/.ssh/*.pub, or a new key)
 #   -m MIB   memory (2048)         -c CPUS  processors (2; 1 where they are emulated)
 #   -u       UEFI instead of BIOS
-#   -f       start from a fresh disk: forget what earlier runs left on theirs
+#   -f       start with a fresh disk, without the data of earlier runs
 #   -i FILE  configuration for the machine: a cloud-config, a script or an Ignition config
 set -euo pipefail
 
@@ -42,7 +42,7 @@ command -v qemu-system-x86_64 >/dev/null || {
 	exit 1
 }
 
-# The image stays as it was built; a newer one starts with a fresh disk.
+# The image is not changed. A newer image gets a fresh disk.
 if [ -n "$fresh" ] || [ ! -f "$disk" ] || [ "$image" -nt "$disk" ]; then
 	rm -f "$disk"
 	qemu-img create -q -f qcow2 -F qcow2 -b "$image" "$disk"
@@ -64,13 +64,13 @@ if [ -z "$port" ]; then
 	while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
 fi
 
-# /dev/kvm alone says little: without the module it leads nowhere.
+# /dev/kvm may exist without the module; then it cannot be used.
 if [ -w /dev/kvm ] && { [ -d /sys/module/kvm_intel ] || [ -d /sys/module/kvm_amd ]; }; then
 	accelerator=(-accel kvm -cpu host -smp "${cpus:-2}")
 else
-	# QEMU 7.2's emulation of CMPXCHG16B is broken; -cx16 hides it. Of several emulated
-	# processors one may run into a breakpoint that another has taken away, where the
-	# kernel patches itself: a boot in twenty dies of that and begins anew.
+	# QEMU 7.2 emulates CMPXCHG16B wrongly; -cx16 hides it. With several emulated
+	# processors, one may hit a breakpoint that another has just removed while the kernel
+	# patches itself: one boot in twenty panics and starts again.
 	accelerator=(-accel "tcg,thread=multi" -cpu "max,-cx16" -smp "${cpus:-1}")
 fi
 

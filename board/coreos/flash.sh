@@ -1,6 +1,6 @@
 #!/bin/bash
 # Writes the disk image to a disk:   flash.sh IMAGE DISK
-# Refuses a disk that is in use; asks first, unless YES=1.
+# It refuses a disk that is in use, and asks first unless YES=1.
 set -euo pipefail
 
 image=$1 disk=${2-}
@@ -24,9 +24,8 @@ if [ "${YES-}" != 1 ]; then
 fi
 progress=none
 [ ! -t 2 ] || progress=progress
-# Most of the image is zeros. Disks have a fast way to write those; where it works,
-# only the rest has to be sent. Leaving old bytes in place would be wrong: an old
-# journal could be replayed into the new ROOT.
+# Most of the image is zeros. If the disk has a fast command to write zeros, only the rest
+# is written. Old data must not stay: an old journal could be replayed into the new ROOT.
 sparse=
 if blkdiscard --force --zeroout --length "$(stat --format=%s "$image")" "$disk" 2>/dev/null; then
 	sparse=,sparse

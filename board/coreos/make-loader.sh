@@ -5,7 +5,7 @@
 #
 # OUT receives boot.img (boot code of the MBR), core.img (fills BIOS-BOOT) and
 # efi-system.img (FAT32 with GRUB for UEFI and the environment block). The public
-# key of SIGNING_KEY_DIR goes into both GRUBs. HOST_DIR/lib/grub has GRUB's modules.
+# key in SIGNING_KEY_DIR is embedded in both. HOST_DIR/lib/grub has the modules of GRUB.
 set -euo pipefail
 
 out=$1
@@ -17,8 +17,8 @@ core_sector=2048 # where genimage.cfg puts BIOS-BOOT: 1 MiB
 modules=(part_gpt fat tar memdisk normal configfile test echo eval regexp sleep reboot
 	loadenv smbios linux serial terminal pgp gcry_rsa gcry_sha256 gcry_sha512)
 
-# The configuration lies in a tar archive inside the core image, where it needs
-# no signature.
+# The configuration is in a tar archive inside the core image, where it needs no
+# signature.
 mkdir "$work/grub"
 cp "$board/grub.cfg" "$work/grub/"
 tar --create --file="$work/memdisk" --directory="$work" --format=ustar --mtime="@$SOURCE_DATE_EPOCH" \
@@ -40,8 +40,8 @@ le64() {
 	done
 }
 
-# BIOS: boot.img names the first sector of the core image, the core image its
-# second one (what grub-install would write).
+# BIOS: boot.img contains the number of the first sector of the core image, and the core
+# image that of its second one. grub-install would write both.
 core i386-pc "$work/core.img" biosdisk
 head -c 440 "$HOST_DIR/lib/grub/i386-pc/boot.img" >"$work/boot.img"
 le64 "$core_sector" | dd of="$work/boot.img" bs=1 seek=$((0x5c)) conv=notrunc status=none

@@ -6,8 +6,8 @@
 
 BOOTENGINE_BUILD_TARGETS = cmd/bootengine
 
-# It is the initramfs's /init and has no place in /usr: post-image.sh takes it
-# from the images directory.
+# It is /init of the initramfs and is not installed in /usr. post-image.sh takes it from
+# the images directory.
 BOOTENGINE_INSTALL_TARGET = NO
 BOOTENGINE_INSTALL_IMAGES = YES
 

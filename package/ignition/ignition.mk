@@ -4,7 +4,7 @@
 #
 ################################################################################
 
-# The command lies in a module that go-src requires
+# The command is in a module that go-src requires
 IGNITION_GOMOD = github.com/coreos/ignition/v2
 IGNITION_BUILD_TARGETS = internal
 IGNITION_BIN_NAME = ignition
