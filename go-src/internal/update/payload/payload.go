@@ -1,16 +1,16 @@
-// Package payload keeps a /usr in two files, of which a machine reads the one that costs it
-// less:
+// Package payload compresses a /usr in two forms. A machine downloads the one that is
+// smaller for it:
 //
-//   - a payload, from which any block can be fetched by itself: zstd's seekable format
+//   - a payload, from which each block can be downloaded by itself: zstd's seekable format
 //     (https://github.com/facebook/zstd/blob/dev/contrib/seekable_format/zstd_seekable_compression_format.md),
-//     every frame FrameBlocks blocks long;
-//   - a whole stream: one zstd frame, a third smaller, for who needs all blocks.
+//     with frames of FrameBlocks blocks;
+//   - a whole stream: one zstd frame, which is a third smaller, for all blocks.
 //
-// `zstd -d` reads either.
+// `zstd -d` unpacks both.
 //
-// Nothing in such a file is trusted: an Index is checked against the size that a
-// signed manifest states, a window against MaxWindow, and each block against its hash by
-// whoever receives it.
+// The content of such a file is not trusted: an Index is checked against the size in the
+// signed manifest, a window against MaxWindow, and the caller checks each block against
+// its hash.
 package payload
 
 import (
@@ -28,19 +28,19 @@ import (
 	"coreos/internal/update/delta"
 )
 
-// FrameBlocks is how many blocks one frame has: few, so that a block that is wanted brings
-// few others along.
+// FrameBlocks is the number of blocks in a frame. It is small, so that few blocks are
+// downloaded with a wanted one.
 const FrameBlocks = 4
 
 const frameSize = FrameBlocks * verity.BlockSize
 
-// ErrFormat is in the chain of every error about a payload that is not one.
-var ErrFormat = errors.New("not a payload")
+// ErrFormat is in the chain of each error about a file that is not a valid payload.
+var ErrFormat = errors.New("not a valid payload")
 
-// Write compresses a /usr, whole blocks up to its end, with as many processors as
-// concurrency says. The result does not depend on that.
+// Write compresses a /usr of whole blocks with concurrency processors. The result does not
+// depend on their number.
 func Write(ctx context.Context, w io.Writer, usr io.Reader, concurrency int) error {
-	// The best level takes seven times as long for 2 % of the size.
+	// The best level takes seven times as long and saves 2 % of the size.
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(frameSize),
 		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
@@ -61,21 +61,21 @@ func Write(ctx context.Context, w io.Writer, usr io.Reader, concurrency int) err
 		case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 			return nil, err
 		case n%verity.BlockSize != 0:
-			return nil, fmt.Errorf("%d bytes behind the last whole block", n%verity.BlockSize)
+			return nil, fmt.Errorf("%d bytes after the last whole block", n%verity.BlockSize)
 		}
 		return frame[:n], nil
 	}, seekable.WithConcurrency(concurrency))
 	return errors.Join(err, out.Close())
 }
 
-// Index says where in a payload each block is.
+// Index has the position of each block in a payload.
 type Index struct {
 	table  *seekable.SeekTable
 	blocks uint64
 }
 
-// IndexSize returns the size in bytes of the index at the end of the payload of a
-// /usr with so many blocks.
+// IndexSize returns the size in bytes of the index at the end of a payload with a number of
+// blocks.
 func IndexSize(blocks uint64) int64 {
 	const header, entry, footer = 8, 12, 9 // a skippable frame's header; sizes and checksum; the table's own footer
 	return header + entry*int64(frames(blocks)) + footer
@@ -83,8 +83,8 @@ func IndexSize(blocks uint64) int64 {
 
 func frames(blocks uint64) uint64 { return (blocks + FrameBlocks - 1) / FrameBlocks }
 
-// ReadIndex reads the last IndexSize bytes of a payload of size bytes and checks that
-// they describe that many blocks in that many bytes.
+// ReadIndex parses the last IndexSize bytes of a payload of size bytes, and checks that
+// they describe that many blocks and bytes.
 func ReadIndex(b []byte, blocks uint64, size int64) (*Index, error) {
 	if int64(len(b)) != IndexSize(blocks) {
 		return nil, fmt.Errorf("%w: an index of %d bytes for %d blocks, want %d", ErrFormat, len(b), blocks, IndexSize(blocks))
@@ -98,7 +98,7 @@ func ReadIndex(b []byte, blocks uint64, size int64) (*Index, error) {
 	for n := range frames(blocks) {
 		frame, ok := table.EntryByID(int64(n))
 		want := min(FrameBlocks, blocks-n*FrameBlocks) * verity.BlockSize
-		// zstd needs at most a few bytes more than what it cannot compress.
+		// zstd adds only a few bytes to data that it cannot compress.
 		if !ok || uint64(frame.DecompressedSize) != want || frame.CompressedOffset != end ||
 			frame.CompressedSize == 0 || uint64(frame.CompressedSize) > want+64 {
 			return nil, fmt.Errorf("%w: frame %d of its index", ErrFormat, n)
@@ -111,16 +111,16 @@ func ReadIndex(b []byte, blocks uint64, size int64) (*Index, error) {
 	return x, nil
 }
 
-// Span is a part of a payload to be fetched in one piece: whole frames.
+// Span is a range of whole frames that is downloaded at once.
 type Span struct {
 	Offset, Length int64
 	// first and last frame
 	first, last uint64
 }
 
-// Spans returns what must be fetched to get the runs, which ascend. Parts with at most
-// gap bytes between them are fetched together; no span is longer than limit bytes
-// unless one frame is.
+// Spans returns the spans with the blocks of the runs, which must be in ascending order. It
+// joins spans with at most gap bytes between them. A span has at most limit bytes, or one
+// frame.
 func (x *Index) Spans(runs iter.Seq[delta.Run], gap, limit int64) iter.Seq[Span] {
 	return func(yield func(Span) bool) {
 		var span Span
@@ -130,7 +130,7 @@ func (x *Index) Spans(runs iter.Seq[delta.Run], gap, limit int64) iter.Seq[Span]
 				start, end := int64(frame.CompressedOffset), int64(frame.CompressedOffset)+int64(frame.CompressedSize)
 				switch {
 				case span.Length > 0 && n <= span.last:
-					continue // the run before ended in this frame
+					continue // the previous run ended in this frame
 				case span.Length > 0 && start-(span.Offset+span.Length) <= gap && end-span.Offset <= limit:
 					span.Length, span.last = end-span.Offset, n
 					continue
@@ -146,13 +146,13 @@ func (x *Index) Spans(runs iter.Seq[delta.Run], gap, limit int64) iter.Seq[Span]
 	}
 }
 
-// Decoder unpacks spans. It takes little memory, whatever it is given.
+// Decoder unpacks spans with limited memory.
 type Decoder struct {
 	zstd *zstd.Decoder
 	to   []byte
 }
 
-// NewDecoder returns a Decoder, to be closed.
+// NewDecoder returns a Decoder, which the caller closes.
 func NewDecoder() (*Decoder, error) {
 	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(frameSize), zstd.WithDecoderLowmem(true))
 	if err != nil {
@@ -164,8 +164,8 @@ func NewDecoder() (*Decoder, error) {
 // Close frees the decoder.
 func (d *Decoder) Close() { d.zstd.Close() }
 
-// Decode unpacks a span and hands over its blocks, also those that lie between wanted
-// ones. data is valid until take returns, whose error ends it.
+// Decode unpacks a span and calls take for each block in it, also for those that are not
+// wanted. data is valid until take returns. An error of take ends Decode.
 func (d *Decoder) Decode(x *Index, span Span, packed []byte, take func(block uint64, data []byte) error) error {
 	for n := span.first; n <= span.last; n++ {
 		frame, _ := x.table.EntryByID(int64(n))
@@ -189,14 +189,14 @@ func (d *Decoder) Decode(x *Index, span Span, packed []byte, take func(block uin
 	return nil
 }
 
-// Stream unpacks a whole payload as it comes and hands over its blocks, so many that
-// blocks says, as Decode does.
+// Stream unpacks a payload of a number of blocks while it is read, and calls take for each
+// block as Decode does.
 func Stream(from io.Reader, blocks uint64, take func(block uint64, data []byte) error) error {
 	return read(from, frameSize, blocks, take)
 }
 
-// read unpacks zstd frames whose windows are no larger than window. An error of from is
-// returned as it is.
+// read unpacks zstd frames whose windows have at most window bytes. It returns an error of
+// from unchanged.
 func read(from io.Reader, window, blocks uint64, take func(block uint64, data []byte) error) error {
 	source := &source{from: from}
 	decoder, err := zstd.NewReader(source, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
@@ -220,10 +220,10 @@ func read(from io.Reader, window, blocks uint64, take func(block uint64, data []
 	return nil
 }
 
-// source keeps the error of a reader, which says more than what a decoder makes of it.
+// source records the error of a reader, since the error of the decoder says less.
 type source struct {
 	from io.Reader
-	err  error // but for io.EOF
+	err  error // unless it is io.EOF
 }
 
 func (s *source) Read(b []byte) (int, error) {

@@ -121,7 +121,7 @@ func TestWriteIsReproducible(t *testing.T) {
 
 func TestWriteRefusesHalfABlock(t *testing.T) {
 	err := Write(context.Background(), io.Discard, strings.NewReader(strings.Repeat("x", verity.BlockSize+1)), 1)
-	if err == nil || !strings.Contains(err.Error(), "behind the last whole block") {
+	if err == nil || !strings.Contains(err.Error(), "after the last whole block") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -12,20 +12,21 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// MaxWindow is the largest window in bytes that a whole stream may have. A reader holds a
-// window in memory, and a machine has little memory for its updates.
+// MaxWindow is the size limit of the window of a whole stream in bytes. The reader keeps
+// the window in memory, and machines have little memory for updates.
 const MaxWindow = 1 << windowLog
 
 const windowLog = 23
 
-// Effort says how much time the compression of a whole stream may take.
+// Effort says how much time compressing a whole stream may take.
 type Effort string
 
 // The efforts.
 const (
-	// Fast takes seconds, for a build that its maker tries at once.
+	// Fast takes seconds. It is for a build that is tried at once.
 	Fast Effort = "fast"
-	// Best takes minutes, for a release that many machines fetch. It needs zstd(1).
+	// Best takes minutes. It is for a release that many machines download, and needs
+	// zstd(1).
 	Best Effort = "best"
 )
 
@@ -37,8 +38,8 @@ func ParseEffort(name string) (Effort, error) {
 	return "", fmt.Errorf("compression %.40q: want %s or %s", name, Fast, Best)
 }
 
-// WriteWhole compresses a /usr as one zstd frame, to be read from its start to its end.
-// The result depends on the effort, and not on the number of processors.
+// WriteWhole compresses a /usr as one zstd frame, which is read from start to end. The
+// result depends on the effort, but not on the number of processors.
 func WriteWhole(ctx context.Context, w io.Writer, usr io.Reader, effort Effort) error {
 	if effort == Best {
 		return writeBest(ctx, w, usr)
@@ -52,8 +53,8 @@ func WriteWhole(ctx context.Context, w io.Writer, usr io.Reader, effort Effort) 
 	return errors.Join(err, encoder.Close())
 }
 
-// writeBest has zstd(1) do it: no library of ours compresses as well. The checksum is left
-// out because readers compare each block with its hash.
+// writeBest runs zstd(1), which compresses better than our library. It leaves out the
+// checksum, since readers check the hash of each block.
 func writeBest(ctx context.Context, w io.Writer, usr io.Reader) error {
 	var message bytes.Buffer
 	command := exec.CommandContext(ctx, "zstd", "--quiet", "-19", "--long="+strconv.Itoa(windowLog), "--threads=0", "--no-check", "--stdout")
@@ -64,7 +65,7 @@ func writeBest(ctx context.Context, w io.Writer, usr io.Reader) error {
 	return nil
 }
 
-// contextReader ends with its context.
+// contextReader fails when its context ends.
 type contextReader struct {
 	ctx context.Context
 	io.Reader
@@ -77,9 +78,9 @@ func (r contextReader) Read(b []byte) (int, error) {
 	return r.Reader.Read(b)
 }
 
-// ReadWhole unpacks a whole stream as it comes and hands over its blocks, so many that
-// blocks says, as Decode does. ErrFormat is the error about a stream that is none, or
-// whose window is larger than MaxWindow.
+// ReadWhole unpacks a whole stream of a number of blocks while it is read, and calls take
+// for each block as Decode does. It returns ErrFormat if the stream is not valid or its
+// window is larger than MaxWindow.
 func ReadWhole(from io.Reader, blocks uint64, take func(block uint64, data []byte) error) error {
 	return read(from, MaxWindow, blocks, take)
 }

@@ -1,5 +1,5 @@
-// Package release describes a version of the system as it is published: a manifest,
-// which names every byte of the version, and the files that hold them.
+// Package release defines a published version of the system: the manifest, which identifies
+// every byte of the version, and its files.
 package release
 
 import (
@@ -21,14 +21,13 @@ import (
 	"coreos/internal/update/payload"
 )
 
-// Format is the version of the manifest's format that is written and read.
+// Format is the version of the format of manifests.
 const Format = 1
 
-// MaxManifest is the size in bytes of the largest manifest that is read.
+// MaxManifest is the size limit of a manifest in bytes.
 const MaxManifest = 64 << 10
 
-// Bounds of what a manifest may describe. A slot is smaller than either, but which
-// size a slot has is not known here.
+// Size limits of the contents. Slots are smaller, but their sizes are not known here.
 const (
 	maxBoot = 1 << 30 / verity.BlockSize
 	maxUsr  = 16 << 30 / verity.BlockSize
@@ -36,65 +35,64 @@ const (
 	maxPatches = 16
 )
 
-// MaxNotes is the size in bytes of the longest release notes. JSON may write a byte as six,
-// and the manifest with them has to stay below MaxManifest.
+// MaxNotes is the size limit of release notes in bytes. JSON may need six bytes for one of
+// them, and the whole manifest must stay below MaxManifest.
 const MaxNotes = 8 << 10
 
-// ManifestFile is the manifest's name in the directory of a release. Beside it lie, for
-// each content, its tree and its payload.
+// ManifestFile is the name of the manifest in the directory of a release, which also has
+// the tree and the payload of each content.
 const ManifestFile = "manifest.json"
 
 // The contents of a release.
 const (
-	Boot = "boot" // fills the boot partition
-	Usr  = "usr"  // fills the /usr partition up to the hash tree
+	Boot = "boot" // the content of the boot partition
+	Usr  = "usr"  // the content of the /usr partition before the hash tree
 )
 
-// TreeFile is where the hash tree of a content lies.
+// TreeFile returns the name of the file with the hash tree of a content.
 func TreeFile(content string) string { return content + ".verity" }
 
-// PayloadFile is where the data of a content lies, in package payload's format.
+// PayloadFile returns the name of the file with the data of a content, in the format of
+// package payload.
 func PayloadFile(content string) string { return content + ".zst" }
 
-// WholeFile is where the data of a content lies as one stream, in package payload's format.
+// WholeFile returns the name of the file with the data of a content as one stream, in the
+// format of package payload.
 func WholeFile(content string) string { return content + ".whole.zst" }
 
-// PatchFile is where the patch of a content lies from the one with another root hash, in
-// package patch's format.
+// PatchFile returns the name of the patch of a content from another root hash, in the
+// format of package patch.
 func PatchFile(content, from string) string { return content + ".from-" + from[:16] + ".patch" }
 
-// Manifest describes a version. It is signed; what it says of the files is therefore
-// true, once it was read by ReadManifest.
+// Manifest describes a version. It is signed, so what it says about the files can be
+// trusted once ReadManifest has read it.
 type Manifest struct {
 	Format int `json:"format"`
-	// Board is the kind of machine that the version is for: "amd64-usr".
+	// Board is the kind of machine, such as "amd64-usr".
 	Board   string `json:"board"`
 	Version string `json:"version"`
-	// MinimumVersion is the oldest version that can be updated to this one, empty
-	// if any can.
+	// MinimumVersion is the oldest version that can update to this one, empty if all can.
 	MinimumVersion string `json:"minimum_version,omitempty"`
-	// Notes tell the operator what is new in the version: plain text or Markdown, empty if
-	// there are none.
+	// Notes are the release notes, in plain text or Markdown, empty if there are none.
 	Notes string  `json:"notes,omitempty"`
 	Boot  Content `json:"boot"`
 	Usr   Content `json:"usr"`
 }
 
-// Content is what is written to a partition. Its root hash alone says what every
-// block of it is.
+// Content is the content of a partition. Its root hash determines every block.
 type Content struct {
 	RootHash string `json:"root_hash"` // of dm-verity, in hexadecimal
-	Blocks   uint64 `json:"blocks"`    // of data, 4,096 bytes each
+	Blocks   uint64 `json:"blocks"`    // number of data blocks of 4,096 bytes
 	Tree     File   `json:"tree"`
 	Payload  File   `json:"payload"`
-	// Whole is the data once more, as one stream, for who needs all of it. Releases of
-	// before it had none, and machines of before it do not look at it.
+	// Whole has the data once more, as one stream. Older releases do not have it, and older
+	// systems ignore it.
 	Whole *File `json:"whole,omitempty"`
-	// Patches are shorter ways from some older contents.
+	// Patches are patches from some older contents.
 	Patches []Patch `json:"patches,omitempty"`
 }
 
-// Patch makes a content from an older one.
+// Patch is a patch from an older content.
 type Patch struct {
 	From string `json:"from"` // root hash of the older content, in hexadecimal
 	File
@@ -115,16 +113,16 @@ type File struct {
 	SHA256 string `json:"sha256"` // in hexadecimal
 }
 
-// ErrManifest is in the chain of every error about a manifest.
-var ErrManifest = errors.New("bad manifest")
+// ErrManifest is in the chain of each error about a manifest.
+var ErrManifest = errors.New("the manifest is not valid")
 
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
 
-// ValidName tells whether a board or a channel can have the name, which becomes part of
+// ValidName reports whether a name is valid for a board or a channel. It becomes part of
 // paths.
 func ValidName(s string) bool { return name.MatchString(s) }
 
-// ReadManifest reads and checks a manifest.
+// ReadManifest parses and checks a manifest.
 func ReadManifest(r io.Reader) (*Manifest, error) {
 	text, err := io.ReadAll(io.LimitReader(r, MaxManifest+1))
 	if err != nil {
@@ -143,7 +141,7 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 	return m, nil
 }
 
-// Check finds out whether the manifest makes sense.
+// Check checks a manifest.
 func (m *Manifest) Check() error {
 	switch {
 	case m.Format != Format:
@@ -161,8 +159,8 @@ func (m *Manifest) Check() error {
 	return errors.Join(m.Boot.check(Boot, maxBoot), m.Usr.check(Usr, maxUsr))
 }
 
-// CheckNotes refuses release notes that are too long, and those with characters that would control
-// the terminal of whoever reads them.
+// CheckNotes refuses release notes that are too long, or have control characters, which
+// could control the terminal of a reader.
 func CheckNotes(notes string) error {
 	if len(notes) > MaxNotes {
 		return fmt.Errorf("release notes of %d bytes: want at most %d", len(notes), MaxNotes)
@@ -196,7 +194,7 @@ func (c Content) check(name string, most uint64) error {
 			return err
 		}
 	}
-	// What cannot be compressed grows by a few bytes in each frame.
+	// Data that cannot be compressed grows by a few bytes in each frame.
 	largest, index := c.Size()+int64(c.Blocks)*64, payload.IndexSize(c.Blocks)
 	if c.Whole != nil {
 		if err := c.Whole.check(WholeFile(name), 1, largest); err != nil {
@@ -219,13 +217,13 @@ func (f File) check(name string, least, most int64) error {
 	return nil
 }
 
-// Root returns the root of the content's hash tree.
+// Root returns the root of the hash tree of the content.
 func (c Content) Root() (verity.Root, error) { return verity.ParseRoot(c.RootHash, c.Blocks) }
 
-// Size is the size of the data in bytes.
+// Size returns the size of the data in bytes.
 func (c Content) Size() int64 { return int64(c.Blocks) * verity.BlockSize }
 
-// Files returns the files of the content and where they lie in the release.
+// Files returns the files of the content by their names in the release.
 func (c Content) Files(name string) map[string]File {
 	files := map[string]File{TreeFile(name): c.Tree, PayloadFile(name): c.Payload}
 	if c.Whole != nil {
@@ -237,15 +235,15 @@ func (c Content) Files(name string) map[string]File {
 	return files
 }
 
-// Directory is where a release lies below the repository.
+// Directory returns the directory of a release in the repository.
 func Directory(board, version string) string { return path.Join(board, version) }
 
-// ValidVersion tells whether a version can be compared: "4891.0.0", with a suffix as
-// in Semantic Versioning if need be.
+// ValidVersion reports whether a version is valid: "4891.0.0", maybe with a suffix as in
+// Semantic Versioning.
 func ValidVersion(version string) bool {
 	return len(version) <= 64 && semver.IsValid("v"+version) && strings.Count(version, ".") >= 2
 }
 
-// Compare returns -1, 0 or 1 for a version that is older than, as old as or newer than
-// another, by Semantic Versioning; a suffix after "+" does not count.
+// Compare returns -1, 0 or 1 if version a is older than, equal to or newer than b, by
+// Semantic Versioning. It ignores a suffix after "+".
 func Compare(a, b string) int { return semver.Compare("v"+a, "v"+b) }

@@ -12,16 +12,17 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
-// The keys of a build, in one directory with the root metadata that names them.
+// The keys of a build. They are in one directory with the root metadata that names them.
 const (
 	rootKeyFile    = "root.key"
 	targetsKeyFile = "targets.key"
 	onlineKeyFile  = "online.key"
 )
 
-// MakeKeys makes what a build needs to sign releases by itself, unless the directory has
-// root metadata: one key for each of root, targets and online roles, and the first root
-// metadata. Builders who keep keys elsewhere put only metadata/N.root.json there.
+// MakeKeys makes the keys with which a build signs releases, and the first root metadata:
+// one key for each of the roles root, targets and online. It does nothing if the directory
+// has root metadata. Builders who keep the keys elsewhere put only metadata/N.root.json
+// there.
 func MakeKeys(dir string) (made bool, err error) {
 	r := Open(dir)
 	_, err = r.Root()
@@ -36,7 +37,7 @@ func MakeKeys(dir string) (made bool, err error) {
 		metadata.ROOT: rootKeyFile, metadata.TARGETS: targetsKeyFile, metadata.SNAPSHOT: onlineKeyFile, metadata.TIMESTAMP: onlineKeyFile,
 	} {
 		path := filepath.Join(dir, file)
-		// What an interrupted run made is taken.
+		// Keys of an interrupted run are used.
 		if err := GenerateKey(path); err != nil && !errors.Is(err, fs.ErrExist) {
 			return false, err
 		}
@@ -60,9 +61,9 @@ func MakeKeys(dir string) (made bool, err error) {
 	return true, err
 }
 
-// Pack puts a build into the repository, signed by the keys of a directory, as the
-// version of a channel, and writes its bundle. A repository that is empty gets the root
-// metadata beside the keys.
+// Pack adds a build to the repository, signs it with the keys in a directory, publishes it
+// as the version of a channel, and writes its bundle. An empty repository gets the root
+// metadata in the directory of the keys.
 func (r *Repository) Pack(ctx context.Context, keys, board, channel string, images Images, packing Packing, bundle io.Writer) error {
 	if _, err := r.Root(); errors.Is(err, fs.ErrNotExist) {
 		if err := os.CopyFS(filepath.Join(r.dir, "metadata"), os.DirFS(filepath.Join(keys, "metadata"))); err != nil {

@@ -18,21 +18,21 @@ import (
 	"coreos/internal/update/release"
 )
 
-// bundleTargets is where a bundle has the targets metadata, whatever its number.
+// bundleTargets is the name of the targets metadata in a bundle, which has no number.
 const bundleTargets = "metadata/targets.json"
 
 // Formats of bundles.
 const (
-	// PayloadBundle has the payload of /usr. Every machine reads it.
+	// PayloadBundle has the payload of /usr. All machines can read it.
 	PayloadBundle = 1
-	// BundleFormat has the whole stream of /usr instead, a third smaller. It is the
-	// newest format.
+	// BundleFormat has the whole stream of /usr instead, which is a third smaller. It is
+	// the newest format.
 	BundleFormat = 2
 )
 
-// WriteBundle writes one release as one file, for machines without a network: a tar
-// archive with all root metadata, the targets metadata, and the release's files, under
-// their names in the repository.
+// WriteBundle writes a release as one file, for machines without a network: a tar archive
+// with all root metadata, the targets metadata and the files of the release, under their
+// names in the repository.
 func (r *Repository) WriteBundle(ctx context.Context, w io.Writer, board, version string, format int) error {
 	manifest, err := r.Manifest(ctx, board, version)
 	if err != nil {
@@ -42,7 +42,7 @@ func (r *Repository) WriteBundle(ctx context.Context, w io.Writer, board, versio
 	case format != PayloadBundle && format != BundleFormat:
 		return fmt.Errorf("bundle: format %d: want %d or %d", format, PayloadBundle, BundleFormat)
 	case manifest.Usr.Whole == nil:
-		format = PayloadBundle // a release of before there was another one
+		format = PayloadBundle // an older release has only this
 	}
 	names, err := r.bundleFiles(board, version, format)
 	if err != nil {
@@ -62,12 +62,12 @@ func (r *Repository) WriteBundle(ctx context.Context, w io.Writer, board, versio
 	return archive.Close()
 }
 
-// formatRecord is the record of a bundle's header that has its format.
+// formatRecord is the record in the header of a bundle with its format.
 const formatRecord = "COREOS.bundle"
 
-// formatHeader is what a bundle of a later format than the first begins with. Readers of
-// the first one refuse it before they touch the disk, with the header's name in their
-// message; tar(1) skips it.
+// formatHeader is the first header of a bundle in a format after the first. Systems that
+// read only the first format refuse it before they change the disk, and show the name of
+// the header. tar(1) skips it.
 func formatHeader(format int) *tar.Header {
 	return &tar.Header{
 		Typeflag: tar.TypeXGlobalHeader, Name: fmt.Sprintf("format %d, for newer systems: releasectl bundle --format 1 makes one for this", format),
@@ -110,7 +110,7 @@ func (r *Repository) bundleFiles(board, version string, format int) ([]bundleFil
 	return files, nil
 }
 
-// addFile adds a file with nothing in its header that depends on who made it when.
+// addFile adds a file. Its header does not depend on the time or the user.
 func (r *Repository) addFile(archive *tar.Writer, name, from string) error {
 	file, err := os.Open(filepath.Join(r.dir, filepath.FromSlash(from)))
 	if err != nil {
@@ -132,20 +132,20 @@ func (r *Repository) addFile(archive *tar.Writer, name, from string) error {
 type Bundle struct {
 	file    io.ReaderAt
 	members map[string]member
-	// Board and Version are of the release that it says it has.
+	// Board and Version are those of its release. They are not verified yet.
 	Board, Version string
 }
 
 type member struct{ offset, size int64 }
 
-// maxMembers bounds the members of a bundle.
+// maxMembers is the limit of members of a bundle.
 const maxMembers = maxRotations + 16
 
-// ErrBundle is in the chain of every error about a file that is not a bundle.
+// ErrBundle is in the chain of each error about a file that is not a valid bundle.
 var ErrBundle = errors.New("not an update bundle")
 
-// OpenBundle reads the table of a bundle of size bytes. Nothing in it is trusted before
-// a client has checked it.
+// OpenBundle reads the table of a bundle of size bytes. Nothing in it is trusted until a
+// client has verified it.
 func OpenBundle(file io.ReaderAt, size int64) (*Bundle, error) {
 	b := &Bundle{file: file, members: map[string]member{}}
 	section := io.NewSectionReader(file, 0, size)
@@ -191,7 +191,7 @@ func (b *Bundle) find(name string) (*io.SectionReader, error) {
 	return io.NewSectionReader(b.file, m.offset, m.size), nil
 }
 
-// Get is for Files.
+// Get implements Files.
 func (b *Bundle) Get(_ context.Context, name string, most int64) ([]byte, error) {
 	section, err := b.find(name)
 	if err != nil {
@@ -203,13 +203,13 @@ func (b *Bundle) Get(_ context.Context, name string, most int64) ([]byte, error)
 	return io.ReadAll(section)
 }
 
-// Open returns a file of the bundle's release.
+// Open opens a file of the release in the bundle.
 func (b *Bundle) Open(_ context.Context, name string) (io.ReadCloser, error) {
 	section, err := b.find(path.Join(release.Directory(b.Board, b.Version), name))
 	return io.NopCloser(section), err
 }
 
-// ReadRange reads a part of a file of the bundle's release.
+// ReadRange reads a part of a file of the release in the bundle.
 func (b *Bundle) ReadRange(_ context.Context, name string, offset int64, to []byte) error {
 	section, err := b.find(path.Join(release.Directory(b.Board, b.Version), name))
 	if err != nil {
@@ -221,10 +221,10 @@ func (b *Bundle) ReadRange(_ context.Context, name string, offset int64, to []by
 	return nil
 }
 
-// NewBundleClient checks the metadata of a bundle. Who carries a bundle to a machine
-// has chosen the version: neither a timestamp nor what other machines have seen counts,
-// but who signed it, that the signature has not expired, and that it is no older state
-// of the repository than the machine has seen.
+// NewBundleClient verifies the metadata of a bundle. The person who brings a bundle has
+// chosen the version, so there is no timestamp to check. The metadata must be signed by the
+// trusted keys, must not have expired, and must not be older than the metadata that the
+// machine has seen.
 func NewBundleClient(ctx context.Context, c ClientConfig) (*Client, error) {
 	root, err := trustedRoot(ctx, c)
 	if err != nil {
@@ -247,14 +247,14 @@ func NewBundleClient(ctx context.Context, c ClientConfig) (*Client, error) {
 	return &Client{c.Files, findIn(targets)}, nil
 }
 
-// trustedRoot returns the newest root metadata to which signatures lead from the one
-// that the machine trusts.
+// trustedRoot returns the newest root metadata that a chain of signatures connects to the
+// one that the machine trusts.
 func trustedRoot(ctx context.Context, c ClientConfig) (*metadata.Metadata[metadata.RootType], error) {
 	root, err := new(metadata.Metadata[metadata.RootType]).FromBytes(c.Root)
 	if err != nil {
 		return nil, err
 	}
-	// The library keeps the newest root that it has seen beside the rest.
+	// The library keeps the newest root metadata with the other metadata.
 	if seen, err := read[metadata.RootType](filepath.Join(c.StateDir, "root.json")); err == nil && seen.Signed.Version > root.Signed.Version {
 		root = seen
 	}

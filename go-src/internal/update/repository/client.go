@@ -19,7 +19,7 @@ import (
 	"coreos/internal/update/release"
 )
 
-// Bounds of what is read from a repository before it is known to be genuine.
+// Size limits of files that are not verified yet.
 const (
 	maxRoot      = 256 << 10
 	maxTimestamp = 16 << 10
@@ -29,45 +29,44 @@ const (
 	maxRotations = 256
 )
 
-// Errors of a repository that is not to be trusted, each of them an attack or the
-// neglect of whoever keeps it.
+// Errors of a repository that cannot be trusted: it is under attack or neglected.
 var (
-	// ErrWrongKey: metadata is not signed by the keys that count.
+	// ErrWrongKey: metadata is not signed by the trusted keys.
 	ErrWrongKey = errors.New("not signed by the keys that this machine trusts")
-	// ErrExpired: metadata has expired; someone may hold back newer one.
+	// ErrExpired: metadata has expired, maybe because an attacker withholds newer metadata.
 	ErrExpired = errors.New("its metadata has expired")
-	// ErrOlder: metadata is older than what this machine has seen.
+	// ErrOlder: metadata is older than metadata that this machine has seen.
 	ErrOlder = errors.New("it is in an older state than this machine has seen")
 	// ErrMixed: a file is not the one that the metadata names.
 	ErrMixed = errors.New("its files do not belong together")
 )
 
-// Files reads the files of a repository, by their paths below it.
+// Files reads the files of a repository by their paths.
 type Files interface {
-	// Get returns a file of at most most bytes. fs.ErrNotExist says that it is not
-	// there.
+	// Get returns a file of at most most bytes, or fs.ErrNotExist if there is no such file.
 	Get(ctx context.Context, name string, most int64) ([]byte, error)
 }
 
-// Client reads a repository as a machine does: only what is signed by the keys that the
-// machine was given counts, nothing older than it has seen, nothing that has expired.
+// Client reads a repository as a machine does: it accepts only what is signed by the
+// trusted keys, is not older than what it has seen, and has not expired.
 type Client struct {
 	files Files
 	find  func(target string) (*metadata.TargetFiles, error)
 }
 
-// ClientConfig says where a repository is and what a machine knows of it.
+// ClientConfig has the files of a repository, and what the machine knows about the
+// repository.
 type ClientConfig struct {
 	Files Files
-	// Root is the root metadata that the machine trusts to begin with.
+	// Root is the root metadata that the machine trusts initially.
 	Root []byte
-	// StateDir keeps what the machine has seen of the repository's metadata.
+	// StateDir is the directory of the metadata that the machine has seen.
 	StateDir string
-	// Now is the time by which metadata expires.
+	// Now is the time for which expiry is checked.
 	Now time.Time
 }
 
-// NewClient reads and checks the repository's metadata.
+// NewClient reads and verifies the metadata of the repository.
 func NewClient(ctx context.Context, c ClientConfig) (*Client, error) {
 	seen, err := openSeen(c.StateDir)
 	if err != nil {
@@ -84,14 +83,14 @@ func NewClient(ctx context.Context, c ClientConfig) (*Client, error) {
 		return nil, fmt.Errorf("repository: %w", explain(err))
 	}
 	tuf.UnsafeSetRefTime(c.Now)
-	// What was seen before an error counts as well: a new root above all.
+	// Metadata that was verified before an error is kept, too, especially a new root.
 	if err := errors.Join(tuf.Refresh(), seen.keep()); err != nil {
 		return nil, fmt.Errorf("repository: %w", explain(err))
 	}
 	return &Client{c.Files, tuf.GetTargetInfo}, nil
 }
 
-// baseURL stands for the repository where the TUF library wants a URL.
+// baseURL is the URL of the repository for the TUF library, which needs one.
 const baseURL = "repository:/"
 
 // fetcher reads metadata for the TUF library.
@@ -100,7 +99,7 @@ type fetcher struct {
 	files Files
 }
 
-// DownloadFile is for the library's fetcher.Fetcher.
+// DownloadFile implements fetcher.Fetcher of the library.
 func (f fetcher) DownloadFile(url string, most int64, _ time.Duration) ([]byte, error) {
 	text, err := f.files.Get(f.ctx, strings.TrimPrefix(url, baseURL), most)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -109,7 +108,7 @@ func (f fetcher) DownloadFile(url string, most int64, _ time.Duration) ([]byte, 
 	return text, err
 }
 
-// explain says in our words what the TUF library found wrong.
+// explain translates an error of the TUF library to one of the errors above.
 func explain(err error) error {
 	for _, known := range []struct{ theirs, ours error }{
 		{&metadata.ErrUnsignedMetadata{}, ErrWrongKey},
@@ -127,7 +126,7 @@ func explain(err error) error {
 // Manifest returns the manifest of a version.
 func (c *Client) Manifest(ctx context.Context, board, version string) (*release.Manifest, error) {
 	if !release.ValidVersion(version) {
-		return nil, fmt.Errorf("version %.80q cannot be one of a release", version)
+		return nil, fmt.Errorf("%.80q is not a valid version", version)
 	}
 	text, err := c.target(ctx, ManifestTarget(board, version), release.MaxManifest)
 	if err != nil {
@@ -138,12 +137,12 @@ func (c *Client) Manifest(ctx context.Context, board, version string) (*release.
 		return nil, err
 	}
 	if m.Board != board || m.Version != version {
-		return nil, fmt.Errorf("%w: it is of version %s for %s, want %s for %s", release.ErrManifest, m.Version, m.Board, version, board)
+		return nil, fmt.Errorf("%w: it is for version %s on %s, want version %s on %s", release.ErrManifest, m.Version, m.Board, version, board)
 	}
 	return m, nil
 }
 
-// Channel returns the version that a channel has.
+// Channel returns the version of a channel.
 func (c *Client) Channel(ctx context.Context, board, channel string) (string, error) {
 	if !release.ValidName(channel) {
 		return "", fmt.Errorf("channel: %w %.40q", ErrName, channel)
@@ -157,15 +156,15 @@ func (c *Client) Channel(ctx context.Context, board, channel string) (string, er
 		return "", fmt.Errorf("channel %s: %w", channel, err)
 	}
 	if !release.ValidVersion(has.Version) {
-		return "", fmt.Errorf("channel %s has the version %.80q", channel, has.Version)
+		return "", fmt.Errorf("channel %s has the version %.80q, which is not valid", channel, has.Version)
 	}
 	return has.Version, nil
 }
 
-// ErrTooLarge says that a target is larger than any good one.
+// ErrTooLarge says that a target exceeds the size limit.
 var ErrTooLarge = errors.New("too large")
 
-// target reads a target and checks that it is the one that was signed.
+// target reads a target and verifies it.
 func (c *Client) target(ctx context.Context, name string, most int64) ([]byte, error) {
 	info, err := c.find(name)
 	if err != nil {
@@ -184,8 +183,8 @@ func (c *Client) target(ctx context.Context, name string, most int64) ([]byte, e
 	return text, nil
 }
 
-// targetPath is where a target's file lies: its hash is part of the name, so that an old
-// and a new one can be there together.
+// targetPath returns the path of the file of a target. Its hash is part of the name, so
+// that an old and a new version can exist together.
 func targetPath(name string, info *metadata.TargetFiles) string {
 	return path.Join(path.Dir(name), fmt.Sprintf("%s.%s", info.Hashes["sha256"], path.Base(name)))
 }

@@ -13,15 +13,15 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
-// Key signs metadata: an Ed25519 key.
+// Key is an Ed25519 key that signs metadata.
 type Key struct {
 	signature.Signer
-	// ID is how metadata names it.
+	// ID is the name of the key in metadata.
 	ID string
 }
 
-// GenerateKey makes a key: the private half in path (PKCS #8, PEM, readable by its
-// owner alone), the public one in path.pub. Neither may exist.
+// GenerateKey makes a key: it writes the private half to path (PKCS #8, PEM, readable only
+// by its owner) and the public half to path.pub. Neither file may exist.
 func GenerateKey(path string) error {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -62,7 +62,7 @@ func ReadKey(path string) (Key, error) {
 	}
 	private, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
-		return Key{}, fmt.Errorf("private key %s is no Ed25519 key", path)
+		return Key{}, fmt.Errorf("private key %s is not an Ed25519 key", path)
 	}
 	return newKey(private)
 }
@@ -91,7 +91,7 @@ func ReadPublicKey(path string) (*metadata.Key, error) {
 		return nil, fmt.Errorf("public key %s: %w", path, err)
 	}
 	if _, ok := public.(ed25519.PublicKey); !ok {
-		return nil, fmt.Errorf("public key %s is no Ed25519 key", path)
+		return nil, fmt.Errorf("public key %s is not an Ed25519 key", path)
 	}
 	return metadata.KeyFromPublicKey(public)
 }

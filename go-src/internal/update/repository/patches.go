@@ -20,12 +20,12 @@ import (
 	"coreos/internal/update/release"
 )
 
-// Patches is from how many older versions a release gets patches, unless told otherwise:
-// from those that nearly all machines run.
+// Patches is the default number of older versions from which a release gets patches. Nearly
+// all machines run one of them.
 const Patches = 3
 
-// older returns the published releases for a board that are older than a version, at
-// most so many, the newest first.
+// older returns the published releases for a board that are older than a version, the
+// newest first, at most most of them.
 func (r *Repository) older(ctx context.Context, board, version string, most int) ([]*release.Manifest, error) {
 	targets, err := current[metadata.TargetsType](r, metadata.TARGETS)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -53,9 +53,9 @@ func (r *Repository) older(ctx context.Context, board, version string, most int)
 	return manifests, nil
 }
 
-// addPatches writes patches from older versions to the directory made and describes them
-// in the manifest. A version that has too little in common, or whose files are no longer
-// what they were, gets none.
+// addPatches writes patches from older versions to the directory made, and adds them to the
+// manifest. It makes no patch from a version that has too little in common, or whose files
+// have changed.
 func (r *Repository) addPatches(ctx context.Context, m *release.Manifest, usr io.ReaderAt, made string, most int) error {
 	olders, err := r.older(ctx, m.Board, m.Version, most)
 	if err != nil {
@@ -76,7 +76,7 @@ func (r *Repository) addPatches(ctx context.Context, m *release.Manifest, usr io
 		p, err := r.addPatch(ctx, patch.Version{Tree: tree, Data: usr}, m.Usr.Payload.Size, older, made)
 		switch {
 		case errors.Is(err, patch.ErrTooLarge), errors.Is(err, fs.ErrNotExist), errors.Is(err, verity.ErrMismatch), errors.Is(err, payload.ErrFormat):
-			slog.Warn("no patch from an older version", "version", older.Version, "reason", err)
+			slog.Warn("there is no patch from an older version", "version", older.Version, "reason", err)
 		case err != nil:
 			return fmt.Errorf("patch from version %s: %w", older.Version, err)
 		default:
@@ -86,7 +86,7 @@ func (r *Repository) addPatches(ctx context.Context, m *release.Manifest, usr io
 	return nil
 }
 
-// addPatch writes the patch from one older version.
+// addPatch writes the patch from an older version.
 func (r *Repository) addPatch(ctx context.Context, newer patch.Version, most int64, from *release.Manifest, made string) (release.Patch, error) {
 	older, err := r.unpack(from, made)
 	if err != nil {
@@ -104,13 +104,13 @@ func (r *Repository) addPatch(ctx context.Context, newer patch.Version, most int
 	return p, nil
 }
 
-// unpacked is the /usr of a published version.
+// unpacked is the unpacked /usr of a published version.
 type unpacked struct {
 	*os.File
 	tree *verity.Tree
 }
 
-// unpack writes the /usr of a version to a file that is gone when it is closed.
+// unpack unpacks the /usr of a version to a file that is deleted when it is closed.
 func (r *Repository) unpack(m *release.Manifest, dir string) (*unpacked, error) {
 	root, err := m.Usr.Root()
 	if err != nil {

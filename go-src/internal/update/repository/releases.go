@@ -23,29 +23,29 @@ import (
 	"coreos/internal/update/release"
 )
 
-// Channel says which version a channel has.
+// Channel is the version of a channel.
 type Channel struct {
 	Version string `json:"version"`
 }
 
-// ManifestTarget is the name of a release's manifest among the targets.
+// ManifestTarget returns the target name of the manifest of a release.
 func ManifestTarget(board, version string) string {
 	return path.Join(release.Directory(board, version), release.ManifestFile)
 }
 
-// ChannelTarget is the name of a channel among the targets.
+// ChannelTarget returns the target name of a channel.
 func ChannelTarget(board, channel string) string {
 	return path.Join("channels", board, channel+".json")
 }
 
-// Images are the files that a build leaves for a slot, and what is new in them.
+// Images are the images of a build, and its release notes.
 type Images struct {
 	Boot, Usr string // paths
 	// Notes is the path of the release notes, empty if there are none.
 	Notes string
 }
 
-// notes reads the release notes. Manifest.Check judges them.
+// notes reads the release notes. Manifest.Check checks them.
 func (i Images) notes() (string, error) {
 	if i.Notes == "" {
 		return "", nil
@@ -62,22 +62,22 @@ func (i Images) notes() (string, error) {
 	return string(text), nil
 }
 
-// Packing says how a release is packed.
+// Packing are the options for packing a release.
 type Packing struct {
-	// Patches are made from so many older versions.
+	// Patches is the number of older versions from which patches are made.
 	Patches int
-	// Effort goes into the whole stream of /usr.
+	// Effort is the effort for compressing the whole stream of /usr.
 	Effort payload.Effort
-	// Progress is told, often, how many bytes of how many were compressed, unless it is
-	// nil.
+	// Progress, if it is not nil, is called often with the number of compressed bytes and
+	// the total.
 	Progress func(done, total int64)
 }
 
-// ErrName says that a board or channel cannot be called so.
-var ErrName = errors.New("bad name")
+// ErrName says that a name is not valid for a board or a channel.
+var ErrName = errors.New("not a valid name")
 
-// AddRelease puts a build's images into the repository and stages its manifest. What
-// the version is the images say themselves.
+// AddRelease adds the images of a build to the repository and stages the manifest. The
+// version is read from the images.
 func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion string, images Images, packing Packing) (*release.Manifest, error) {
 	if !release.ValidName(board) {
 		return nil, fmt.Errorf("add a release: %w %q: want lower-case letters, digits and \"-\", as in amd64-usr", ErrName, board)
@@ -98,7 +98,7 @@ func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion strin
 	defer usr.Close()
 	m := &release.Manifest{Format: release.Format, Board: board, Version: info.Version, MinimumVersion: minimumVersion}
 	if !release.ValidVersion(m.Version) {
-		return nil, fmt.Errorf("boot image %s: its version %q is not one that can be compared, such as 4891.0.0", images.Boot, m.Version)
+		return nil, fmt.Errorf("boot image %s: its version %q is not valid: want one such as 4891.0.0", images.Boot, m.Version)
 	}
 	if m.Notes, err = images.notes(); err != nil {
 		return nil, err
@@ -127,9 +127,10 @@ func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion strin
 		return nil, err
 	}
 	if m.Usr.RootHash != info.UsrHash() {
-		return nil, fmt.Errorf("/usr image %s: its data is not what its hash tree says", images.Usr)
+		return nil, fmt.Errorf("/usr image %s: its data do not match its hash tree", images.Usr)
 	}
-	// Of a boot image, which is compressed already, a stream is as long as its payload.
+	// A boot image is compressed already, so that its stream would be as large as its
+	// payload.
 	if m.Usr.Whole, err = writeWhole(ctx, made, release.Usr, usrData, packing); err != nil {
 		return nil, err
 	}
@@ -142,15 +143,15 @@ func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion strin
 	return m, r.stageManifest(m, made)
 }
 
-// checkUsr checks that behind an image's data lie the superblock and the hash tree of
-// its root, and nothing else.
+// checkUsr checks that the superblock and the hash tree of the root follow the data of the
+// image, and nothing else.
 func checkUsr(usr *os.File, root verity.Root) error {
 	stat, err := usr.Stat()
 	if err != nil {
 		return err
 	}
 	if want := root.TreeOffset() + root.TreeSize(); stat.Size() != want {
-		return fmt.Errorf("it has %d bytes, but the boot image is of one with %d", stat.Size(), want)
+		return fmt.Errorf("it has %d bytes, but the boot image belongs to one with %d", stat.Size(), want)
 	}
 	if _, err := root.ReadTreeBehind(usr); err != nil {
 		return err
@@ -160,13 +161,13 @@ func checkUsr(usr *os.File, root verity.Root) error {
 		return err
 	}
 	if !bytes.Equal(superblock, root.Superblock()) {
-		return errors.New("its superblock is not the one that machines write")
+		return errors.New("its superblock is not valid")
 	}
 	return nil
 }
 
-// wholeBlocks reads a boot image and fills up its last block with zeros, which end a
-// tar archive as well.
+// wholeBlocks reads a boot image and pads its last block with zeros, which also end a tar
+// archive.
 func wholeBlocks(boot *os.File) ([]byte, error) {
 	if _, err := boot.Seek(0, io.SeekStart); err != nil {
 		return nil, err
@@ -175,7 +176,7 @@ func wholeBlocks(boot *os.File) ([]byte, error) {
 	return append(data, make([]byte, -len(data)&(verity.BlockSize-1))...), err
 }
 
-// writeContent writes the files of a content and describes it.
+// writeContent writes the files of a content and returns its description.
 func writeContent(ctx context.Context, dir, name string, data io.ReadSeeker) (release.Content, error) {
 	tree, err := verity.NewTree(data)
 	if err != nil {
@@ -215,7 +216,7 @@ func writeWhole(ctx context.Context, dir, name string, data *io.SectionReader, p
 	return &file, nil
 }
 
-// reported tells how much of a file was read.
+// reported reports how much of a file has been read.
 type reported struct {
 	io.Reader
 	done, total int64
@@ -230,7 +231,7 @@ func (r *reported) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// writeHashed writes a file for good.
+// writeHashed writes a file durably and returns its size and hash.
 func writeHashed(path string, write func(io.Writer) error) (release.File, error) {
 	file, err := os.Create(path)
 	if err != nil {
@@ -248,8 +249,8 @@ func writeHashed(path string, write func(io.Writer) error) (release.File, error)
 	return release.File{Size: size, SHA256: hex.EncodeToString(hash.Sum(nil))}, file.Sync()
 }
 
-// stageManifest puts the files in the directory made to their place and stages the
-// manifest. A version that machines may have is never changed.
+// stageManifest moves the files in the directory made to the release, and stages the
+// manifest. It never changes a version that machines may have.
 func (r *Repository) stageManifest(m *release.Manifest, made string) error {
 	text, err := json.MarshalIndent(m, "", "\t")
 	if err != nil {
@@ -289,7 +290,7 @@ func moveFiles(from, to string) error {
 	return nil
 }
 
-// SetChannel stages that a channel has a version, which must be in the repository.
+// SetChannel stages a version of a channel. The version must be in the repository.
 func (r *Repository) SetChannel(board, channel, version string) error {
 	for _, name := range []string{board, channel} {
 		if !release.ValidName(name) {
@@ -313,7 +314,7 @@ func (r *Repository) SetChannel(board, channel, version string) error {
 	})
 }
 
-// writeTarget writes a target's file, unless it is there.
+// writeTarget writes the file of a target, unless it exists.
 func (r *Repository) writeTarget(name string, text []byte) (*metadata.TargetFiles, error) {
 	target, err := metadata.TargetFile().FromBytes(name, text, "sha256")
 	if err != nil {

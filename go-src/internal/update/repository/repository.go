@@ -1,18 +1,18 @@
-// Package repository keeps a directory of static files from which machines update
-// themselves: releases, and the metadata of The Update Framework
-// (https://theupdateframework.github.io/specification/latest/) that says which of them
-// are genuine.
+// Package repository maintains a directory of static files from which machines update:
+// releases, and the metadata of The Update Framework
+// (https://theupdateframework.github.io/specification/latest/), which proves that they are
+// genuine.
 //
-//	metadata/N.root.json      whose signatures count; one for each change of that
-//	metadata/N.targets.json   every release's manifest, and which version each channel has
-//	metadata/N.snapshot.json  which of the targets files is current
-//	metadata/timestamp.json   that this was so a short time ago
-//	staged/ROLE.json          what is being changed, and may lack signatures
-//	BOARD/VERSION/            a release: package release
+//	metadata/N.root.json      the trusted keys; one file for each change of them
+//	metadata/N.targets.json   the manifest of each release, and the version of each channel
+//	metadata/N.snapshot.json  the number of the current targets file
+//	metadata/timestamp.json   the number of the current snapshot, at a recent time
+//	staged/ROLE.json          changes that are not published, and may lack signatures
+//	BOARD/VERSION/            a release: see package release
 //	channels/BOARD/           the version of each channel
 //
-// Keys can be kept offline: a change is staged, carried to a key as one small file,
-// signed there, carried back, and takes effect when it is published.
+// Keys can be kept offline: a change is staged, copied as one small file to the machine
+// with the key, signed there, copied back, and takes effect when it is published.
 package repository
 
 import (
@@ -31,11 +31,11 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
-// The roles of metadata, in the order in which they are published.
+// Roles are the roles of metadata, in the order in which they are published.
 var Roles = []string{metadata.ROOT, metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP}
 
-// Lifetimes of metadata. What is signed by a key that lies in a safe lives long; the
-// timestamp is what keeps an old state of the repository from being shown for ever.
+// lifetimes are the lifetimes of metadata. Those signed by offline keys are long; the short
+// one of the timestamp limits for how long an old state of the repository can be served.
 var lifetimes = map[string]time.Duration{
 	metadata.ROOT:      2 * 365 * 24 * time.Hour,
 	metadata.TARGETS:   365 * 24 * time.Hour,
@@ -43,10 +43,10 @@ var lifetimes = map[string]time.Duration{
 	metadata.TIMESTAMP: 14 * 24 * time.Hour,
 }
 
-// Repository is such a directory.
+// Repository is a repository in a directory.
 type Repository struct {
 	dir string
-	// Now is the time at which signatures are made.
+	// Now returns the time of signatures.
 	Now func() time.Time
 }
 
@@ -63,15 +63,15 @@ func (r *Repository) expiry(role string) time.Time {
 	return r.Now().UTC().Add(lifetimes[role]).Truncate(time.Second)
 }
 
-// RoleKeys says who signs a role: any Threshold of the keys.
+// RoleKeys are the keys of a role. Signatures by Threshold of them are needed.
 type RoleKeys struct {
 	Keys      []*metadata.Key
 	Threshold int
 }
 
-// StageRoot stages metadata that gives each role its keys: the first of a repository,
-// or the next one, which the keys of the one before have to sign as well. Roles that
-// are not in the map keep their keys.
+// StageRoot stages root metadata with the keys of each role: the first of a repository, or
+// the next, which the previous keys have to sign, too. Roles that are not in the map keep
+// their keys.
 func (r *Repository) StageRoot(roles map[string]RoleKeys) error {
 	root, err := current[metadata.RootType](r, metadata.ROOT)
 	switch {
@@ -110,9 +110,9 @@ func (r *Repository) StageRoot(roles map[string]RoleKeys) error {
 	return write(r.stagedPath(metadata.ROOT), root)
 }
 
-// stageTargets stages metadata in which change altered the targets.
+// stageTargets stages targets metadata that change has modified.
 func (r *Repository) stageTargets(change func(map[string]*metadata.TargetFiles) error) error {
-	// Several changes can be staged one after the other.
+	// Changes are added to those that are staged already.
 	targets, err := read[metadata.TargetsType](r.stagedPath(metadata.TARGETS))
 	if errors.Is(err, fs.ErrNotExist) {
 		targets, err = current[metadata.TargetsType](r, metadata.TARGETS)
@@ -134,13 +134,13 @@ func (r *Repository) stageTargets(change func(map[string]*metadata.TargetFiles) 
 	return write(r.stagedPath(metadata.TARGETS), targets)
 }
 
-// Renew stages the targets as they are with a new time of expiry.
+// Renew stages the unchanged targets with a new time of expiry.
 func (r *Repository) Renew() error {
 	return r.stageTargets(func(map[string]*metadata.TargetFiles) error { return nil })
 }
 
-// Sign adds the signature of a key to a staged file, which may be in a repository or a
-// copy of it at path.
+// Sign adds the signature of a key to the staged file at path, which may be a copy outside
+// of the repository.
 func Sign(path string, key Key) error {
 	role := strings.TrimSuffix(filepath.Base(path), ".json")
 	switch role {
@@ -164,9 +164,9 @@ func sign[T metadata.Roles](path string, key Key) error {
 	return write(path, m)
 }
 
-// Publish makes what is staged effective, if it has the signatures it needs, and signs
-// a new snapshot and timestamp by the keys given for them. Machines see either the
-// state before or the one after: the timestamp is written last.
+// Publish publishes what is staged, if it has the necessary signatures, and signs a new
+// snapshot and timestamp with the given keys. Machines see either the old or the new state,
+// since the timestamp is written last.
 func (r *Repository) Publish(keys ...Key) error {
 	root, err := r.publishRoot()
 	if err != nil {
@@ -178,7 +178,7 @@ func (r *Repository) Publish(keys ...Key) error {
 	return r.publishSnapshot(root, keys)
 }
 
-// publishRoot returns the root that counts from now on.
+// publishRoot publishes staged root metadata, and returns the current root metadata.
 func (r *Repository) publishRoot() (*metadata.Metadata[metadata.RootType], error) {
 	old, oldErr := current[metadata.RootType](r, metadata.ROOT)
 	if oldErr != nil && !errors.Is(oldErr, fs.ErrNotExist) {
@@ -189,20 +189,20 @@ func (r *Repository) publishRoot() (*metadata.Metadata[metadata.RootType], error
 	case errors.Is(err, fs.ErrNotExist) && oldErr == nil:
 		return old, nil
 	case err != nil:
-		return nil, fmt.Errorf("a repository begins with root metadata: %w", err)
+		return nil, fmt.Errorf("the repository has no root metadata: %w", err)
 	}
 	want := int64(1)
 	if oldErr == nil {
 		want = old.Signed.Version + 1
 		if err := old.VerifyDelegate(metadata.ROOT, staged); err != nil {
-			return nil, fmt.Errorf("staged root metadata lacks signatures of the keys that count now: %w", err)
+			return nil, fmt.Errorf("the staged root metadata lacks signatures by the current keys: %w", err)
 		}
 	}
 	if staged.Signed.Version != want {
-		return nil, fmt.Errorf("staged root metadata has version %d, want %d: stage it again", staged.Signed.Version, want)
+		return nil, fmt.Errorf("the staged root metadata has version %d, want %d: stage it again", staged.Signed.Version, want)
 	}
 	if err := staged.VerifyDelegate(metadata.ROOT, staged); err != nil {
-		return nil, fmt.Errorf("staged root metadata lacks signatures of its own keys: %w", err)
+		return nil, fmt.Errorf("the staged root metadata lacks signatures by its own keys: %w", err)
 	}
 	return staged, r.release(metadata.ROOT, staged.Signed.Version)
 }
@@ -215,7 +215,7 @@ func (r *Repository) publishTargets(root *metadata.Metadata[metadata.RootType]) 
 			return fmt.Errorf("there is nothing to publish: add a release first: %w", err)
 		}
 		if err := root.VerifyDelegate(metadata.TARGETS, old); err != nil {
-			return fmt.Errorf("published targets metadata is not signed by the keys that count now: renew and sign it: %w", err)
+			return fmt.Errorf("the published targets metadata is not signed by the current keys: renew and sign it: %w", err)
 		}
 		return nil
 	}
@@ -223,7 +223,7 @@ func (r *Repository) publishTargets(root *metadata.Metadata[metadata.RootType]) 
 		return err
 	}
 	if err := root.VerifyDelegate(metadata.TARGETS, staged); err != nil {
-		return fmt.Errorf("staged targets metadata lacks signatures: %w", err)
+		return fmt.Errorf("the staged targets metadata lacks signatures: %w", err)
 	}
 	return r.release(metadata.TARGETS, staged.Signed.Version)
 }
@@ -258,7 +258,7 @@ func (r *Repository) publishSnapshot(root *metadata.Metadata[metadata.RootType],
 	return write(r.metadataPath("timestamp.json"), timestamp)
 }
 
-// signBy signs metadata of a role by those of the keys that are the role's.
+// signBy signs metadata of a role with those of the keys that belong to the role.
 func signBy[T metadata.Roles](root *metadata.Metadata[metadata.RootType], role string, m *metadata.Metadata[T], keys []Key) error {
 	for _, key := range keys {
 		if slices.Contains(root.Signed.Roles[role].KeyIDs, key.ID) {
@@ -273,7 +273,7 @@ func signBy[T metadata.Roles](root *metadata.Metadata[metadata.RootType], role s
 	return nil
 }
 
-// release moves staged metadata to where machines look for it.
+// release moves staged metadata to its published name.
 func (r *Repository) release(role string, version int64) error {
 	text, err := os.ReadFile(r.stagedPath(role))
 	if err != nil {
@@ -288,8 +288,7 @@ func (r *Repository) release(role string, version int64) error {
 	return nil
 }
 
-// Root returns the root metadata that counts now: what machines must be given to trust
-// the repository.
+// Root returns the current root metadata, which machines need to trust the repository.
 func (r *Repository) Root() ([]byte, error) {
 	path, err := r.currentPath(metadata.ROOT)
 	if err != nil {
@@ -298,7 +297,7 @@ func (r *Repository) Root() ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// current reads the published metadata of a role that has numbered files.
+// current reads the published metadata of a role with numbered files.
 func current[T metadata.Roles](r *Repository, role string) (*metadata.Metadata[T], error) {
 	path, err := r.currentPath(role)
 	if err != nil {
@@ -307,8 +306,8 @@ func current[T metadata.Roles](r *Repository, role string) (*metadata.Metadata[T
 	return read[T](path)
 }
 
-// currentPath returns the file with the highest number of a role; fs.ErrNotExist says
-// that there is none.
+// currentPath returns the path of the file of a role with the highest number, or
+// fs.ErrNotExist if there is none.
 func (r *Repository) currentPath(role string) (string, error) {
 	entries, err := os.ReadDir(filepath.Join(r.dir, "metadata"))
 	if err != nil {
@@ -347,7 +346,7 @@ func write[T metadata.Roles](path string, m *metadata.Metadata[T]) error {
 	return writeFile(path, append(bytes.TrimRight(text, "\n"), '\n'))
 }
 
-// writeFile writes a file whole or not at all, and for good.
+// writeFile writes a file atomically and durably.
 func writeFile(path string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("repository: %w", err)

@@ -268,15 +268,15 @@ func TestAddReleaseRefuses(t *testing.T) {
 		images Images
 		want   string
 	}{
-		"another /usr":        {Images{Boot: good.Boot, Usr: other.Usr}, "is of one with"},
-		"a cut /usr":          {Images{Boot: good.Boot, Usr: cut}, "is of one with"},
-		"changed data":        {Images{Boot: good.Boot, Usr: changed(0)}, "not what its hash tree says"},
+		"another /usr":        {Images{Boot: good.Boot, Usr: other.Usr}, "belongs to one with"},
+		"a cut /usr":          {Images{Boot: good.Boot, Usr: cut}, "belongs to one with"},
+		"changed data":        {Images{Boot: good.Boot, Usr: changed(0)}, "do not match its hash tree"},
 		"changed superblock":  {Images{Boot: good.Boot, Usr: changed(100 * verity.BlockSize)}, "superblock"},
 		"changed tree":        {Images{Boot: good.Boot, Usr: changed(101 * verity.BlockSize)}, "does not match"},
 		"no boot image":       {Images{Boot: good.Usr, Usr: good.Usr}, "boot image"},
 		"missing notes":       {Images{Boot: good.Boot, Usr: good.Usr, Notes: cut + ".md"}, "release notes"},
 		"notes too long":      {Images{Boot: good.Boot, Usr: good.Usr, Notes: good.Usr}, "release notes"},
-		"a version no one is": {images(t, "latest", 10), "can be compared"},
+		"a version no one is": {images(t, "latest", 10), "is not valid: want one such as"},
 		"the same again":      {images(t, "1.0.0", 299), "other content"},
 	} {
 		if _, err := f.AddRelease(context.Background(), board, "", test.images, packing(Patches)); err == nil {

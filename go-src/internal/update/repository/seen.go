@@ -12,19 +12,19 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
-// seen is the metadata that a machine has seen, in a directory. The TUF library writes
-// its files in place, and what a power cut leaves of them it cannot read; so it works on
-// a copy, from which they are taken over whole.
+// seen is a directory with the metadata that a machine has seen. The TUF library writes its
+// files in place and cannot read a file that a power cut left incomplete. So it works on a
+// copy, from which complete files are taken.
 type seen struct {
 	dir, work string
 }
 
-// openSeen copies what can be read of the directory.
+// openSeen copies the readable metadata in the directory.
 func openSeen(dir string) (*seen, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	work := filepath.Join(dir, "work") // of one that was interrupted, perhaps
+	work := filepath.Join(dir, "work") // may be left by an interrupted run
 	if err := errors.Join(os.RemoveAll(work), os.Mkdir(work, 0o700)); err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func openSeen(dir string) (*seen, error) {
 
 func (s *seen) path(dir, role string) string { return filepath.Join(dir, role+".json") }
 
-// isMetadata tells whether a text is metadata of a role, by whomever.
+// isMetadata reports whether a text is metadata of a role, signed by anyone.
 func isMetadata(role string, text []byte) bool {
 	var err error
 	switch role {
@@ -63,7 +63,7 @@ func isMetadata(role string, text []byte) bool {
 	return err == nil
 }
 
-// keep takes over what has changed, for good.
+// keep saves the files that have changed durably.
 func (s *seen) keep() error {
 	for _, role := range Roles {
 		text, err := os.ReadFile(s.path(s.work, role))
@@ -71,13 +71,13 @@ func (s *seen) keep() error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("keep the metadata that was seen: %w", err)
+			return fmt.Errorf("save the metadata of the repository: %w", err)
 		}
 		if old, err := os.ReadFile(s.path(s.dir, role)); err == nil && bytes.Equal(old, text) {
 			continue
 		}
 		if err := renameio.WriteFile(s.path(s.dir, role), text, 0o600); err != nil {
-			return fmt.Errorf("keep the metadata that was seen: %w", err)
+			return fmt.Errorf("save the metadata of the repository: %w", err)
 		}
 	}
 	return nil

@@ -21,15 +21,15 @@ import (
 	"coreos/internal/update/release"
 )
 
-// ReleaseOf splits the name of a manifest's target.
+// releaseOf splits the target name of a manifest.
 func releaseOf(target string) (board, version string, ok bool) {
 	dir, ok := strings.CutSuffix(target, "/"+release.ManifestFile)
 	board, version = path.Split(dir)
 	return strings.TrimSuffix(board, "/"), version, ok
 }
 
-// RemoveRelease stages that a version is no longer offered, which no channel may have.
-// Its files stay until machines have seen that; Verify names those that nothing needs.
+// RemoveRelease stages the removal of a version, which must be in no channel. Its files
+// stay until machines have seen the new metadata; Verify returns files that are not needed.
 func (r *Repository) RemoveRelease(board, version string) error {
 	state, err := r.Describe()
 	if err != nil {
@@ -50,7 +50,7 @@ func (r *Repository) RemoveRelease(board, version string) error {
 	})
 }
 
-// State is what a repository has published.
+// State describes what a repository has published.
 type State struct {
 	Roles    []RoleState    `json:"roles"`
 	Releases []ReleaseState `json:"releases"`
@@ -62,11 +62,11 @@ type RoleState struct {
 	Name      string    `json:"name"`
 	Version   int64     `json:"version"`
 	Expires   time.Time `json:"expires"`
-	Keys      []string  `json:"keys"` // their IDs
+	Keys      []string  `json:"keys"` // the ids of its keys
 	Threshold int       `json:"threshold"`
 }
 
-// ReleaseState is a version that is there.
+// ReleaseState is a published version.
 type ReleaseState struct {
 	Board   string `json:"board"`
 	Version string `json:"version"`
@@ -79,10 +79,10 @@ type ChannelState struct {
 	Version string `json:"version"`
 }
 
-// disk are the files of a repository on this machine.
+// diskFiles reads the files of a repository on this machine.
 type diskFiles string
 
-// Get is for Files.
+// Get implements Files.
 func (dir diskFiles) Get(_ context.Context, name string, most int64) ([]byte, error) {
 	file, err := os.Open(filepath.Join(string(dir), filepath.FromSlash(name)))
 	if err != nil {
@@ -96,7 +96,7 @@ func (dir diskFiles) Get(_ context.Context, name string, most int64) ([]byte, er
 	return text, err
 }
 
-// findIn finds targets in targets metadata.
+// findIn returns a function that finds targets in targets metadata.
 func findIn(targets *metadata.Metadata[metadata.TargetsType]) func(string) (*metadata.TargetFiles, error) {
 	return func(name string) (*metadata.TargetFiles, error) {
 		info, ok := targets.Signed.Targets[name]
@@ -107,7 +107,7 @@ func findIn(targets *metadata.Metadata[metadata.TargetsType]) func(string) (*met
 	}
 }
 
-// Describe returns what is published.
+// Describe returns a description of what is published.
 func (r *Repository) Describe() (*State, error) {
 	root, err := current[metadata.RootType](r, metadata.ROOT)
 	if err != nil {
@@ -151,12 +151,12 @@ func (r *Repository) Describe() (*State, error) {
 	return state, nil
 }
 
-// client reads targets of the repository itself.
+// client returns a client of the repository itself.
 func (r *Repository) client(targets *metadata.Metadata[metadata.TargetsType]) *Client {
 	return &Client{diskFiles(r.dir), findIn(targets)}
 }
 
-// Manifest returns the manifest of a version that is published.
+// Manifest returns the manifest of a published version.
 func (r *Repository) Manifest(ctx context.Context, board, version string) (*release.Manifest, error) {
 	targets, err := current[metadata.TargetsType](r, metadata.TARGETS)
 	if err != nil {
@@ -168,9 +168,9 @@ func (r *Repository) Manifest(ctx context.Context, board, version string) (*rele
 	return r.client(targets).Manifest(ctx, board, version)
 }
 
-// Verify reads the whole repository as a machine would that was given the root metadata,
-// at a time: every signature, and every byte of every release. It returns the files that
-// nothing refers to.
+// Verify verifies the whole repository as a machine with the given root metadata would at a
+// time: all signatures, and every byte of every release. It returns the files that nothing
+// refers to.
 func (r *Repository) Verify(ctx context.Context, root []byte, now time.Time) (unused []string, err error) {
 	seen, err := os.MkdirTemp("", "repository-")
 	if err != nil {

@@ -13,21 +13,20 @@ import (
 	"coreos/internal/update/release"
 )
 
-// syncBlocks is after how many written blocks they are made sure of: until then they take
-// memory, and an interruption costs them.
+// syncBlocks is after how many blocks the writes are flushed: until then they take memory,
+// and are lost in an interruption.
 const syncBlocks = 8 << 20 / verity.BlockSize
 
-// repairs is how often blocks that were not read back right are fetched once more.
+// repairs is how often blocks that are read back wrongly are downloaded again.
 const repairs = 2
 
-// content is one of a release's contents on its way to a partition.
+// content is a content of the release that is being written to a partition.
 type content struct {
 	job  *Job
 	name string
 	want release.Content
 	to   Device
-	// sealed says that the first block is kept back until everything else is in
-	// place; first is that block.
+	// sealed says that the first block is written last; first is that block.
 	sealed bool
 	first  []byte
 
@@ -35,11 +34,11 @@ type content struct {
 	places  *delta.Plan
 	sources []io.ReaderAt
 	index   *payload.Index
-	patch   *patching // nil if there is none, or it is the longer way
+	patch   *patching // nil if there is none, or it is larger
 	written int
 }
 
-// prepare fetches the hash tree, before anything on the disk is changed.
+// prepare downloads the hash tree, before anything on the disk is changed.
 func (c *content) prepare(ctx context.Context) error {
 	room := c.want.Size()
 	if !c.sealed {
@@ -69,8 +68,8 @@ func (c *content) prepare(ctx context.Context) error {
 	return nil
 }
 
-// plan finds out where the blocks come from. own is the running slot's partition, tree
-// its hash tree and before that of what is replaced, if they are known.
+// plan plans where the blocks come from. own is the partition of the running slot, tree its
+// hash tree, and before the hash tree of the content that is replaced, if they are known.
 func (c *content) plan(ctx context.Context, own Device, tree, before *verity.Tree) error {
 	destination, err := c.holds(ctx, c.to, before)
 	if err != nil {
@@ -88,7 +87,7 @@ func (c *content) plan(ctx context.Context, own Device, tree, before *verity.Tre
 	return nil
 }
 
-// holds returns what a partition holds, by its hash tree if that is known.
+// holds returns the blocks of a partition, from its hash tree if that is known.
 func (c *content) holds(ctx context.Context, partition Device, tree *verity.Tree) (delta.Source, error) {
 	if tree != nil {
 		return delta.Source{Leaves: tree, Blocks: tree.Blocks}, nil
@@ -96,10 +95,10 @@ func (c *content) holds(ctx context.Context, partition Device, tree *verity.Tree
 	return survey(ctx, partition, min(c.want.Blocks, uint64(partition.Size()/verity.BlockSize)))
 }
 
-// fill brings all blocks to their places and reads them back.
+// fill writes all blocks and reads them back.
 func (c *content) fill(ctx context.Context) error {
 	c.job.report(Downloading)
-	// What is copied within the partition first, before it is overwritten.
+	// Blocks that move within the partition are copied first, before they are overwritten.
 	for _, source := range []int{1, 0} {
 		if err := c.copyFrom(ctx, source); err != nil {
 			return err
@@ -128,11 +127,11 @@ func (c *content) fill(ctx context.Context) error {
 		}
 		c.job.report(Downloading)
 	}
-	return fmt.Errorf("%w: some blocks are still wrong after being written %d times", ErrDisk, 1+repairs)
+	return fmt.Errorf("%w: some blocks are still wrong after %d writes", ErrDisk, 1+repairs)
 }
 
-// copyFrom copies the blocks that a source has. Whether they are right shows when they
-// are read back: the destination itself, as a source, changes while it is written.
+// copyFrom copies the blocks that a source has. They are checked when they are read back:
+// if the source is the destination, it changes meanwhile.
 func (c *content) copyFrom(ctx context.Context, source int) error {
 	out := batch{content: c}
 	buffer := make([]byte, chunkBlocks*verity.BlockSize)
@@ -161,7 +160,7 @@ func (c *content) copyFrom(ctx context.Context, source int) error {
 	return out.flush()
 }
 
-// together returns how many blocks from one on a source has side by side, at most
+// together returns how many blocks from a block on are consecutive in a source, at most
 // chunkBlocks.
 func (c *content) together(block uint64, source int) uint64 {
 	first := c.places.Place(block)
@@ -172,8 +171,7 @@ func (c *content) together(block uint64, source int) uint64 {
 	return n
 }
 
-// verify reads everything back and returns how many blocks are wrong, which then count
-// as missing.
+// verify reads all blocks back and returns how many are wrong. These count as missing then.
 func (c *content) verify(ctx context.Context) (bad int, err error) {
 	err = eachBlock(ctx, c.to, c.want.Blocks, func(block uint64, data []byte) error {
 		if block == 0 && c.sealed {
@@ -188,7 +186,7 @@ func (c *content) verify(ctx context.Context) (bad int, err error) {
 	return bad, err
 }
 
-// seal writes the block that was kept back.
+// seal writes the first block.
 func (c *content) seal(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -207,7 +205,7 @@ func (c *content) seal(ctx context.Context) error {
 	return err
 }
 
-// batch gathers blocks that lie side by side, to write them at once.
+// batch collects consecutive blocks, to write them at once.
 type batch struct {
 	content *content
 	start   uint64
@@ -216,7 +214,7 @@ type batch struct {
 
 func (b *batch) end() uint64 { return b.start + uint64(len(b.data)/verity.BlockSize) }
 
-// put takes a block; data is copied.
+// put adds a block. It copies data.
 func (b *batch) put(block uint64, data []byte) error {
 	c := b.content
 	c.places.Done(block)

@@ -16,27 +16,27 @@ import (
 )
 
 const (
-	// spanGap is how many bytes are fetched in vain rather than asked for by
-	// another request, whose headers and delay cost more.
+	// spanGap is how many unneeded bytes are downloaded to save a request, whose headers
+	// and delay cost more.
 	spanGap = 2 << 10
-	// spanLimit bounds the bytes of a request, and thereby memory.
+	// spanLimit is the size limit of a request in bytes, which limits the memory.
 	spanLimit = 512 << 10
 )
 
-// way is how missing blocks are fetched.
+// way is how missing blocks are downloaded.
 type way int
 
 const (
-	bySpans   way = iota // the parts of the payload that have them
-	byPayload            // the payload from its start to its end: the server gives no parts
+	bySpans   way = iota // the spans of the payload that contain them
+	byPayload            // the whole payload, since the server does not support ranges
 	byWhole              // the whole stream
 )
 
-// missing tells whether blocks have to be fetched.
+// missing reports whether blocks must be downloaded.
 func (c *content) missing() bool { return c.places.Count(delta.Missing) > 0 }
 
-// missingSize returns how many bytes are still to be fetched for the missing blocks, and
-// whether a patch is the shortest way to them.
+// missingSize returns how many bytes must be downloaded for the missing blocks. It decides
+// whether a patch is used.
 func (c *content) missingSize(ctx context.Context) (int64, error) {
 	if !c.missing() {
 		return 0, nil
@@ -46,9 +46,9 @@ func (c *content) missingSize(ctx context.Context) (int64, error) {
 		return size, err
 	}
 	patched, err := c.patchSize(ctx)
-	// Bundles have none.
+	// Bundles have no patches.
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		slog.Warn("the patch is of no use: blocks are fetched", "patch", c.patch.file, "error", err)
+		slog.Warn("the patch cannot be used: the blocks are downloaded", "patch", c.patch.file, "error", err)
 	}
 	if err != nil || patched >= size {
 		c.patch = nil
@@ -57,7 +57,8 @@ func (c *content) missingSize(ctx context.Context) (int64, error) {
 	return patched, nil
 }
 
-// choose returns the way to the missing blocks that costs the fewest bytes, and these.
+// choose returns the way that downloads the fewest bytes for the missing blocks, and the
+// number of these bytes.
 func (c *content) choose(ctx context.Context) (way, int64, error) {
 	whole := c.want.Whole
 	way, size := bySpans, int64(0)
@@ -98,8 +99,8 @@ func (c *content) readIndex(ctx context.Context) error {
 	return nil
 }
 
-// fetch gets the missing blocks. A whole stream that is not what it should be costs its
-// bytes, not the update, where there is a payload as well.
+// fetch downloads the missing blocks. If the whole stream is damaged, the rest is
+// downloaded from the payload, if there is one.
 func (c *content) fetch(ctx context.Context) error {
 	if !c.missing() {
 		return nil
@@ -125,12 +126,12 @@ func (c *content) fetch(ctx context.Context) error {
 	if without != nil {
 		return err
 	}
-	slog.Warn("the whole stream is not used to its end: the rest is fetched from the payload", "content", c.name, "error", err)
+	slog.Warn("the rest of the whole stream cannot be used: it is downloaded from the payload", "content", c.name, "error", err)
 	c.job.progress.Total += rest
 	return c.fetch(ctx)
 }
 
-// take checks a block of a file and hands it on if it is a missing one.
+// take returns a function that checks a block of a file, and writes it if it is missing.
 func (c *content) take(file string, out *batch) func(uint64, []byte) error {
 	return func(block uint64, data []byte) error {
 		if c.places.Place(block).Source != delta.Missing {
@@ -156,12 +157,13 @@ func (c *content) fetchPayload(ctx context.Context) error {
 	if err := errors.Join(err, out.flush()); err != nil {
 		return wrongBytes(err)
 	}
-	// The index at the end; read, so that the connection can be used again.
+	// The index at the end is read, so that the connection can be used again.
 	_, err = io.Copy(io.Discard, counted)
 	return err
 }
 
-// wrongBytes marks an error about the format of a payload, whose bytes nobody signed.
+// wrongBytes makes an error about the format of a payload, which is not signed itself, an
+// ErrWrongBytes.
 func wrongBytes(err error) error {
 	if errors.Is(err, payload.ErrFormat) {
 		return fmt.Errorf("%w: %w", ErrWrongBytes, err)
@@ -169,7 +171,7 @@ func wrongBytes(err error) error {
 	return err
 }
 
-// counter reports what is read through it.
+// counter reports how much is read through it.
 type counter struct {
 	from io.Reader
 	job  *Job
@@ -181,7 +183,7 @@ func (c *counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// fetchSpans gets the missing blocks as parts of the payload.
+// fetchSpans downloads the spans of the payload with missing blocks.
 func (c *content) fetchSpans(ctx context.Context) error {
 	decoder, err := payload.NewDecoder()
 	if err != nil {

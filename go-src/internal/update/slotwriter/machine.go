@@ -12,10 +12,11 @@ import (
 	"coreos/internal/update/release"
 )
 
-// Machine is the machine that we run on, into whose other slot releases are written.
+// Machine is the running machine, to whose other slot releases are written.
 type Machine struct{ *booted.Machine }
 
-// Install writes a release into the slot that does not run and makes it the next.
+// Install writes a release to the slot that does not run, and makes that slot the next to
+// boot.
 func (m Machine) Install(ctx context.Context, manifest *release.Manifest, files Files, report func(Progress)) error {
 	text, err := os.ReadFile("/proc/cmdline")
 	if err != nil {

@@ -5,22 +5,23 @@ import (
 	"io"
 )
 
-// ahead is how many requests are under way at a time.
+// ahead is how many requests are in progress at a time.
 const ahead = 4
 
 // part is a part of a file.
 type part struct{ offset, length int64 }
 
-// answer is what came of asking for a part.
+// answer is the result of the request for a part.
 type answer struct {
 	data []byte
 	err  error
 }
 
-// answers are the places of the answers to requests, in the order of the requests.
+// answers are the results of requests, in the order of the requests.
 type answers <-chan chan answer
 
-// fetchParts asks for some parts of a file ahead, and hands them over in their order.
+// fetchParts downloads parts of a file concurrently, and calls take for each in their
+// order.
 func (j *Job) fetchParts(ctx context.Context, name string, parts []part, take func(i int, data []byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -37,7 +38,7 @@ func (j *Job) fetchParts(ctx context.Context, name string, parts []part, take fu
 	return nil
 }
 
-// next waits for the answer to a request.
+// next waits for the result of the next request.
 func (j *Job) next(ctx context.Context, answers answers) ([]byte, error) {
 	place, ok := <-answers
 	if !ok {
@@ -50,7 +51,7 @@ func (j *Job) next(ctx context.Context, answers answers) ([]byte, error) {
 	return got.data, got.err
 }
 
-// ask sends the requests, as many at a time as the channel that it returns has room for.
+// ask sends the requests, concurrently up to the capacity of the channel that it returns.
 // It ends with the context.
 func (j *Job) ask(ctx context.Context, name string, parts []part) answers {
 	answers := make(chan chan answer, ahead)
@@ -73,8 +74,8 @@ func (j *Job) ask(ctx context.Context, name string, parts []part) answers {
 	return answers
 }
 
-// openParts returns a reader of a file of size bytes that asks for its parts ahead. A part
-// that is lost on the way is asked for again by itself.
+// openParts returns a reader of a file of size bytes that downloads its parts concurrently.
+// A part that fails is requested again by itself.
 func (j *Job) openParts(ctx context.Context, name string, size int64) io.ReadCloser {
 	var parts []part
 	for offset := int64(0); offset < size; offset += spanLimit {
@@ -89,7 +90,7 @@ type partReader struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	answers answers
-	left    int // parts that were not taken
+	left    int // parts that have not been read
 	data    []byte
 }
 

@@ -15,26 +15,26 @@ import (
 	"coreos/internal/update/release"
 )
 
-// patching is the way from the version that runs by a patch.
+// patching is the use of a patch from the running version.
 type patching struct {
 	file  string
 	size  int64
 	own   io.ReaderAt
 	index *patch.Index
-	// cost is how many bytes of it are to be fetched.
+	// cost is how many bytes of the patch must be downloaded.
 	cost int64
-	// whole says that the server gives no parts of files.
+	// whole says that the server does not support ranges.
 	whole bool
 }
 
-// usePatch looks for a patch from the content that runs, whose tree is given.
+// usePatch looks for a patch from the running content with that tree.
 func (c *content) usePatch(own io.ReaderAt, tree *verity.Tree) {
 	if p, ok := c.want.Patch(tree.Root); ok {
 		c.patch = &patching{file: release.PatchFile(c.name, p.From), size: p.Size, own: own, index: patch.NewIndex(c.tree, tree)}
 	}
 }
 
-// patchSize returns how many bytes of the patch make the missing blocks.
+// patchSize returns how many bytes of the patch are needed for the missing blocks.
 func (c *content) patchSize(ctx context.Context) (int64, error) {
 	p := c.patch
 	p.cost = p.size
@@ -59,7 +59,7 @@ func (c *content) patchSize(ctx context.Context) (int64, error) {
 	return p.cost, nil
 }
 
-// read reads the index of the patch.
+// read parses the index of the patch.
 func (p *patching) read(index []byte) error {
 	err := fmt.Errorf("%w: of %d bytes", patch.ErrFormat, p.size)
 	if int64(len(index)) == p.index.Size() {
@@ -71,16 +71,16 @@ func (p *patching) read(index []byte) error {
 	return nil
 }
 
-// neededSegments are those that make a missing block.
+// neededSegments returns the segments that make missing blocks.
 func (c *content) neededSegments() []patch.Segment {
 	return slices.DeleteFunc(slices.Clone(c.patch.index.Segments), func(s patch.Segment) bool {
 		return !slices.ContainsFunc(s.Blocks, func(block uint64) bool { return c.places.Place(block).Source == delta.Missing })
 	})
 }
 
-// fetchPatch makes missing blocks by the patch. Those that it does not make, whatever is
-// wrong with it or the running slot, stay missing. The error is the context's or the
-// disk's.
+// fetchPatch makes missing blocks from the patch. Blocks that it cannot make, because the
+// patch or the running slot is damaged, stay missing. The error is one of the context or of
+// the disk.
 func (c *content) fetchPatch(ctx context.Context) error {
 	if c.patch == nil {
 		return nil
@@ -92,9 +92,9 @@ func (c *content) fetchPatch(ctx context.Context) error {
 	}
 	before := c.job.progress.Fetched
 	if err := fetch(ctx, out); err != nil && ctx.Err() == nil {
-		slog.Warn("the patch is not used to its end: the rest is fetched", "patch", c.patch.file, "error", err)
+		slog.Warn("the rest of the patch cannot be used: its blocks are downloaded", "patch", c.patch.file, "error", err)
 	}
-	// What the disk refused is still to be written.
+	// Blocks that could not be written are still missing.
 	if err := errors.Join(ctx.Err(), out.flush()); err != nil || !c.missing() {
 		return err
 	}
@@ -113,7 +113,7 @@ func (c *content) applySegment(s patch.Segment, packed []byte, out *batch) error
 		return writing
 	})
 	if err != nil && writing == nil {
-		slog.Warn("a part of the patch is of no use: its blocks are fetched", "patch", c.patch.file, "error", err)
+		slog.Warn("a part of the patch cannot be used: its blocks are downloaded", "patch", c.patch.file, "error", err)
 	}
 	return writing
 }
@@ -129,7 +129,7 @@ func (c *content) fetchSegments(ctx context.Context, out *batch) error {
 	})
 }
 
-// fetchWholePatch reads the patch from its start to its end.
+// fetchWholePatch downloads the whole patch.
 func (c *content) fetchWholePatch(ctx context.Context, out *batch) error {
 	p := c.patch
 	file, err := c.job.Files.Open(ctx, p.file)

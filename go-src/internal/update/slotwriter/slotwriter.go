@@ -1,9 +1,9 @@
-// Package slotwriter writes a release into the slot that does not run, so that the machine
-// has a whole system at every moment: the new one is not chosen before every block of
-// it was read back from the disk and found right.
+// Package slotwriter writes a release to the slot that does not run, so that the machine
+// has a complete system at every moment: the new slot is not chosen before every block of
+// it was read back from the disk and verified.
 //
-// There is no journal. An installation that was interrupted begins again, finds by
-// hashing what is right on the disk already, and goes on from there.
+// There is no journal. An installation that was interrupted starts again, finds by hashing
+// which blocks on the disk are right, and continues with the others.
 package slotwriter
 
 import (
@@ -25,19 +25,18 @@ import (
 type Device interface {
 	io.ReaderAt
 	io.WriterAt
-	// Sync returns when everything written is on the medium, from where later reads
-	// come.
+	// Sync flushes all writes to the medium. Later reads come from the medium.
 	Sync() error
-	// Size is in bytes.
+	// Size returns the size in bytes.
 	Size() int64
 }
 
-// Files are where a release's files come from.
+// Files gives the files of a release.
 type Files interface {
-	// Open returns a whole file.
+	// Open opens a whole file.
 	Open(ctx context.Context, name string) (io.ReadCloser, error)
-	// ReadRange fills b with what a file has from offset on. errors.ErrUnsupported
-	// says that there are only whole files.
+	// ReadRange fills b with the bytes of a file from offset on. It returns
+	// errors.ErrUnsupported if only whole files are available.
 	ReadRange(ctx context.Context, name string, offset int64, b []byte) error
 }
 
@@ -46,20 +45,20 @@ type Pair struct {
 	Boot, Usr Device
 }
 
-// Updating is the reason that a slot is not bootable while it is written.
+// Updating is the reason of a slot that is being written and cannot be booted.
 const Updating = "updating"
 
 // Errors that say why a release was not installed.
 var (
-	// ErrTooLarge: the slot has no room for it.
+	// ErrTooLarge: the slot is too small.
 	ErrTooLarge = errors.New("the release does not fit into the slot")
-	// ErrWrongBytes: a file is not what the signed manifest says.
+	// ErrWrongBytes: a file does not match the signed manifest.
 	ErrWrongBytes = errors.New("not the bytes of the release")
-	// ErrDisk: what was written cannot be read back.
+	// ErrDisk: the data that were written cannot be read back.
 	ErrDisk = errors.New("the disk does not keep what is written")
 )
 
-// State is what an installation is doing.
+// State is the state of an installation.
 type State int
 
 // The states, in their order.
@@ -69,11 +68,11 @@ const (
 	Finalizing
 )
 
-// Progress is how far an installation is.
+// Progress is the progress of an installation.
 type Progress struct {
 	State State
-	// Fetched and Total are bytes from the server; Total is known once the slots
-	// were compared.
+	// Fetched and Total are bytes from the server. Total is known once the slots have been
+	// compared.
 	Fetched, Total int64
 }
 
@@ -81,21 +80,21 @@ type Progress struct {
 type Job struct {
 	Manifest *release.Manifest
 	Files    Files
-	// Slot is to be written, through To; Store holds the state of the slots.
+	// Slot is the slot to write, To its partitions, and Store has the boot state.
 	Slot  slot.Name
 	To    Pair
 	Store slot.Store
-	// Own is the slot that runs and UsrRoot the root of its /usr.
+	// Own is the running slot, and UsrRoot the root of its /usr.
 	Own     Pair
 	UsrRoot verity.Root
-	// Report is told about progress, often.
+	// Report is called often with the progress.
 	Report func(Progress)
 
 	progress Progress
 }
 
-// Run installs the release and makes the slot boot next. After an error it can be run
-// again; until it succeeds, the slot does not boot.
+// Run installs the release and makes the slot the next to boot. After an error it can be
+// run again. Until it succeeds, the slot cannot be booted.
 func (j *Job) Run(ctx context.Context) error {
 	usr := &content{job: j, name: release.Usr, want: j.Manifest.Usr, to: j.To.Usr}
 	boot := &content{job: j, name: release.Boot, want: j.Manifest.Boot, to: j.To.Boot, sealed: true}
@@ -105,7 +104,7 @@ func (j *Job) Run(ctx context.Context) error {
 		}
 	}
 	before := j.replaced()
-	if err := j.spoil(); err != nil {
+	if err := j.invalidate(); err != nil {
 		return fmt.Errorf("slot %s: %w", j.Slot, err)
 	}
 	if err := j.compare(ctx, usr, boot, before); err != nil {
@@ -126,8 +125,8 @@ func (j *Job) Run(ctx context.Context) error {
 	return nil
 }
 
-// replaced returns the hash tree of the version that the slot holds, nil if it holds none
-// that is whole. What the tree says is not relied on: all blocks are read back later.
+// replaced returns the hash tree of the version in the slot, nil if there is no complete
+// one. It need not be right: all blocks are read back later.
 func (j *Job) replaced() *verity.Tree {
 	info, err := bootimage.ReadInfo(io.NewSectionReader(j.To.Boot, 0, j.To.Boot.Size()))
 	if err != nil {
@@ -144,9 +143,9 @@ func (j *Job) replaced() *verity.Tree {
 	return tree
 }
 
-// spoil makes sure that the slot does not boot while it is half-written, not even as
-// GRUB's last resort: its boot partition holds no archive any more.
-func (j *Job) spoil() error {
+// invalidate makes sure that the slot does not boot while it is incomplete, not even as the
+// last resort of GRUB: its boot partition has no archive any more.
+func (j *Job) invalidate() error {
 	if err := slot.MarkBad(j.Store, j.Slot, Updating); err != nil {
 		return err
 	}
@@ -156,13 +155,14 @@ func (j *Job) spoil() error {
 	return j.To.Boot.Sync()
 }
 
-// compare plans both contents. before is the tree of the /usr that is replaced, if known.
+// compare plans both contents. before is the hash tree of the /usr that is replaced, if it
+// is known.
 func (j *Job) compare(ctx context.Context, usr, boot *content, before *verity.Tree) error {
 	tree, err := j.UsrRoot.ReadTreeBehind(j.Own.Usr)
 	if err != nil {
-		// The machine runs from it, so this is a disk about to fail. All the
-		// more reason to get the update.
-		slog.Warn("the hash tree of the running slot cannot be used: everything is fetched", "error", err)
+		// The machine runs from it, so the disk is probably failing, which makes the update
+		// more urgent.
+		slog.Warn("the hash tree of the running slot cannot be used: everything is downloaded", "error", err)
 		tree = nil
 	}
 	if err := usr.plan(ctx, j.Own.Usr, tree, before); err != nil {
@@ -194,7 +194,7 @@ func (j *Job) fetched(n int) {
 	j.report(j.progress.State)
 }
 
-// writeTail writes what lies behind /usr's data: superblock and tree.
+// writeTail writes the superblock and the tree after the data of /usr.
 func (c *content) writeTail() error {
 	tail := append(c.tree.Superblock(), c.tree.Bytes()...)
 	if _, err := c.to.WriteAt(tail, c.want.Size()); err != nil {

@@ -10,17 +10,17 @@ import (
 	"coreos/internal/update/delta"
 )
 
-// chunkBlocks is how many blocks are read and written at a time.
+// chunkBlocks is how many blocks are read and written at once.
 const chunkBlocks = 256
 
-// leaves are the hashes of what a partition holds; those of unreadable blocks are zero,
-// which no block's is.
+// leaves are the hashes of the blocks of a partition. The hash of an unreadable block is
+// zero, which no block has.
 type leaves []verity.Hash
 
-// Leaf is for delta.Leaves.
+// Leaf implements delta.Leaves.
 func (l leaves) Leaf(block uint64) verity.Hash { return l[block] }
 
-// survey hashes the first blocks of a partition. Most of a slot that was never written is
+// survey hashes the first blocks of a partition. A slot that was never written is mostly
 // zeros.
 func survey(ctx context.Context, from io.ReaderAt, blocks uint64) (delta.Source, error) {
 	found := make(leaves, blocks)
@@ -39,8 +39,8 @@ func survey(ctx context.Context, from io.ReaderAt, blocks uint64) (delta.Source,
 	return delta.Source{Leaves: found, Blocks: blocks}, err
 }
 
-// eachBlock reads the first blocks of a partition; data is nil for one that cannot be
-// read. The error is take's or the context's.
+// eachBlock reads the first blocks of a partition and calls take for each; data is nil for
+// a block that cannot be read. The error is that of take or of the context.
 func eachBlock(ctx context.Context, from io.ReaderAt, blocks uint64, take func(block uint64, data []byte) error) error {
 	buffer := make([]byte, min(chunkBlocks, blocks)*verity.BlockSize)
 	for start := uint64(0); start < blocks; start += chunkBlocks {
@@ -56,13 +56,13 @@ func eachBlock(ctx context.Context, from io.ReaderAt, blocks uint64, take func(b
 	return nil
 }
 
-// readBlocks fills a buffer with the blocks from start on and hands them over, nil for one
-// that cannot be read. The error is take's.
+// readBlocks reads consecutive blocks into a buffer and calls take for each, with nil for a
+// block that cannot be read. The error is that of take.
 func readBlocks(from io.ReaderAt, start uint64, buffer []byte, take func(i uint64, data []byte) error) error {
 	_, unread := from.ReadAt(buffer, int64(start*verity.BlockSize))
 	for i := range uint64(len(buffer) / verity.BlockSize) {
 		data := buffer[i*verity.BlockSize:][:verity.BlockSize]
-		// A bad sector is found by reading again, block by block.
+		// Reading block by block finds the bad sector.
 		if unread != nil {
 			if _, err := from.ReadAt(data, int64((start+i)*verity.BlockSize)); err != nil {
 				data = nil

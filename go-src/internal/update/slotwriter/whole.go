@@ -10,11 +10,12 @@ import (
 	"coreos/internal/update/release"
 )
 
-// errComplete ends the reading of a whole stream before its end.
-var errComplete = errors.New("no block is missing any more")
+// errComplete says that no block is missing any more, so that the rest of the whole stream
+// is not needed.
+var errComplete = errors.New("no block is missing")
 
-// fetchWhole gets the missing blocks from the whole stream. It has to be read from its
-// start: when it is read again, blocks that are at their place are unpacked and left alone.
+// fetchWhole downloads the whole stream for the missing blocks. It is read from its start
+// each time; blocks that are in their place are skipped.
 func (c *content) fetchWhole(ctx context.Context) error {
 	name, size := release.WholeFile(c.name), c.want.Whole.Size
 	err := c.readWhole(c.job.openParts(ctx, name, size))
@@ -31,8 +32,8 @@ func (c *content) fetchWhole(ctx context.Context) error {
 	}{&counter{io.LimitReader(file, size), c.job}, file})
 }
 
-// readWhole reads the stream up to the last missing block, and closes it. What came before
-// an error is kept.
+// readWhole reads the stream up to the last missing block, and closes it. Blocks before an
+// error are kept.
 func (c *content) readWhole(stream io.ReadCloser) error {
 	defer stream.Close()
 	out := &batch{content: c}
