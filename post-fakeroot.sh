@@ -30,12 +30,13 @@ rm -rf "$tree"/usr/{s,}bin/{xfs_scrub,xfs_scrub_all,xfs_protofile} "$tree"/usr/{
 
 entries "$board/usr-remove.list" | while read -r path; do
 	for dir in "$tree"/usr/lib "$tree"/usr/lib/*-linux-gnu; do
+		pattern=${path/#LIB/${dir#"$tree/usr/"}}
 		# shellcheck disable=SC2086 # a pattern
-		rm -rf "$tree/usr"/${path/#LIB/${dir#"$tree/usr/"}}
+		rm -rf "$tree/usr"/${pattern:?}
 	done
 done
 
-# Go programs that the system's linker linked export all their symbols, to nobody.
+# The system's linker exports all symbols of Go programs; nothing uses them.
 find "$tree"/usr/{bin,sbin,libexec} -type f -size +1M -exec dynstrip {} +
 
 # Desktops' devices

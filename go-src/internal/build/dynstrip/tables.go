@@ -68,8 +68,7 @@ func versionNames(needs []byte) ([]uint64, error) {
 		return uint64(binary.LittleEndian.Uint32(needs[at:])), nil
 	}
 	// list follows a list: name and next are where an entry has them.
-	var list func(at, name, next uint64, entry func(at uint64) error) error
-	list = func(at, name, next uint64, entry func(at uint64) error) error {
+	list := func(at, name, next uint64, entry func(at uint64) error) error {
 		for {
 			offset, err := word(at + name)
 			if err != nil {

@@ -79,7 +79,7 @@ func TestReadWholeRefuses(t *testing.T) {
 		"the good one": {bytes.NewReader(packed), blocks, nil, nil},
 	} {
 		err := ReadWhole(test.packed, test.blocks, func(uint64, []byte) error { return test.take })
-		if !errors.Is(err, test.want) || errors.Is(err, ErrFormat) != (test.want == ErrFormat) {
+		if !errors.Is(err, test.want) || errors.Is(err, ErrFormat) != errors.Is(test.want, ErrFormat) {
 			t.Errorf("%s: error %v, want %v", name, err, test.want)
 		}
 	}
