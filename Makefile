@@ -123,7 +123,7 @@ lint:
 	@$(go-tool) staticcheck ./...
 	@$(go-tool) go-errorlint ./...
 	@$(go-tool) unparam ./...
-	@$(go-tool) misspell -error $(spelled)
+	@$(go-tool) misspell -error -i $(not-misspelled) $(spelled)
 	@mkdir -p $(O)
 	@$(go-tool) govulncheck -db $(GOVULNDB) ./... >$(O)/govulncheck.log 2>&1 || { $(vulncheck-failed); }
 	@$(if $(lint-skips-packages),echo "lint: check-package is skipped: $(lint-skips-packages)",$(submake) check-package)
@@ -131,6 +131,8 @@ lint:
 # The tools are a module of their own. golangci-lint, which has them all, is not among them:
 # building it takes longer than all of lint.
 go-tool = cd $(TOP)/go-src && $(GO) tool -modfile=tools/go.mod
+# Words of file formats that look like mistakes: RELA is a section of ELF.
+not-misspelled := rela
 spelled := $(TOP)/*.md $(addprefix $(TOP)/,Makefile docs base board br2-external configs package go-src/cmd go-src/internal go-src/test)
 ## the database of vulnerabilities for lint: a URL, https: or file:
 GOVULNDB ?= https://vuln.go.dev
