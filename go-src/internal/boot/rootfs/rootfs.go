@@ -1,7 +1,7 @@
-// Package rootfs makes the root file system of a machine ready for systemd: the few
-// directories and links that mounts need, /etc over the defaults of /usr, and what a first
-// boot provisions. The initramfs does it on a disk; machines of the tests that run on the
-// host's kernel do the same on a directory.
+// Package rootfs prepares the root file system of a machine for systemd: it makes the few
+// directories and links that mounts need, mounts /etc over the defaults in /usr, and
+// provisions the machine at its first boot. The initramfs does that on a disk; machines of
+// tests that run on the host's kernel do it in a directory.
 package rootfs
 
 import (
@@ -18,9 +18,8 @@ import (
 	"coreos/internal/provision/firstboot"
 )
 
-// LayOut makes the directories and links of a root file system that mounts and the merged
-// /usr need; usr is where /usr is mounted at the time. All the rest is systemd-tmpfiles'
-// work.
+// LayOut makes the directories and links that mounts and the merged /usr need; usr is the
+// current mount point of /usr. systemd-tmpfiles makes all others.
 func LayOut(root, usr string) error {
 	for _, dir := range []string{"etc", ".etc-work", "usr", "oem", "dev", "proc", "sys", "run", "var", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
@@ -39,7 +38,7 @@ func LayOut(root, usr string) error {
 	return nil
 }
 
-// MountEtc mounts /etc of a root file system whose /usr is mounted: the slot's /etc is the
+// MountEtc mounts /etc of a root file system whose /usr is mounted. The slot's /etc is the
 // lower layer; the upper one has the changes of this machine.
 func MountEtc(root string) error {
 	etc := filepath.Join(root, "etc")
@@ -52,15 +51,15 @@ func MountEtc(root string) error {
 	return nil
 }
 
-// Provisioning is what Provision needs to know.
+// Provisioning are the inputs of Provision.
 type Provisioning struct {
-	Cmdline   string // the kernel's command line
-	FirstBoot bool   // as firstboot.Begin told
+	Cmdline   string // the kernel command line
+	FirstBoot bool   // the result of firstboot.Begin
 	Log       firstboot.Log
 }
 
-// Provision leaves a record of the platform and, at the first boot, runs Ignition. The root
-// file system is / by now.
+// Provision records the platform and, at the first boot, runs Ignition. The root file
+// system must be / already.
 func (p Provisioning) Provision(ctx context.Context) error {
 	id := platform.Detect(p.Cmdline, platform.OEMRelease, platform.DMIDir)
 	if id != platform.Metal && id != platform.QEMU {

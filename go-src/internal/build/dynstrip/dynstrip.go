@@ -1,12 +1,12 @@
-// Package dynstrip removes from Go programs the dynamic symbols that nobody looks up.
+// Package dynstrip removes unused dynamic symbols from Go programs.
 //
-// A Go program that is linked by the system's linker exports each of its symbols: in
-// dockerd they take 16 MB, which no strip(1) removes, since a dynamic symbol could be meant
-// for a library. A Go program that loads no Go plugins has no such library. What it imports
-// stays, and so does what a relocation of its own names.
+// A Go program that the system's linker has linked exports all of its symbols: in dockerd
+// they take 16 MB. strip(1) keeps them, since a library could use a dynamic symbol. A Go
+// program that loads no Go plugins has no such library. Imported symbols, and symbols that
+// a relocation of the program uses, are kept.
 //
-// The format is that of the System V ABI, with GNU's hash table. No byte moves: what is not
-// needed any more becomes zeros.
+// The format is that of the System V ABI with GNU's hash table. No byte is moved: what is
+// removed becomes zeros.
 package dynstrip
 
 import (
@@ -18,28 +18,27 @@ import (
 	"slices"
 )
 
-// ErrFormat is in the chain of every error about a program that cannot be changed.
-var ErrFormat = errors.New("not a program as Go's and the system's linkers make it")
+// ErrFormat is in the chain of each error about a program that cannot be changed.
+var ErrFormat = errors.New("not a Go program that the system's linker has linked")
 
 const (
 	symbolSize = elf.Sym64Size
 	relaSize   = 24
-	// loader is the symbol of programs that load Go plugins.
+	// loader is a symbol of programs that load Go plugins.
 	loader = "plugin.open"
 )
 
-// program is a program in memory, which is changed there.
+// program is a program in memory.
 type program struct {
 	file *elf.File
 	text []byte
-	// symbols, names, versions and hashes are the sections as parts of text; versions is
-	// empty where there are none.
+	// symbols, names, versions and hashes are sections, as parts of text. versions is empty
+	// if there is no such section.
 	symbols, names, versions, hashes []byte
 	relocations                      [][]byte
 }
 
-// Applies tells whether a file is a program whose dynamic symbols can go: one of Go, linked
-// dynamically, that loads no plugins.
+// Applies reports whether a file is a dynamically linked Go program that loads no plugins.
 func Applies(text []byte) bool {
 	file, err := elf.NewFile(bytes.NewReader(text))
 	if err != nil || file.Class != elf.ELFCLASS64 || file.Data != elf.ELFDATA2LSB {
@@ -50,7 +49,7 @@ func Applies(text []byte) bool {
 		!slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return s.Name == loader })
 }
 
-// Strip removes the symbols from a program, in place, and returns how many there were.
+// Strip removes the symbols from a program in place, and returns how many it has removed.
 func Strip(text []byte) (removed int, err error) {
 	p, err := open(text)
 	if err != nil {
@@ -111,7 +110,7 @@ func open(text []byte) (*program, error) {
 	return p, nil
 }
 
-// section returns a section's part of the text.
+// section returns the part of the text that is a section.
 func (p *program) section(s *elf.Section) ([]byte, error) {
 	if s == nil || s.Type == elf.SHT_NOBITS || s.Offset > uint64(len(p.text)) || s.FileSize > uint64(len(p.text))-s.Offset {
 		return nil, fmt.Errorf("%w: a section is missing", ErrFormat)
@@ -121,12 +120,12 @@ func (p *program) section(s *elf.Section) ([]byte, error) {
 
 func (p *program) symbol(n int) []byte { return p.symbols[n*symbolSize:][:symbolSize] }
 
-// isImport tells whether a symbol is of a library.
+// isImport reports whether a symbol is imported from a library.
 func (p *program) isImport(n int) bool {
 	return binary.LittleEndian.Uint16(p.symbol(n)[6:]) == uint16(elf.SHN_UNDEF)
 }
 
-// used tells of each symbol whether it is needed.
+// used returns for each symbol whether it is needed.
 func (p *program) used() ([]bool, error) {
 	used := make([]bool, len(p.symbols)/symbolSize)
 	for n := range used {
@@ -143,8 +142,8 @@ func (p *program) used() ([]bool, error) {
 	return used, err
 }
 
-// eachRelocation hands over the info of each relocation: its type, and in the upper half the
-// number of its symbol.
+// eachRelocation calls do with the info of each relocation. Its lower half is the type, the
+// upper half the number of the symbol.
 func (p *program) eachRelocation(do func(info []byte) error) error {
 	for _, part := range p.relocations {
 		for ; len(part) >= relaSize; part = part[relaSize:] {
@@ -156,8 +155,8 @@ func (p *program) eachRelocation(do func(info []byte) error) error {
 	return nil
 }
 
-// keep returns the symbols that stay, in their new order, and the new number of each.
-// Imports come first, as GNU's hash table wants it.
+// keep returns the kept symbols in their new order, and the new number of each. Imported
+// symbols are first, as GNU's hash table requires.
 func (p *program) keep(used []bool) (kept []int, numbers map[uint32]uint32) {
 	for n := range used {
 		if used[n] {
@@ -180,7 +179,7 @@ func (p *program) keep(used []bool) (kept []int, numbers map[uint32]uint32) {
 	return kept, numbers
 }
 
-// name returns the string at an offset of the table, with the zero that ends it.
+// name returns the string at an offset of the table, with its terminating zero.
 func (p *program) name(offset uint64) ([]byte, error) {
 	if offset < uint64(len(p.names)) {
 		if end := bytes.IndexByte(p.names[offset:], 0); end >= 0 {
@@ -190,7 +189,7 @@ func (p *program) name(offset uint64) ([]byte, error) {
 	return nil, fmt.Errorf("%w: a name at %d of %d bytes", ErrFormat, offset, len(p.names))
 }
 
-// write puts the new tables to the place of the old ones.
+// write overwrites the tables.
 func (p *program) write(kept []int, numbers map[uint32]uint32, hash []byte) {
 	var symbols, versions []byte
 	for _, n := range kept {
@@ -212,8 +211,8 @@ func (p *program) write(kept []int, numbers map[uint32]uint32, hash []byte) {
 	}
 }
 
-// resize changes the size of a section in its header, for programs that look there. The
-// loader looks at the tables alone.
+// resize changes the size of a section in its header, for tools that read it. The dynamic
+// loader reads only the tables.
 func (p *program) resize(name string, size int) {
 	const start, entry, offset = 40, 64, 32 // of the table in the file's header, of a header in it, of the size in that
 	table := binary.LittleEndian.Uint64(p.text[start:])

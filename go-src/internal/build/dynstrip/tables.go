@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// clearNames fills the names that are not needed with zeros: all but those of the kept
-// symbols, and of the libraries and their versions.
+// clearNames clears the names that are not used by the kept symbols, by libraries or by
+// their versions.
 func (p *program) clearNames(kept []int) error {
 	offsets := []uint64{0}
 	for _, n := range kept {
@@ -31,7 +31,7 @@ func (p *program) clearNames(kept []int) error {
 	return nil
 }
 
-// otherNames are the offsets of the names that are not of symbols.
+// otherNames returns the offsets of the names that do not belong to symbols.
 func (p *program) otherNames() ([]uint64, error) {
 	var offsets []uint64
 	dynamic, err := p.section(p.file.Section(".dynamic"))
@@ -57,8 +57,8 @@ func (p *program) otherNames() ([]uint64, error) {
 }
 
 // versionNames returns the offsets of the names in the versions that a program needs: a
-// list of libraries, with a list of versions each. Each next entry lies behind the one
-// before.
+// list of libraries, each with a list of versions. An entry is always after the previous
+// one.
 func versionNames(needs []byte) ([]uint64, error) {
 	var offsets []uint64
 	word := func(at uint64) (uint64, error) {
@@ -67,7 +67,7 @@ func versionNames(needs []byte) ([]uint64, error) {
 		}
 		return uint64(binary.LittleEndian.Uint32(needs[at:])), nil
 	}
-	// list follows a list: name and next are where an entry has them.
+	// list follows a list. name and next are the positions of these fields in an entry.
 	list := func(at, name, next uint64, entry func(at uint64) error) error {
 		for {
 			offset, err := word(at + name)

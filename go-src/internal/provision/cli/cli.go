@@ -23,7 +23,8 @@ const absent = 3
 
 // Main runs the command as this process.
 func Main() {
-	// The units show standard error on the console, so it has only what someone must act on.
+	// The units show standard error on the console, so it has only messages that need
+	// action.
 	log.SetOutput(os.Stdout)
 	program.Main(command(), singledash.Args(os.Args[1:]))
 }
@@ -86,7 +87,7 @@ func run(command *cobra.Command, f *flags) error {
 	return err
 }
 
-// onlyUserData tells whether nothing but the user-data is wrong.
+// onlyUserData reports whether only the user-data has errors.
 func onlyUserData(err error) bool {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, err := range joined.Unwrap() {

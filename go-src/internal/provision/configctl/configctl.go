@@ -118,7 +118,7 @@ func validate(text []byte, dir string) (problems []string, err error) {
 	return ignition.Validate(text)
 }
 
-// isButane tells whether a config is Butane YAML: it has no other format.
+// isButane reports whether a config is Butane YAML, because it has no other format.
 func isButane(text []byte) bool {
 	switch cloudconfig.KindOf(text) {
 	case cloudconfig.Script, cloudconfig.CloudConfig:

@@ -56,7 +56,7 @@ func (o *options) lockCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			first := true // a second attempt may find its own lock: etcd did the first one, and its answer was lost
+			first := true // a second attempt may find its own lock, if the answer to the first was lost
 			_, err = l.Change(ctx, func(s *semaphore.Semaphore) error {
 				h, held := s.Holds(id)
 				if held && (first || h.Why != semaphore.ByHand) {

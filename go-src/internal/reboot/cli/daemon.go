@@ -43,7 +43,7 @@ func (o *options) serve(ctx context.Context) error {
 	settings, misconfigured := locksmith.ReadSettings(os.Getenv)
 	if settings.Strategy == locksmith.Off && misconfigured == nil {
 		slog.Info("REBOOT_STRATEGY=off: nothing restarts this machine after updates")
-		_, _ = notify.SdNotify(false, notify.SdNotifyReady) // without it systemd takes the exit for a failure
+		_, _ = notify.SdNotify(false, notify.SdNotifyReady) // without it systemd treats the exit as a failure
 		return nil
 	}
 	file, err := coordinator.New(coordinator.Path, "locksmithd", string(settings.Strategy))
@@ -83,7 +83,7 @@ func (o *options) serve(ctx context.Context) error {
 		}
 	}
 	if _, err := metrics.Serve(ctx, settings.Metrics, gauges.Collectors()...); err != nil {
-		slog.Error("no metrics", "error", err)
+		slog.Error("metrics are not served", "error", err)
 	}
 	_, _ = notify.SdNotify(false, notify.SdNotifyReady)
 	defer presence.End()
@@ -114,6 +114,6 @@ func (o *options) newDaemon(settings locksmith.Settings) (*locksmith.Daemon, err
 func tell(file *coordinator.Coordinator, s locksmith.Status) {
 	_, _ = notify.SdNotify(false, "STATUS="+s.Text)
 	if err := file.Set(s.State); err != nil {
-		slog.Warn("the state is not in coordinator.conf", "error", err)
+		slog.Warn("the state cannot be written to coordinator.conf", "error", err)
 	}
 }

@@ -50,15 +50,15 @@ func run(ctx context.Context, stateDir string) error {
 	if err != nil {
 		return err
 	}
-	// Before anybody can ask.
+	// Settle runs before the daemon answers requests.
 	if err := d.Settle(); err != nil {
-		slog.Error("settle", "error", err)
+		slog.Error("the last update cannot be settled", "error", err)
 	}
 	if err := bus.Export(ctx, systemBus, d); err != nil {
 		return err
 	}
 	if _, err := metrics.Serve(ctx, d.Metrics(), engine.Metrics{Status: d.Status}); err != nil {
-		slog.Error("no metrics", "error", err)
+		slog.Error("metrics are not served", "error", err)
 	}
 	return d.Run(ctx)
 }

@@ -32,9 +32,9 @@ const (
 // GrubenvOffset is where the environment block starts in the image.
 const GrubenvOffset = (reserved+tables*sectorsPerTable)*sector + (grubenvCluster-2)*clusterSectors*sector
 
-// Image returns a small FAT32 volume with /grubenv, whose entry lies in the second
-// cluster of the root directory, after a volume label, a long name, a deleted file
-// and a directory.
+// Image returns a small FAT32 volume with /grubenv. Its directory entry is in the second
+// cluster of the root directory, after a volume label, a long name, a deleted file and a
+// directory.
 func Image(grubenv []byte) []byte {
 	le := binary.LittleEndian
 	image := make([]byte, (reserved+tables*sectorsPerTable+clusters*clusterSectors)*sector)
