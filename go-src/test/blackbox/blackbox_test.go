@@ -1,5 +1,5 @@
-// Package blackbox holds the tests that boot machines from a built image. Those of
-// the smoke suite are for every change, those of the soak suite take hours.
+// Package blackbox holds the tests that boot machines from a built image: those of the
+// suite Change for every change, of Smoke for every release, and of Soak, which take hours.
 package blackbox
 
 import (
@@ -9,6 +9,8 @@ import (
 )
 
 func TestMain(m *testing.M) { suite.Main(m) }
+
+func TestChange(t *testing.T) { suite.RunAll(t, suite.Change) }
 
 func TestSmoke(t *testing.T) { suite.RunAll(t, suite.Smoke) }
 

@@ -18,7 +18,7 @@ func init() {
 		{machine.BIOS, machine.SATA},
 	} {
 		suite.Register(suite.Test{
-			Name: "boot-" + string(c.firmware) + "-" + string(c.bus), Machines: 1, Limit: 5 * time.Minute,
+			Suite: suite.Smoke, Name: "boot-" + string(c.firmware) + "-" + string(c.bus), Machines: 1, Limit: 5 * time.Minute,
 			Does: "boots to Docker ready, nothing failed, the slot marked good",
 			Run: func(t *suite.T) {
 				m := t.Start(machine.Config{Disk: t.Disk("disk"), Firmware: c.firmware, Bus: c.bus})
@@ -42,7 +42,7 @@ func init() {
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "console", Machines: 1, Limit: 5 * time.Minute,
+		Suite: suite.Smoke, Name: "console", Machines: 1, Limit: 5 * time.Minute,
 		Does: "Escape shows the boot menu, whose last entry gives a root shell on the console, which learns the terminal's size at each login",
 		Run: func(t *suite.T) {
 			m := t.Start(machine.Config{Disk: t.Disk("disk")})

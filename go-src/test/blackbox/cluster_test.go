@@ -32,6 +32,11 @@ func init() {
 
 func init() {
 	suite.Register(suite.Test{
+		Name: "cluster-reboots", Native: true, Machines: 3, Limit: 15 * time.Minute,
+		Does: "three machines that need a restart do it once each, one after the other, while etcd is written to",
+		Run:  clusterReboots,
+	})
+	suite.Register(suite.Test{
 		Name: "cluster-replace", Native: true, Machines: 3, Limit: 15 * time.Minute,
 		Does: "a machine of a cluster is lost with its disk; a new one takes its place",
 		Run:  clusterReplaces,
@@ -302,6 +307,32 @@ func clusterUpdates(t *suite.T) {
 	}
 }
 
+// clusterReboots is what an update does to a cluster, without the update.
+func clusterReboots(t *suite.T) {
+	c := newCluster(t, "", "")
+	w := c.watchDown()
+	o := c.observe()
+	o.wantWrites(t, 5)
+	boots := c.bootIDs()
+	for _, m := range c.nodes {
+		t.Run(m, "systemd-run --quiet --on-active=1s locksmithctl send-need-reboot")
+	}
+	for i, m := range c.nodes {
+		c.until(m, "[ $(cat /proc/sys/kernel/random/boot_id) != "+boots[i]+" ]")
+		healthy(t, m)
+	}
+	c.waitUnlocked()
+	again := c.bootIDs()
+	c.wantHealthy()
+	o.wantNoGap(t)
+	w.wantOneAtATime()
+	for i, id := range c.bootIDs() {
+		if id != again[i] {
+			t.Errorf("node%d restarted twice", i+1)
+		}
+	}
+}
+
 func (c *cluster) bootIDs() (ids []string) {
 	c.t.Helper()
 	for _, m := range c.nodes {
@@ -317,6 +348,12 @@ func (c *cluster) waitVersions(version string) {
 		c.until(m, "grep -qx VERSION_ID="+version+" /usr/lib/os-release")
 		healthy(c.t, m)
 	}
+	c.waitUnlocked()
+}
+
+// waitUnlocked waits until no node holds the lock for restarts.
+func (c *cluster) waitUnlocked() {
+	c.t.Helper()
 	c.until(c.nodes[0], `[ "$(etcdctl get --print-value-only /coreos.com/updateengine/rebootlock/semaphore)" = '{"semaphore":1,"max":1,"holders":[]}' ]`)
 }
 

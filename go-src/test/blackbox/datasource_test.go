@@ -21,7 +21,7 @@ func init() {
 		Run:  metadata,
 	})
 	suite.Register(suite.Test{
-		Name: "config-drive", Machines: 1, Limit: 5 * time.Minute,
+		Suite: suite.Smoke, Name: "config-drive", Machines: 1, Limit: 5 * time.Minute,
 		Does: "a config drive is found and applied, as ISO 9660 and as vfat",
 		Run:  configDrive,
 	})

@@ -59,12 +59,12 @@ func init() {
 		why:     slot.NoTrace, // too early to keep one
 	})
 	suite.Register(suite.Test{
-		Name: "fault-health", Machines: 1, Limit: 15 * time.Minute,
+		Suite: suite.Smoke, Name: "fault-health", Machines: 1, Limit: 15 * time.Minute,
 		Does: "a new slot whose health check fails three times",
 		Run:  failingHealth,
 	})
 	suite.Register(suite.Test{
-		Name: "fault-both", Machines: 1, Limit: 3 * time.Minute,
+		Suite: suite.Smoke, Name: "fault-both", Machines: 1, Limit: 3 * time.Minute,
 		Does: "both slots bad: the console says so, and again after the restart",
 		Run:  bothBad,
 	})
@@ -79,7 +79,7 @@ type fault struct {
 }
 
 func registerFault(name, does string, limit time.Duration, f fault) {
-	suite.Register(suite.Test{Name: name, Does: does, Machines: 1, Limit: limit, Run: func(t *suite.T) {
+	suite.Register(suite.Test{Suite: suite.Smoke, Name: name, Does: does, Machines: 1, Limit: limit, Run: func(t *suite.T) {
 		disk := twoSlots(t)
 		if f.tries != 0 {
 			setEnv(t, disk, map[string]string{"A_TRIES": strconv.Itoa(f.tries)})

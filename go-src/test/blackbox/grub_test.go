@@ -16,7 +16,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "grub-model", Machines: 1, Limit: 8 * time.Minute,
+		Suite: suite.Smoke, Name: "grub-model", Machines: 1, Limit: 8 * time.Minute,
 		Does: "GRUB chooses the slot, and leaves the state, that the model of it says",
 		Run:  func(t *suite.T) { grubModel(t, grubRules()) },
 	})

@@ -19,19 +19,26 @@ import (
 )
 
 func init() {
-	suite.Register(suite.Test{
-		Name: "ignition", Machines: 1, Limit: 6 * time.Minute,
-		Does: "a Butane config makes a RAID with LUKS in it, users, files from near and far, units, once",
-		Run:  ignitionConfig,
-	})
-	suite.Register(suite.Test{
-		Name: "ignition-fails", Machines: 1, Limit: 6 * time.Minute,
-		Does: "a config that cannot be applied stops the boot, says why, leaves nothing and works once corrected",
-		Run:  ignitionFails,
-	})
+	for _, disks := range []bool{false, true} {
+		in, name, what := suite.Change, "ignition", "a Butane config makes"
+		if disks {
+			in, name, what = suite.Smoke, "ignition-disks", "a Butane config makes a RAID with LUKS in it,"
+		}
+		suite.Register(suite.Test{
+			Suite: in, Name: name, Native: !disks, Needs: append(suite.Slots, suite.ConfigCtl), Machines: 1, Limit: 6 * time.Minute,
+			Does: what + " users, files from near and far, units, once",
+			Run:  func(t *suite.T) { ignitionConfig(t, disks) },
+		})
+		suite.Register(suite.Test{
+			Suite: in, Name: name + "-fails", Native: !disks, Needs: append(suite.Slots, suite.ConfigCtl), Machines: 1, Limit: 6 * time.Minute,
+			Does: "a config that cannot be applied stops the boot, says why, leaves nothing and works once corrected",
+			Run:  func(t *suite.T) { ignitionFails(t, disks) },
+		})
+	}
 }
 
-// ignitionText is a config of Butane's; the network is wanted for one file.
+// ignitionText is a config of Butane's; the network is wanted for one file. It has
+// ignitionDisks in the place of DISKS, or nothing.
 const ignitionText = `variant: flatcar
 version: 1.1.0
 passwd:
@@ -42,21 +49,7 @@ passwd:
     - name: ada
       groups: [docker]
 storage:
-  raid:
-    - name: data
-      level: raid1
-      devices: [/dev/disk/by-id/virtio-first, /dev/disk/by-id/virtio-second]
-  luks:
-    - name: vault
-      device: /dev/md/data
-      wipe_volume: true
-      key_file: {inline: opensesame}
-  filesystems:
-    - device: /dev/mapper/vault
-      format: ext4
-      path: /var/lib/vault
-      with_mount_unit: true
-  files:
+DISKS  files:
     - path: /etc/hostname
       contents: {inline: ignited}
     - path: /var/lib/vault/hello
@@ -86,61 +79,84 @@ systemd:
         WantedBy=multi-user.target
 `
 
-func ignitionConfig(t *suite.T) {
+const ignitionDisks = `  raid:
+    - name: data
+      level: raid1
+      devices: [/dev/disk/by-id/virtio-first, /dev/disk/by-id/virtio-second]
+  luks:
+    - name: vault
+      device: /dev/md/data
+      wipe_volume: true
+      key_file: {inline: opensesame}
+  filesystems:
+    - device: /dev/mapper/vault
+      format: ext4
+      path: /var/lib/vault
+      with_mount_unit: true
+`
+
+func ignitionConfig(t *suite.T, disks bool) {
 	far := []byte("from far\n")
 	server := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(far) })
-	path := filepath.Join(t.Dir, "config.ign")
-	translate(t, fmt.Sprintf(ignitionText, port(server), hash(far)), path)
-	args := blankDisks(t, "first", "second")
+	text := fmt.Sprintf(ignitionText, port(server), hash(far))
+	config := machine.Config{Name: "ignited", Ignition: filepath.Join(t.Dir, "config.ign")}
+	want := map[string]string{
+		"cat /proc/sys/kernel/hostname":                                              "ignited",
+		"cat /home/core/.ssh/authorized_keys.d/ignition | cut -d' ' -f3":             "op@example.com",
+		"stat -c '%U %a' /home/core/.ssh /home/core/.ssh/authorized_keys.d/ignition": "core 700\ncore 600",
+		"id -nG ada":                           "ada docker",
+		"stat -c '%U %a' /var/lib/vault/hello": "ada 640",
+		"cat /opt/far":                         "from far",
+		"cat /run/hello":                       "hello",
+		"systemctl is-active docker hello":     "active\nactive",
+		"systemctl show -p LoadState --value systemd-timesyncd": "masked",
+		"ls -A / | grep ignition":                               "",
+	}
+	if disks {
+		text = strings.ReplaceAll(text, "DISKS", ignitionDisks)
+		config.Args = blankDisks(t, "first", "second")
+		want["findmnt -no SOURCE,FSTYPE /var/lib/vault"] = "/dev/mapper/vault ext4"
+		want["lsblk -nro TYPE -s /dev/mapper/vault | sort -u"] = "crypt\ndisk\nraid1"
+	}
+	text = strings.ReplaceAll(text, "DISKS", "")
+	translate(t, text, config.Ignition)
 	start := time.Now()
-	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Ignition: path, Args: args})
+	m := boot(t, config)
 	t.Shows(m, "Ignition has provisioned the machine")
 	healthy(t, m)
 	t.Logf("configured %.1f s after power-on", time.Since(start).Seconds())
 	check := func() {
-		for command, want := range map[string]string{
-			"cat /proc/sys/kernel/hostname":                                              "ignited",
-			"cat /home/core/.ssh/authorized_keys.d/ignition | cut -d' ' -f3":             "op@example.com",
-			"stat -c '%U %a' /home/core/.ssh /home/core/.ssh/authorized_keys.d/ignition": "core 700\ncore 600",
-			"id -nG ada": "ada docker",
-			"findmnt -no SOURCE,FSTYPE /var/lib/vault":       "/dev/mapper/vault ext4",
-			"stat -c '%U %a' /var/lib/vault/hello":           "ada 640",
-			"lsblk -nro TYPE -s /dev/mapper/vault | sort -u": "crypt\ndisk\nraid1",
-			"cat /opt/far":                     "from far",
-			"cat /run/hello":                   "hello",
-			"systemctl is-active docker hello": "active\nactive",
-			"systemctl show -p LoadState --value systemd-timesyncd": "masked",
-			"ls -A / | grep ignition":                               "",
-		} {
+		for command, want := range want {
 			t.Equal(command, t.Run(m, command+" || true"), want)
 		}
 	}
 	check()
 	// A config that changed does nothing more.
-	translate(t, strings.ReplaceAll(fmt.Sprintf(ignitionText, port(server), hash(far)), "ignited", "again"), path)
+	translate(t, strings.ReplaceAll(text, "ignited", "again"), config.Ignition)
 	reboot(t, m)
 	check()
 }
 
-func ignitionFails(t *suite.T) {
+func ignitionFails(t *suite.T, disks bool) {
 	var far atomic.Value
 	far.Store([]byte("wrong\n"))
 	server := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(far.Load().([]byte)) })
 	right := []byte("right\n")
-	path := filepath.Join(t.Dir, "config.ign")
-	// The array is there already when it is tried again.
-	const text = "variant: flatcar\nversion: 1.1.0\nstorage:\n" +
-		"  raid: [{name: data, level: raid1, devices: [/dev/disk/by-id/virtio-first, /dev/disk/by-id/virtio-second]}]\n" +
+	config := machine.Config{Name: "ignited", Ignition: filepath.Join(t.Dir, "config.ign"), NameByDHCP: "by-dhcp"}
+	text := "variant: flatcar\nversion: 1.1.0\nstorage:\n" +
 		"  files:\n    - path: /etc/%s\n      contents: {inline: x}\n" +
 		"    - path: /opt/far\n      contents: {source: \"http://10.0.2.2:%s/\", verification: {hash: sha512-%s}}\n"
-	translate(t, fmt.Sprintf(text, "mistake", port(server), hash(right)), path)
-	m := t.Start(machine.Config{Name: "ignited", Disk: proven(t), Ignition: path, Args: append(blankDisks(t, "first", "second"),
-		"-nic", "user,model=virtio-net-pci,net=10.0.3.0/24,hostname=by-dhcp")})
+	if disks { // the array is there already when it is tried again
+		text += "  raid: [{name: data, level: raid1, devices: [/dev/disk/by-id/virtio-first, /dev/disk/by-id/virtio-second]}]\n"
+		config.Args = blankDisks(t, "first", "second")
+	}
+	translate(t, fmt.Sprintf(text, "mistake", port(server), hash(right)), config.Ignition)
+	m := boot(t, config)
 	t.Shows(m, `bootengine: first boot: stage files: .*hash verification failed.*this machine is not provisioned`)
 	t.Shows(m, "the machine restarts in")
 	// The operator mends both; the machine sees it when it tries again.
 	far.Store(right)
-	translate(t, fmt.Sprintf(text, "mended", port(server), hash(right)), path)
+	translate(t, fmt.Sprintf(text, "mended", port(server), hash(right)), config.Ignition)
 	m.Restarts()
 	healthy(t, m)
 	t.Equal("/opt/far", t.Run(m, "cat /opt/far"), "right")

@@ -16,17 +16,22 @@ func init() {
 		Run:  usrReadOnly,
 	})
 	suite.Register(suite.Test{
-		Name: "state-survives", Machines: 1, Limit: 12 * time.Minute,
+		Name: "state", Native: true, Machines: 1, Limit: 5 * time.Minute,
+		Does: "changes in /etc and /var survive a restart, being switched off and a power cut",
+		Run:  state,
+	})
+	suite.Register(suite.Test{
+		Suite: suite.Smoke, Name: "state-survives", Machines: 1, Limit: 12 * time.Minute,
 		Does: "changes in /etc and /var survive; an unchanged default follows the slot",
 		Run:  stateSurvives,
 	})
 	suite.Register(suite.Test{
-		Name: "larger-disk", Machines: 1, Limit: 5 * time.Minute,
+		Suite: suite.Smoke, Name: "larger-disk", Machines: 1, Limit: 5 * time.Minute,
 		Does: "ROOT fills a larger disk",
 		Run:  largerDisk,
 	})
 	suite.Register(suite.Test{
-		Name: "small-disk", Machines: 1, Limit: 5 * time.Minute,
+		Suite: suite.Smoke, Name: "small-disk", Machines: 1, Limit: 5 * time.Minute,
 		Does: "an image on a disk that is too small says so on the console",
 		Run:  smallDisk,
 	})
@@ -51,19 +56,45 @@ func usrReadOnly(t *suite.T) {
 	t.Equal("set-user-id files", t.Run(m, "find /usr -perm /6000 -type f"), "/usr/bin/sudo")
 }
 
+// change makes changes on a machine and returns a function that checks them.
+func change(t *suite.T, m *machine.Machine) (check func(*machine.Machine)) {
+	t.Run(m, "echo mine >/etc/mine && echo mine >/var/lib/mine && echo changed >>/etc/issue && rm /etc/shells && sync")
+	const identity = "cat /etc/machine-id /etc/ssh/ssh_host_*.pub"
+	before := t.Run(m, identity)
+	return func(m *machine.Machine) {
+		t.Helper()
+		t.Equal("the changes", t.Run(m, "cat /etc/mine /var/lib/mine"), "mine\nmine")
+		t.Equal("a changed file", t.Run(m, "tail -n 1 /etc/issue"), "changed")
+		t.Fails(m, "test -e /etc/shells")
+		t.Equal("machine id and host keys", t.Run(m, identity), before)
+	}
+}
+
+func state(t *suite.T) {
+	m := running(t)
+	check := change(t, m)
+	reboot(t, m)
+	check(m)
+	poweroff(t, m)
+	m = again(t, m)
+	healthy(t, m)
+	check(m)
+	m.Cut()
+	m = again(t, m)
+	healthy(t, m)
+	check(m)
+	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
+}
+
 func stateSurvives(t *suite.T) {
 	m := running(t)
-	t.Run(m, "echo mine >/etc/mine && echo mine >/var/lib/mine && echo changed >>/etc/issue && rm /etc/shells && sync")
-	before := t.Run(m, "cat /etc/machine-id /etc/ssh/ssh_host_*.pub")
+	check := change(t, m)
 	reboot(t, m)
 	// The first boot has grown ROOT; the second finds nothing to do and a whole table.
 	if out := t.Run(m, "dmesg"); strings.Contains(out, "GPT:") || strings.Contains(out, "grown by") {
 		t.Errorf("the partition table is not settled:\n%s", out)
 	}
-	t.Equal("/etc/mine", t.Run(m, "cat /etc/mine"), "mine")
-	t.Equal("/var/lib/mine", t.Run(m, "cat /var/lib/mine"), "mine")
-	t.Equal("machine id and host keys", t.Run(m, "cat /etc/machine-id /etc/ssh/ssh_host_*.pub"), before)
-
+	check(m)
 	poweroff(t, m)
 	disk := m.Config.Disk
 	variant := newVariant(t)
@@ -79,9 +110,7 @@ func stateSurvives(t *suite.T) {
 	t.Equal("version", t.Run(m, ". /etc/os-release && echo $VERSION_ID"), "9999.0.0")
 	t.Equal("an unchanged default", t.Run(m, "tail -n 1 /etc/profile"), "# of the other slot")
 	t.Equal("a new default", t.Run(m, "cat /etc/new-default"), "new")
-	t.Equal("a changed file", t.Run(m, "tail -n 1 /etc/issue"), "changed")
-	t.Equal("the changes", t.Run(m, "cat /etc/mine /var/lib/mine"), "mine\nmine")
-	t.Fails(m, "test -e /etc/shells")
+	check(m)
 }
 
 func largerDisk(t *suite.T) {

@@ -33,17 +33,17 @@ const (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "update", Machines: 1, Limit: 12 * time.Minute,
+		Suite: suite.Smoke, Name: "update", Machines: 1, Limit: 12 * time.Minute,
 		Does: "an update is fetched in part, installed, booted, proven; a bad one is rolled back; the server hears of both",
 		Run:  update,
 	})
 	suite.Register(suite.Test{
-		Name: "update-bundle", Machines: 1, Limit: 6 * time.Minute,
+		Suite: suite.Smoke, Name: "update-bundle", Machines: 1, Limit: 6 * time.Minute,
 		Does: "a bundle is applied without a server; a changed one is refused",
 		Run:  updateBundle,
 	})
 	suite.Register(suite.Test{
-		Name: "update-kexec", Machines: 1, Limit: 8 * time.Minute,
+		Suite: suite.Smoke, Name: "update-kexec", Machines: 1, Limit: 8 * time.Minute,
 		Does: "an update is activated by kexec, without firmware and boot loader",
 		Run:  updateKexec,
 	})

@@ -61,7 +61,8 @@ func (h *native) handOver(first bool) error {
 		if err != nil {
 			return err
 		}
-		files[filepath.Join("sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos", name, "raw")] = string(text)
+		firmware := filepath.Join("sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos", name)
+		files[filepath.Join(firmware, "raw")], files[filepath.Join(firmware, "size")] = string(text), fmt.Sprintln(len(text))
 	}
 	for name, text := range files {
 		path := filepath.Join(dir, name)

@@ -185,7 +185,7 @@ func (l *Lab) makeUserNetwork() error {
 	return l.dhcp.Start()
 }
 
-// lease tells the DHCP server of a machine.
-func (l *Lab) lease(mac, address string) error {
-	return os.WriteFile(filepath.Join(l.hosts, strings.ReplaceAll(mac, ":", "")), []byte(mac+","+address+"\n"), 0o644)
+// lease tells the DHCP server of a machine, and the hostname of its lease if it has one.
+func (l *Lab) lease(mac, address, hostname string) error {
+	return os.WriteFile(filepath.Join(l.hosts, strings.ReplaceAll(mac, ":", "")), []byte(strings.TrimSuffix(mac+","+address+","+hostname, ",")+"\n"), 0o644)
 }

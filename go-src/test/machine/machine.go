@@ -42,6 +42,7 @@ type Config struct {
 
 	CloudConfig string            // file that the hypervisor hands over
 	Ignition    string            // file that the hypervisor hands over, for Ignition
+	NameByDHCP  string            // the hostname of its lease; none
 	Vendor      string            // who made the machine, as its firmware says: QEMU
 	Network     *Network          // shared by the machines of a test; none
 	MAC         string            // on that network; one that no other machine has

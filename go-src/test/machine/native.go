@@ -64,7 +64,7 @@ func newNative(config *Config, key *Key) (*native, error) {
 	if n > 254 {
 		return nil, errors.New("the user network has no address left")
 	}
-	if err := h.lab.lease(userMAC(n), h.host()); err != nil {
+	if err := h.lab.lease(userMAC(n), h.host(), config.NameByDHCP); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(os.MkdirAll(h.given(), 0o755), os.MkdirAll(config.Root.OEM(), 0o755)); err != nil {

@@ -236,6 +236,9 @@ func accelerator() []string {
 // forwarded.
 func (q *qemu) userNIC() string {
 	nic := fmt.Sprintf("user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:%d-:%d", q.port, sshPort)
+	if q.config.NameByDHCP != "" {
+		nic += ",hostname=" + q.config.NameByDHCP
+	}
 	for guest, host := range q.forward {
 		nic += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", host, guest)
 	}

@@ -40,24 +40,25 @@ type run struct {
 	seats        chan struct{}
 }
 
-// What a machine takes of the processors: one in QEMU keeps one of them busy, one on the
-// host's kernel mostly waits.
+// What a machine takes of the host's seats: one in QEMU keeps a processor busy, one on the
+// host's kernel mostly waits. On two processors that makes two of the former and two of the
+// latter, or eight of those.
 const (
-	seatsQEMU   = 2
+	seatsQEMU   = 3
 	seatsNative = 1
+	seatsMore   = 2
 )
 
 // RunAll runs the registered tests of a suite as subtests, those that take longest first,
 // several at a time: as many machines run in QEMU as the host has processors, at least two,
-// since one that waits for a time-out leaves its processor to the other; or twice as many
-// on the host's kernel.
+// since one that waits for a time-out leaves its processor to the other.
 func RunAll(t *testing.T, suite Suite) {
 	env := lookup(t)
-	chosen := inOrder(suite, pattern())
+	chosen := choose(suite, pattern())
 	if missing := missing(env, chosen); len(missing) > 0 {
 		t.Fatalf("what the tests need is not there:\n  %s", strings.Join(missing, "\n  "))
 	}
-	r := &run{env: env, logs: filepath.Join(env.Output, "test-logs", t.Name()), seats: make(chan struct{}, seatsQEMU*max(2, runtime.NumCPU()))}
+	r := &run{env: env, logs: filepath.Join(env.Output, "test-logs", t.Name())}
 	if err := alone(filepath.Dir(r.logs)); err != nil {
 		t.Fatal(err)
 	}
@@ -72,20 +73,37 @@ func RunAll(t *testing.T, suite Suite) {
 	t.Cleanup(func() { _ = os.RemoveAll(shared.dir) })
 	r.openLab(t, suite, chosen)
 	r.measure(t, chosen)
-	var running sync.WaitGroup
-	defer running.Wait()
-	for _, test := range chosen {
-		needed := min(test.Machines*r.seatsFor(test), cap(r.seats))
-		for range needed {
-			r.seats <- struct{}{}
+	r.all(t, chosen)
+}
+
+// all runs the tests, each as soon as there are seats for its machines.
+func (r *run) all(t *testing.T, tests []Test) {
+	seats := seatsQEMU*max(2, runtime.NumCPU()) + seatsMore
+	needs := func(test Test) int { return min(test.Machines*r.seatsFor(test), seats) }
+	slices.SortStableFunc(tests, func(a, b Test) int { return cmp.Compare(r.expected(b), r.expected(a)) })
+	free, ended := seats, make(chan int)
+	for len(tests) > 0 || free < seats {
+		next := slices.IndexFunc(tests, func(test Test) bool { return needs(test) <= free })
+		if next < 0 {
+			free += <-ended
+			continue
 		}
-		running.Go(func() {
+		test := tests[next]
+		tests = slices.Delete(tests, next, next+1)
+		free -= needs(test)
+		go func() {
+			defer func() { ended <- needs(test) }()
 			t.Run(test.Name, func(t *testing.T) { r.one(t, test) })
-			for range needed {
-				<-r.seats
-			}
-		})
+		}()
 	}
+}
+
+// expected is how long a test takes, compared with others.
+func (r *run) expected(test Test) time.Duration {
+	if r.isNative(test) {
+		return test.Limit / 6
+	}
+	return test.Limit
 }
 
 // alone makes sure that no other run uses the directory, for as long as this process lives.
@@ -114,28 +132,23 @@ func pattern() *regexp.Regexp {
 	return chosen
 }
 
-// inOrder returns the tests of a suite, those on the host's kernel first, which tell
-// soonest what is wrong, and then those with the longest limit.
-func inOrder(suite Suite, names *regexp.Regexp) []Test {
-	of := slices.DeleteFunc(slices.Clone(tests), func(t Test) bool {
-		return t.Suite != suite && !(suite == Soak && t.Native) || !names.MatchString(t.Name)
-	})
-	slices.SortStableFunc(of, func(a, b Test) int {
-		if a.Native != b.Native && suite == Smoke {
-			if a.Native {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(b.Limit, a.Limit)
-	})
-	return of
+// isIn tells whether a test is in a suite.
+func (t Test) isIn(suite Suite) bool {
+	if suite == Soak {
+		return t.Suite == Soak || t.Native
+	}
+	return t.Suite <= suite
+}
+
+// choose returns the tests of a suite whose names match.
+func choose(suite Suite, names *regexp.Regexp) []Test {
+	return slices.DeleteFunc(slices.Clone(tests), func(t Test) bool { return !t.isIn(suite) || !names.MatchString(t.Name) })
 }
 
 // openLab makes the lab for tests on the host's kernel. Where that cannot be, it says so
 // once, and the tests are in QEMU; so they are in the soak suite, all of them.
 func (r *run) openLab(t *testing.T, suite Suite, chosen []Test) {
-	if suite != Smoke || !slices.ContainsFunc(chosen, func(test Test) bool { return test.Native }) {
+	if suite == Soak || !slices.ContainsFunc(chosen, func(test Test) bool { return test.Native }) {
 		return
 	}
 	err := notIsolated

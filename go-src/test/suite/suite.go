@@ -21,8 +21,9 @@ type Suite int
 
 // The suites.
 const (
-	Smoke Suite = iota // for every change
-	Soak               // hours; with the tests of Smoke that Native is set for, in QEMU
+	Change Suite = iota // for every change
+	Smoke               // for every release: those of Change, and more
+	Soak                // hours: others, and those for which Native is set, in QEMU
 )
 
 // Test is a registered black-box test.

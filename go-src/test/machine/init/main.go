@@ -57,6 +57,9 @@ func boot(log console) error {
 	if err := showHardware(); err != nil {
 		return err
 	}
+	if err := ownHostname(); err != nil {
+		return fmt.Errorf("a writable hostname: %w", err)
+	}
 	if err := rootfs.MountEtc("/"); err != nil {
 		return err
 	}
@@ -121,6 +124,18 @@ func makeFirmwareDir() error {
 		unix.Mount("", "/sys", "", unix.MS_REMOUNT|unix.MS_BIND|flags, ""),
 		os.Mkdir("/sys/firmware", 0o755),
 		unix.Mount("", "/sys", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|flags, ""))
+}
+
+// ownHostname makes the machine's hostname writable in /proc/sys, which is read-only: most of
+// it belongs to the host.
+func ownHostname() error {
+	const proc, name = "/run/proc", "/sys/kernel/hostname"
+	return errors.Join(
+		os.Mkdir(proc, 0o700),
+		unix.Mount("proc", proc, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""),
+		unix.Mount(proc+name, "/proc"+name, "", unix.MS_BIND, ""),
+		unix.Unmount(proc, unix.MNT_DETACH),
+		os.Remove(proc))
 }
 
 func writeFile(path string, data []byte) error {
