@@ -11,7 +11,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "bases", Native: true, Machines: 1, Limit: 5 * time.Minute,
+		Name: "bases", Native: true, Needs: suite.Host, Machines: 1, Limit: 5 * time.Minute,
 		Does: "on whichever base: the tools that people and scripts count on, and one choice where builds of systemd differ",
 		Run: func(t *suite.T) {
 			m := running(t)

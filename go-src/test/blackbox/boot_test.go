@@ -11,14 +11,15 @@ import (
 func init() {
 	// Most other tests are on BIOS and virtio.
 	for _, c := range []struct {
+		in       suite.Suite
 		firmware machine.Firmware
 		bus      machine.Bus
 	}{
-		{machine.UEFI, machine.NVMe},
-		{machine.BIOS, machine.SATA},
+		{suite.Change, machine.UEFI, machine.NVMe},
+		{suite.Smoke, machine.BIOS, machine.SATA},
 	} {
 		suite.Register(suite.Test{
-			Suite: suite.Smoke, Name: "boot-" + string(c.firmware) + "-" + string(c.bus), Machines: 1, Limit: 5 * time.Minute,
+			Suite: c.in, Name: "boot-" + string(c.firmware) + "-" + string(c.bus), Machines: 1, Limit: 5 * time.Minute,
 			Does: "boots to Docker ready, nothing failed, the slot marked good",
 			Run: func(t *suite.T) {
 				m := t.Start(machine.Config{Disk: t.Disk("disk"), Firmware: c.firmware, Bus: c.bus})

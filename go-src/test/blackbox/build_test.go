@@ -11,7 +11,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Suite: suite.Smoke, Name: "reproducible", Machines: 1, Limit: 5 * time.Minute,
+		Suite: suite.Smoke, Name: "reproducible", Needs: []suite.Need{suite.SigningKey}, Machines: 1, Limit: 5 * time.Minute,
 		Does: "the same base and key, built again elsewhere, give the same bytes",
 		Run:  reproducible,
 	})

@@ -12,12 +12,12 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "cloud-config", Native: true, Machines: 1, Limit: 4 * time.Minute,
+		Name: "cloud-config", Native: true, Needs: suite.Host, Machines: 1, Limit: 4 * time.Minute,
 		Does: "each key of a cloud-config does what it says, twice as once; a wrong key is named, the rest is done",
 		Run:  cloudConfig,
 	})
 	suite.Register(suite.Test{
-		Name: "cloud-config-boot", Native: true, Machines: 1, Limit: 4 * time.Minute,
+		Name: "cloud-config-boot", Native: true, Needs: suite.Host, Machines: 1, Limit: 4 * time.Minute,
 		Does: "a config that QEMU hands over is applied at the first boot, what is wrong in it is on the console",
 		Run:  cloudConfigBoot,
 	})

@@ -19,12 +19,12 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "cluster", Native: true, Machines: 3, Limit: 12 * time.Minute,
+		Name: "cluster", Native: true, Needs: suite.Host, Machines: 3, Limit: 12 * time.Minute,
 		Does: "three machines become a cluster, which outlives the loss of its leader; that catches up",
 		Run:  clusterSurvives,
 	})
 	suite.Register(suite.Test{
-		Suite: suite.Soak, Name: "cluster-update", Machines: 3, Limit: 40 * time.Minute,
+		Suite: suite.Soak, Name: "cluster-update", Needs: suite.Build, Machines: 3, Limit: 40 * time.Minute,
 		Does: "three machines update one after the other while etcd is written to; a bad release stops at the first",
 		Run:  clusterUpdates,
 	})
@@ -32,12 +32,12 @@ func init() {
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "cluster-reboots", Native: true, Machines: 3, Limit: 15 * time.Minute,
+		Name: "cluster-reboots", Native: true, Needs: suite.Host, Machines: 3, Limit: 15 * time.Minute,
 		Does: "three machines that need a restart do it once each, one after the other, while etcd is written to",
 		Run:  clusterReboots,
 	})
 	suite.Register(suite.Test{
-		Name: "cluster-replace", Native: true, Machines: 3, Limit: 15 * time.Minute,
+		Name: "cluster-replace", Native: true, Needs: suite.Host, Machines: 3, Limit: 15 * time.Minute,
 		Does: "a machine of a cluster is lost with its disk; a new one takes its place",
 		Run:  clusterReplaces,
 	})

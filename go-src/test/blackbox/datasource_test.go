@@ -16,7 +16,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "metadata", Native: true, Machines: 1, Limit: 5 * time.Minute,
+		Name: "metadata", Native: true, Needs: suite.Host, Machines: 1, Limit: 5 * time.Minute,
 		Does: "a machine that its firmware says to be of EC2 takes its cloud-config, name and keys from there, late as it may answer",
 		Run:  metadata,
 	})

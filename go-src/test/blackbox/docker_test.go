@@ -34,7 +34,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "docker-volume", Native: true, Machines: 1, Limit: 10 * time.Minute,
+		Name: "docker-volume", Native: true, Needs: suite.Host, Machines: 1, Limit: 10 * time.Minute,
 		Does: "pulls an image from a registry, runs it, and its volume survives a reboot",
 		Run:  dockerVolume,
 	})

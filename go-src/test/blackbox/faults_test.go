@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,12 +60,12 @@ func init() {
 		why:     slot.NoTrace, // too early to keep one
 	})
 	suite.Register(suite.Test{
-		Suite: suite.Smoke, Name: "fault-health", Machines: 1, Limit: 15 * time.Minute,
+		Suite: suite.Smoke, Name: "fault-health", Needs: suite.Slots, Machines: 1, Limit: 15 * time.Minute,
 		Does: "a new slot whose health check fails three times",
 		Run:  failingHealth,
 	})
 	suite.Register(suite.Test{
-		Suite: suite.Smoke, Name: "fault-both", Machines: 1, Limit: 3 * time.Minute,
+		Suite: suite.Smoke, Name: "fault-both", Needs: suite.Slots, Machines: 1, Limit: 3 * time.Minute,
 		Does: "both slots bad: the console says so, and again after the restart",
 		Run:  bothBad,
 	})
@@ -79,7 +80,11 @@ type fault struct {
 }
 
 func registerFault(name, does string, limit time.Duration, f fault) {
-	suite.Register(suite.Test{Suite: suite.Smoke, Name: name, Does: does, Machines: 1, Limit: limit, Run: func(t *suite.T) {
+	needs := suite.Slots
+	if name == "fault-panic" {
+		needs = append(slices.Clip(needs), suite.SigningKey)
+	}
+	suite.Register(suite.Test{Suite: suite.Smoke, Name: name, Does: does, Needs: needs, Machines: 1, Limit: limit, Run: func(t *suite.T) {
 		disk := twoSlots(t)
 		if f.tries != 0 {
 			setEnv(t, disk, map[string]string{"A_TRIES": strconv.Itoa(f.tries)})

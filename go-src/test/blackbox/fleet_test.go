@@ -12,7 +12,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "fleet", Native: true, Machines: 3, Limit: 40 * time.Minute,
+		Name: "fleet", Native: true, Needs: suite.Host, Machines: 3, Limit: 40 * time.Minute,
 		Does: "containers as units of a fleet: redundancy, sidekicks, metadata, global, replace, a daemon that is away, a drain by locksmith, failover, restart of all",
 		Run:  fleetRuns,
 	})

@@ -16,12 +16,12 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Suite: suite.Smoke, Name: "grub-model", Machines: 1, Limit: 8 * time.Minute,
+		Suite: suite.Smoke, Name: "grub-model", Needs: suite.Slots, Machines: 1, Limit: 8 * time.Minute,
 		Does: "GRUB chooses the slot, and leaves the state, that the model of it says",
 		Run:  func(t *suite.T) { grubModel(t, grubRules()) },
 	})
 	suite.Register(suite.Test{
-		Suite: suite.Soak, Name: "grub-model-more", Machines: 1, Limit: 4 * time.Hour,
+		Suite: suite.Soak, Name: "grub-model-more", Needs: suite.Slots, Machines: 1, Limit: 4 * time.Hour,
 		Does: "the same for many states",
 		Run:  func(t *suite.T) { grubModel(t, grubCases(200)) },
 	})

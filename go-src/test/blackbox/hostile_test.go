@@ -13,7 +13,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "cloud-config-hostile", Native: true, Machines: 1, Limit: 5 * time.Minute,
+		Name: "cloud-config-hostile", Native: true, Needs: suite.Host, Machines: 1, Limit: 5 * time.Minute,
 		Does: "a hostile cloud-config is refused with a reason, in little memory, and writes nothing where it should not",
 		Run:  cloudConfigHostile,
 	})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,12 +26,12 @@ func init() {
 			in, name, what = suite.Smoke, "ignition-disks", "a Butane config makes a RAID with LUKS in it,"
 		}
 		suite.Register(suite.Test{
-			Suite: in, Name: name, Native: !disks, Needs: append(suite.Slots, suite.ConfigCtl), Machines: 1, Limit: 6 * time.Minute,
+			Suite: in, Name: name, Native: !disks, Needs: append(slices.Clip(suite.Host), suite.ConfigCtl), Machines: 1, Limit: 6 * time.Minute,
 			Does: what + " users, files from near and far, units, once",
 			Run:  func(t *suite.T) { ignitionConfig(t, disks) },
 		})
 		suite.Register(suite.Test{
-			Suite: in, Name: name + "-fails", Native: !disks, Needs: append(suite.Slots, suite.ConfigCtl), Machines: 1, Limit: 6 * time.Minute,
+			Suite: in, Name: name + "-fails", Native: !disks, Needs: append(slices.Clip(suite.Host), suite.ConfigCtl), Machines: 1, Limit: 6 * time.Minute,
 			Does: "a config that cannot be applied stops the boot, says why, leaves nothing and works once corrected",
 			Run:  func(t *suite.T) { ignitionFails(t, disks) },
 		})

@@ -10,7 +10,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "network", Native: true, Machines: 2, Limit: 5 * time.Minute,
+		Name: "network", Native: true, Needs: suite.Host, Machines: 2, Limit: 5 * time.Minute,
 		Does: "two machines on one virtual network reach each other, not while one is unplugged, with ids and host keys of their own",
 		Run:  network,
 	})

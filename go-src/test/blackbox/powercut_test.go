@@ -21,7 +21,7 @@ func init() {
 			in = suite.Smoke
 		}
 		suite.Register(suite.Test{
-			Suite: in, Name: fmt.Sprintf("power-cut-%d", seed), Machines: 1, Limit: 6 * time.Minute,
+			Suite: in, Name: fmt.Sprintf("power-cut-%d", seed), Needs: suite.Slots, Machines: 1, Limit: 6 * time.Minute,
 			Does: "power cut at a random moment of the boot: the next boot is fine, the tries are right",
 			Run:  func(t *suite.T) { powerCut(t, seed) },
 		})

@@ -10,7 +10,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "reboots", Native: true, Machines: 1, Limit: 8 * time.Minute,
+		Name: "reboots", Native: true, Needs: suite.Host, Machines: 1, Limit: 8 * time.Minute,
 		Does: "locksmithd hears root alone, waits for inhibitors, runs hooks outside of its sandbox, and restarts the machine",
 		Run:  reboots,
 	})

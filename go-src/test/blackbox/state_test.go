@@ -11,27 +11,27 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "usr-read-only", Native: true, Machines: 1, Limit: 5 * time.Minute,
+		Name: "usr-read-only", Native: true, Needs: suite.Host, Machines: 1, Limit: 5 * time.Minute,
 		Does: "/usr cannot be written, nor mounted writable, nor can its device",
 		Run:  usrReadOnly,
 	})
 	suite.Register(suite.Test{
-		Name: "state", Native: true, Machines: 1, Limit: 5 * time.Minute,
+		Name: "state", Native: true, Needs: suite.Host, Machines: 1, Limit: 5 * time.Minute,
 		Does: "changes in /etc and /var survive a restart, being switched off and a power cut",
 		Run:  state,
 	})
 	suite.Register(suite.Test{
-		Suite: suite.Smoke, Name: "state-survives", Machines: 1, Limit: 12 * time.Minute,
+		Suite: suite.Smoke, Name: "state-survives", Needs: suite.Build, Machines: 1, Limit: 12 * time.Minute,
 		Does: "changes in /etc and /var survive; an unchanged default follows the slot",
 		Run:  stateSurvives,
 	})
 	suite.Register(suite.Test{
-		Suite: suite.Smoke, Name: "larger-disk", Machines: 1, Limit: 5 * time.Minute,
+		Suite: suite.Smoke, Name: "larger-disk", Needs: []suite.Need{suite.RawImage}, Machines: 1, Limit: 5 * time.Minute,
 		Does: "ROOT fills a larger disk",
 		Run:  largerDisk,
 	})
 	suite.Register(suite.Test{
-		Suite: suite.Smoke, Name: "small-disk", Machines: 1, Limit: 5 * time.Minute,
+		Suite: suite.Smoke, Name: "small-disk", Needs: []suite.Need{suite.RawImage}, Machines: 1, Limit: 5 * time.Minute,
 		Does: "an image on a disk that is too small says so on the console",
 		Run:  smallDisk,
 	})

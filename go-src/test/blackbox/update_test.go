@@ -33,17 +33,17 @@ const (
 
 func init() {
 	suite.Register(suite.Test{
-		Suite: suite.Smoke, Name: "update", Machines: 1, Limit: 12 * time.Minute,
+		Name: "update", Needs: suite.Build, Machines: 1, Limit: 12 * time.Minute,
 		Does: "an update is fetched in part, installed, booted, proven; a bad one is rolled back; the server hears of both",
 		Run:  update,
 	})
 	suite.Register(suite.Test{
-		Suite: suite.Smoke, Name: "update-bundle", Machines: 1, Limit: 6 * time.Minute,
+		Suite: suite.Smoke, Name: "update-bundle", Needs: suite.Build, Machines: 1, Limit: 6 * time.Minute,
 		Does: "a bundle is applied without a server; a changed one is refused",
 		Run:  updateBundle,
 	})
 	suite.Register(suite.Test{
-		Suite: suite.Smoke, Name: "update-kexec", Machines: 1, Limit: 8 * time.Minute,
+		Suite: suite.Smoke, Name: "update-kexec", Needs: suite.Build, Machines: 1, Limit: 8 * time.Minute,
 		Does: "an update is activated by kexec, without firmware and boot loader",
 		Run:  updateKexec,
 	})
@@ -54,7 +54,7 @@ func init() {
 			in = suite.Smoke
 		}
 		suite.Register(suite.Test{
-			Suite: in, Name: fmt.Sprintf("update-cut-%d", seed), Machines: 1, Limit: 6 * time.Minute,
+			Suite: in, Name: fmt.Sprintf("update-cut-%d", seed), Needs: suite.Build, Machines: 1, Limit: 6 * time.Minute,
 			Does: "power cut at a random moment of an update: the machine comes up, and the update completes",
 			Run:  func(t *suite.T) { updateCut(t, seed) },
 		})

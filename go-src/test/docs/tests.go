@@ -18,7 +18,7 @@ func RunNames(goSrc string) (map[string][]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := map[string][]string{"smoke": blackbox, "soak": blackbox}
+	names := map[string][]string{"machines": blackbox, "smoke": blackbox, "soak": blackbox}
 	for target, dirs := range map[string][]string{"fuzz": {"internal"}, "cluster": {"test/etcdtest", "test/cluster", "test/fleettest"}} {
 		for _, dir := range dirs {
 			found, err := functionsIn(filepath.Join(goSrc, dir))

@@ -201,7 +201,7 @@ func (c *container) wait() (restart bool) {
 
 // release gives back what the machine had while it was on.
 func (c *container) release() {
-	_ = killCgroup(c.cgroup)
+	_ = emptyCgroup(c.cgroup)
 	if c.group != nil {
 		_ = c.group.Close()
 	}

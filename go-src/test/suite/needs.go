@@ -24,9 +24,11 @@ const (
 	ConfigCtl  Need = "host/bin/configctl"
 )
 
-// Slots is what it takes to fill both slots, Build to make a release.
+// Slots is what it takes to fill both slots, Host what a machine on the host's kernel is made
+// of, Build what a release is.
 var (
 	Slots = []Need{Boot, Usr}
+	Host  = []Need{Boot, Usr, RawImage}
 	Build = []Need{Boot, Usr, SigningKey, Kernel, Initramfs, BootKey}
 )
 

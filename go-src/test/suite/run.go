@@ -37,7 +37,6 @@ type run struct {
 	logs         string
 	lab          *machine.Lab // nil where there is none
 	native, qemu float64      // how much slower than usual machines are
-	seats        chan struct{}
 }
 
 // What a machine takes of the host's seats: one in QEMU keeps a processor busy, one on the
@@ -215,8 +214,8 @@ func (r *run) one(t *testing.T, test Test) {
 	test.Run(of)
 }
 
-// times is the file in the output directory with how long each test took.
-const times = "test-times.tests"
+// times is the file with how long each test took.
+const times = "times"
 
 var recording sync.Mutex
 
