@@ -64,7 +64,7 @@ func metadata(t *suite.T) {
 	server := serve(t, metadataOfEC2())
 	start := time.Now()
 	m := boot(t, machine.Config{Name: "instance", Vendor: "Amazon EC2", Metadata: map[string]string{"169.254.169.254:80": server}})
-	t.Shows(m, "the user-data is no config of Ignition")
+	t.Shows(m, "the user-data is not an Ignition config")
 	healthy(t, m)
 	t.Run(m, "systemctl start metadata-cloudinit.service")
 	t.Logf("configured %.1f s after power-on", time.Since(start).Seconds())
