@@ -36,8 +36,9 @@ const largeRead = 64 << 10
 func (p *Partition) ReadAt(b []byte, offset int64) (int, error) {
 	n, err := p.File.ReadAt(b, offset)
 	if n >= largeRead {
-		// Advice only: what was read is right without it.
-		_ = unix.Fadvise(int(p.Fd()), offset, int64(n), unix.FADV_DONTNEED)
+		// From the start on, since the kernel drops only whole pieces of its cache, which
+		// may begin before this read. Advice only: what was read is right without it.
+		_ = unix.Fadvise(int(p.Fd()), 0, offset+int64(n), unix.FADV_DONTNEED)
 	}
 	return n, err
 }

@@ -73,7 +73,7 @@ func (r *Repository) addPatches(ctx context.Context, m *release.Manifest, usr io
 		if older.Usr.RootHash == m.Usr.RootHash {
 			continue
 		}
-		p, err := r.addPatch(ctx, patch.Version{Tree: tree, Data: usr}, m.Usr.Payload.Size, older, made)
+		p, err := r.addPatch(ctx, patch.Version{Tree: tree, Data: usr}, m.Usr.Whole.Size, older, made)
 		switch {
 		case errors.Is(err, patch.ErrTooLarge), errors.Is(err, fs.ErrNotExist), errors.Is(err, verity.ErrMismatch), errors.Is(err, payload.ErrFormat):
 			slog.Warn("there is no patch from an older version", "version", older.Version, "reason", err)
