@@ -1,6 +1,7 @@
 package blackbox
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -19,6 +20,11 @@ func init() {
 		Name: "state", Native: true, Needs: suite.Host, Machines: 1, Limit: 5 * time.Minute,
 		Does: "changes in /etc and /var survive a restart, being switched off and a power cut",
 		Run:  state,
+	})
+	suite.Register(suite.Test{
+		Name: "uptime", Native: true, Needs: suite.Host, Machines: 1, Limit: 5 * time.Minute,
+		Does: "a machine that has been on for 1000 days is healthy, and restarts when it has to",
+		Run:  uptime,
 	})
 	suite.Register(suite.Test{
 		Suite: suite.Smoke, Name: "state-survives", Needs: suite.Build, Machines: 1, Limit: 12 * time.Minute,
@@ -84,6 +90,27 @@ func state(t *suite.T) {
 	healthy(t, m)
 	check(m)
 	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
+}
+
+// uptime starts a machine whose monotonic clock says that it has been on for long. QEMU's
+// starts at zero.
+func uptime(t *suite.T) {
+	if !t.Native() {
+		t.Skip("only on the host's kernel")
+	}
+	const days = 1000
+	m := boot(t, machine.Config{Uptime: days * 24 * time.Hour})
+	healthy(t, m)
+	t.Equal("days", t.Run(m, "echo $(($(cut -d. -f1 /proc/uptime) / 86400))"), fmt.Sprint(days))
+	t.Equal("system state", t.Run(m, "systemctl is-system-running --wait"), "running")
+	wantLocksmith(t, m, "no restart is needed")
+	before := t.Run(m, "cat /proc/sys/kernel/random/boot_id")
+	t.Run(m, "systemd-run --quiet --on-active=1s locksmithctl send-need-reboot")
+	m.Restarts()
+	healthy(t, m)
+	if t.Run(m, "cat /proc/sys/kernel/random/boot_id") == before {
+		t.Error("the machine did not restart")
+	}
 }
 
 func stateSurvives(t *suite.T) {
