@@ -10,6 +10,7 @@ import (
 
 // Main runs the command dynstrip.
 func Main() {
+	var plugins bool
 	command := &cobra.Command{
 		Use:   "dynstrip FILE...",
 		Short: "Remove the dynamic symbols that nobody looks up from the Go programs among some files",
@@ -21,32 +22,33 @@ func Main() {
 		SilenceErrors: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			for _, path := range args {
-				if err := stripFile(path); err != nil {
+				if err := stripFile(path, plugins); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
 	}
+	command.Flags().BoolVar(&plugins, "plugins", false, "also of programs that load Go plugins, which they can no longer do then")
 	if err := command.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "dynstrip:", err)
 		os.Exit(1)
 	}
 }
 
-func stripFile(path string) error {
+func stripFile(path string, plugins bool) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read a program: %w", err)
 	}
-	if !Applies(text) {
+	if !Applies(text, plugins) {
 		return nil
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	removed, err := Strip(text)
+	removed, err := Strip(text, plugins)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

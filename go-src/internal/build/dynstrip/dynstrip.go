@@ -38,19 +38,24 @@ type program struct {
 	relocations                      [][]byte
 }
 
-// Applies reports whether a file is a dynamically linked Go program that loads no plugins.
-func Applies(text []byte) bool {
+// Applies reports whether a file is a dynamically linked Go program that loads no plugins, or
+// need not be able to, if plugins is true.
+func Applies(text []byte, plugins bool) bool {
 	file, err := elf.NewFile(bytes.NewReader(text))
 	if err != nil || file.Class != elf.ELFCLASS64 || file.Data != elf.ELFDATA2LSB {
 		return false
 	}
 	symbols, err := file.DynamicSymbols()
 	return err == nil && file.Section(".interp") != nil && file.Section(".go.buildinfo") != nil &&
-		!slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return s.Name == loader })
+		(plugins || !slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return s.Name == loader }))
 }
 
 // Strip removes the symbols from a program in place, and returns how many it has removed.
-func Strip(text []byte) (removed int, err error) {
+// plugins is as for Applies.
+func Strip(text []byte, plugins bool) (removed int, err error) {
+	if !Applies(text, plugins) {
+		return 0, ErrFormat
+	}
 	p, err := open(text)
 	if err != nil {
 		return 0, err
@@ -75,9 +80,6 @@ func Strip(text []byte) (removed int, err error) {
 }
 
 func open(text []byte) (*program, error) {
-	if !Applies(text) {
-		return nil, ErrFormat
-	}
 	file, err := elf.NewFile(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
