@@ -166,13 +166,23 @@ func (m *Machine) Address(port int) string { return m.hardware.address(port) }
 
 // Unplug takes the machine off the tests' network, of which it hears nothing but that
 // nobody answers; Plug puts it back.
-func (m *Machine) Unplug() error { return m.hardware.plug(false) }
+func (m *Machine) Unplug() error { return m.plug(false) }
 
 // Plug undoes Unplug.
-func (m *Machine) Plug() error { return m.hardware.plug(true) }
+func (m *Machine) Plug() error { return m.plug(true) }
+
+func (m *Machine) plug(in bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.hardware.plug(in)
+}
 
 // PowerButton presses the power button, which asks the system to switch itself off.
-func (m *Machine) PowerButton() error { return m.hardware.pressButton() }
+func (m *Machine) PowerButton() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.hardware.pressButton()
+}
 
 // Cut takes the power away: nothing in the machine gets to do anything.
 func (m *Machine) Cut() {

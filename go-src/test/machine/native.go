@@ -169,7 +169,9 @@ func (h *native) nspawn(efi *loop) *exec.Cmd {
 		"--bind=" + h.given() + ":" + runInMachine,
 		"--bind-ro=" + h.lab.init + ":" + runInMachine + "/init",
 		"--load-credential=ssh.authorized_keys.root:" + filepath.Join(h.given(), "ssh-key"),
-		"--bind=/dev/fuse", "--bind=/dev/kmsg:/dev/kmsg-of-host",
+	}
+	if _, err := os.Stat("/dev/fuse"); err == nil {
+		args = append(args, "--bind=/dev/fuse")
 	}
 	for name, device := range h.lab.partitions(efi) {
 		args = append(args, "--bind="+device.Name()+":/dev/"+name)
