@@ -192,14 +192,14 @@ func (d *Decoder) Decode(x *Index, span Span, packed []byte, take func(block uin
 // Stream unpacks a payload of a number of blocks while it is read, and calls take for each
 // block as Decode does.
 func Stream(from io.Reader, blocks uint64, take func(block uint64, data []byte) error) error {
-	return read(from, frameSize, true, blocks, take)
+	return read(from, frameSize, blocks, take)
 }
 
 // read unpacks zstd frames whose windows have at most window bytes. It returns an error of
 // from unchanged.
-func read(from io.Reader, window uint64, lowMemory bool, blocks uint64, take func(block uint64, data []byte) error) error {
+func read(from io.Reader, window, blocks uint64, take func(block uint64, data []byte) error) error {
 	source := &source{from: from}
-	decoder, err := zstd.NewReader(source, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(lowMemory))
+	decoder, err := zstd.NewReader(source, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return fmt.Errorf("zstd: %w", err)
 	}

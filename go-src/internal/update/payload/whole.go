@@ -16,7 +16,7 @@ import (
 // the window in memory, and machines have little memory for updates.
 const MaxWindow = 1 << windowLog
 
-const windowLog = 23
+const windowLog = 24
 
 // Effort says how much time compressing a whole stream may take.
 type Effort string
@@ -82,6 +82,5 @@ func (r contextReader) Read(b []byte) (int, error) {
 // for each block as Decode does. It returns ErrFormat if the stream is not valid or its
 // window is larger than MaxWindow.
 func ReadWhole(from io.Reader, blocks uint64, take func(block uint64, data []byte) error) error {
-	// With low memory the decoder moves the window along for each block: a third more CPU.
-	return read(from, MaxWindow, false, blocks, take)
+	return read(from, MaxWindow, blocks, take)
 }
