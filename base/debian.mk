@@ -9,7 +9,7 @@
 #   target  base + rootfs-overlay + commands, shaped           (seconds)
 #   images  what post-image.sh makes of the target             (seconds)
 
-## dev: the Debian archive that packages come from; default: deb.debian.org
+## dev: the Debian archive that packages come from; default: the one that mmdebstrap takes
 export DEBIAN_MIRROR ?=
 
 debian-dir := $(O)/build/debian
