@@ -50,7 +50,7 @@ func init() {
 	})
 	registerFault("fault-usr-zero", "a /usr of zeros", 6*time.Minute, fault{
 		damage:  zeroUsr,
-		console: "bootengine: USR-A: hash tree does not match the root hash",
+		console: "bootengine: USR-A: the hash tree does not match the root hash",
 		why:     "usr-hash-mismatch",
 	})
 	registerFault("fault-panic", "an initramfs that panics, three times", 6*time.Minute, fault{
