@@ -55,7 +55,7 @@ func TestReadRecord(t *testing.T) {
 		{"more lines", "# x\nDISK=nvme0n1\nSLOT=A\nNEW=1\n", A, "nvme0n1", ""},
 		{"empty", "", "", "", `no slot ""`},
 		{"other slot", "SLOT=C\nDISK=vda\n", "", "", `no slot "C"`},
-		{"endless line", strings.Repeat("x", 1<<20), "", "", "larger than"},
+		{"endless line", strings.Repeat("x", 1<<20), "", "", "too large"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

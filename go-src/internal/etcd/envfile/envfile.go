@@ -6,7 +6,6 @@ package envfile
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"coreos/internal/host/bounded"
 	"coreos/internal/host/keyvalue"
 )
 
@@ -44,12 +44,9 @@ func Read(path string) (*File, error) {
 		return nil, fmt.Errorf("etcd's settings: %w", err)
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxSize+1))
+	text, err := bounded.Read(file, maxSize)
 	if err != nil {
-		return nil, fmt.Errorf("etcd's settings: %w", err)
-	}
-	if len(text) > maxSize {
-		return nil, fmt.Errorf("etcd's settings: %s has more than %d bytes", path, maxSize)
+		return nil, fmt.Errorf("etcd's settings: %s: %w", path, err)
 	}
 	f.lines = split(string(text))
 	return f, nil

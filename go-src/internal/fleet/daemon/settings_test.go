@@ -94,8 +94,8 @@ func TestReadRefuses(t *testing.T) {
 		"disable_engine=maybe": "line 1: invalid argument",
 		"api_certfile=/a":      "api_certfile and api_keyfile must be set together",
 		"api_keyfile=/a":       "api_certfile and api_keyfile must be set together",
-		"public_ip=" + strings.Repeat("1", keyvalue.MaxFile):         "larger than",
-		strings.Repeat("#\n", keyvalue.MaxFile/2) + "disable_engine": "larger than",
+		"public_ip=" + strings.Repeat("1", keyvalue.MaxFile):         "too large",
+		strings.Repeat("#\n", keyvalue.MaxFile/2) + "disable_engine": "too large",
 	} {
 		t.Run(fmt.Sprintf("%.30s", text), func(t *testing.T) {
 			if is, err := read(t, text, nil); err == nil || !strings.Contains(err.Error(), want) {

@@ -4,10 +4,13 @@
 package keyvalue
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+
+	"coreos/internal/host/bounded"
 )
 
 // MaxFile is the size limit of a file in bytes.
@@ -49,14 +52,11 @@ func Read(r io.Reader, comments string) (all []Line, err error) {
 }
 
 func limited(r io.Reader) (string, error) {
-	text, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
-	if err != nil {
-		return "", err
+	text, err := bounded.Read(r, MaxFile)
+	if errors.Is(err, bounded.ErrTooLarge) {
+		err = fmt.Errorf("the file is %w", err)
 	}
-	if len(text) > MaxFile {
-		return "", fmt.Errorf("the file is larger than %d bytes", MaxFile)
-	}
-	return string(text), nil
+	return string(text), err
 }
 
 // Unquote removes the double or single quotes around a value.

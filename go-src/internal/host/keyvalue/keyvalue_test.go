@@ -26,7 +26,7 @@ func TestRead(t *testing.T) {
 		{"A=1\nA=2", "#", []Line{{1, "A", "1"}, {2, "A", "2"}}, ""},
 		{"A=b\n\nnonsense\nmore\nC=d", "#", []Line{{1, "A", "b"}, {5, "C", "d"}}, `line 3: "nonsense" is not NAME=value`},
 		{strings.Repeat("#", MaxFile), "#", nil, ""},
-		{strings.Repeat("#", MaxFile+1), "#", nil, "larger than 65536 bytes"},
+		{strings.Repeat("#", MaxFile+1), "#", nil, "too large: more than 64 KiB"},
 	} {
 		got, err := Read(strings.NewReader(test.text), test.comments)
 		if !slices.Equal(got, test.want) || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
@@ -61,7 +61,7 @@ func TestProperties(t *testing.T) {
 	if _, err := Properties(path + "-gone"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := Properties("/dev/zero"); err == nil || !strings.Contains(err.Error(), "/dev/zero: the file is larger") {
+	if _, err := Properties("/dev/zero"); err == nil || !strings.Contains(err.Error(), "/dev/zero: the file is too large") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -6,13 +6,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"coreos/internal/cli/program"
+	"coreos/internal/host/bounded"
 	"coreos/internal/provision/butane"
 	"coreos/internal/provision/cloudconfig"
 	"coreos/internal/provision/ignition"
@@ -144,9 +144,9 @@ func read(command *cobra.Command, path string) ([]byte, error) {
 		defer func() { _ = file.Close() }()
 		from = file
 	}
-	text, err := io.ReadAll(io.LimitReader(from, ignition.MaxConfig+1))
-	if err == nil && len(text) > ignition.MaxConfig {
-		err = fmt.Errorf("%s has more than %d bytes", path, ignition.MaxConfig)
+	text, err := bounded.Read(from, ignition.MaxConfig)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return text, err
+	return text, nil
 }

@@ -33,7 +33,7 @@ func TestFiles(t *testing.T) {
 		{"validate none.bu", 1, "", "none.bu: error: "},
 		{"validate bad.ign", 1, "", "bad.ign: error: "},
 		{"validate nowhere", 1, "", "nowhere"},
-		{"validate large", 1, "", "has more than"},
+		{"validate large", 1, "", "too large"},
 		{"translate good.yml", 0, "#cloud-config\nhostname: a\n", ""},
 		{"translate -d . web.bu", 0, `"sshAuthorizedKeys":["ssh-ed25519 AAAA test"]`, ""},
 		{"translate -d . -o out web.bu", 0, "", ""},

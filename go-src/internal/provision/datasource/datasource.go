@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"coreos/internal/provision/packed"
+	"coreos/internal/host/bounded"
 )
 
 // Source is a place that may have the configuration of a machine.
@@ -31,7 +31,7 @@ var (
 	// ErrInvalid: the source refuses to answer, or its answer is not valid.
 	ErrInvalid = errors.New("not valid")
 	// ErrTooLarge: the answer exceeds a limit.
-	ErrTooLarge = packed.ErrTooLarge
+	ErrTooLarge = bounded.ErrTooLarge
 )
 
 // Size limits in bytes.

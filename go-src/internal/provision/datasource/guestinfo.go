@@ -26,7 +26,7 @@ func GuestinfoCommand(program string, arguments ...string) Guestinfo {
 		command := exec.CommandContext(ctx, program, request...)
 		// Processes that it leaves running do not delay the result.
 		command.WaitDelay = time.Second
-		output, problem := bounded{most: 2 * MaxUserData}, bounded{most: maxValue}
+		output, problem := limited{most: 2 * MaxUserData}, limited{most: maxValue}
 		command.Stdout, command.Stderr = &output, &problem
 		err := command.Run()
 		switch {
@@ -43,15 +43,15 @@ func GuestinfoCommand(program string, arguments ...string) Guestinfo {
 	}
 }
 
-// bounded keeps a limited number of bytes. It does not embed the buffer: io.Copy would use
+// limited keeps a limited number of bytes. It does not embed the buffer: io.Copy would use
 // its ReadFrom, which has no limit.
-type bounded struct {
+type limited struct {
 	text      []byte
 	most      int
 	overflows bool
 }
 
-func (b *bounded) Write(p []byte) (int, error) {
+func (b *limited) Write(p []byte) (int, error) {
 	if len(b.text)+len(p) > b.most {
 		b.overflows = true
 		return 0, ErrTooLarge

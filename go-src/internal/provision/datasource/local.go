@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"coreos/internal/provision/packed"
+	"coreos/internal/host/bounded"
 )
 
 // readFile returns the content of a file with at most most bytes. It may be a pipe; waiting
@@ -48,15 +48,14 @@ func read(ctx context.Context, file *os.File, path string, most int) ([]byte, er
 	// Only pipes and devices have deadlines.
 	stop := context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	text, err := io.ReadAll(io.LimitReader(reader{ctx, file}, int64(most)+1))
-	if ctx.Err() != nil {
+	text, err := bounded.Read(reader{ctx, file}, int64(most))
+	switch {
+	case ctx.Err() != nil:
 		return nil, fmt.Errorf("read %s: %w", path, context.Cause(ctx))
-	}
-	if err != nil {
-		return nil, localError(err)
-	}
-	if err := packed.Limit(text, most); err != nil {
+	case errors.Is(err, ErrTooLarge):
 		return nil, fmt.Errorf("read %s: %w", path, err)
+	case err != nil:
+		return nil, localError(err)
 	}
 	return text, nil
 }

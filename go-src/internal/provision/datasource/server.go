@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"coreos/internal/provision/packed"
+	"coreos/internal/host/bounded"
 )
 
 const (
@@ -98,10 +98,7 @@ func roundTrip(client *http.Client, request *http.Request, name string, most int
 	if response.StatusCode/100 != 2 {
 		return nil, nil, fmt.Errorf("%s %s: %w", request.Method, name, &statusError{response.StatusCode, response.Status})
 	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, int64(most)+1))
-	if err == nil {
-		err = packed.Limit(text, most)
-	}
+	text, err := bounded.Read(response.Body, int64(most))
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s %s: %w", request.Method, name, err)
 	}

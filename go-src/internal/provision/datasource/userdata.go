@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"coreos/internal/host/bounded"
 	"coreos/internal/provision/packed"
 )
 
@@ -11,7 +12,7 @@ import (
 // limit. The result has at most MaxUserData bytes.
 func unpack(text []byte) ([]byte, error) {
 	if !packed.IsGzip(text) {
-		return text, packed.Limit(text, MaxUserData)
+		return text, bounded.Check(text, MaxUserData)
 	}
 	text, err := packed.Gunzip(text, MaxUserData)
 	if err != nil && !errors.Is(err, ErrTooLarge) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"coreos/internal/host/bounded"
 )
 
 func pack(t testing.TB, text string) []byte {
@@ -41,7 +43,7 @@ func TestGunzip(t *testing.T) {
 		{"no gzip", []byte("hello"), "", false, true},
 	} {
 		got, err := Gunzip(test.data, most)
-		if string(got) != test.want || (err != nil) != test.fails || errors.Is(err, ErrTooLarge) != test.tooLarge {
+		if string(got) != test.want || (err != nil) != test.fails || errors.Is(err, bounded.ErrTooLarge) != test.tooLarge {
 			t.Errorf("%s: got %d bytes, %v", test.name, len(got), err)
 		}
 	}

@@ -66,7 +66,7 @@ func TestReadRefuses(t *testing.T) {
 		"ACTIVATION=magic":                         "ACTIVATION",
 		"INTERVAL=45":                              "INTERVAL",
 		"COREOS_RELEASE_BOARD=../x":                "release file",
-		strings.Repeat("x=y\n", 20000):             "larger",
+		strings.Repeat("x=y\n", 20000):             "too large",
 	} {
 		c, err := read(t, etc)
 		if !errors.Is(err, ErrLocal) || !strings.Contains(err.Error(), want) {

@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"coreos/internal/host/bounded"
 )
 
 // Protocol is the version of the protocol.
@@ -219,12 +221,12 @@ func ReadResponse(r io.Reader) (*Response, error) {
 // read decodes one document. Go's decoder expands only the five entities of XML itself, so
 // a small message cannot become a large one.
 func read[T any](r io.Reader, protocol func(*T) string) (*T, error) {
-	text, err := io.ReadAll(io.LimitReader(r, MaxMessage+1))
+	text, err := bounded.Read(r, MaxMessage)
+	if errors.Is(err, bounded.ErrTooLarge) {
+		return nil, fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read an Omaha message: %w", err)
-	}
-	if len(text) > MaxMessage {
-		return nil, fmt.Errorf("%w: longer than %d bytes", ErrProtocol, MaxMessage)
 	}
 	message := new(T)
 	if err := xml.Unmarshal(text, message); err != nil {

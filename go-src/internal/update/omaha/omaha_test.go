@@ -213,7 +213,7 @@ func TestClientErrors(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	for path, want := range map[string]string{"/away": "503", "/page": "not a valid Omaha message", "/endless": "longer than"} {
+	for path, want := range map[string]string{"/away": "503", "/page": "not a valid Omaha message", "/endless": "too large"} {
 		client := &Client{URL: server.URL + path, HTTP: server.Client()}
 		if _, err := client.Do(context.Background(), &Request{Protocol: Protocol}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", path, err, want)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"coreos/internal/boot/verity"
+	"coreos/internal/host/bounded"
 	"coreos/internal/update/payload"
 )
 
@@ -124,12 +125,12 @@ func ValidName(s string) bool { return name.MatchString(s) }
 
 // ReadManifest parses and checks a manifest.
 func ReadManifest(r io.Reader) (*Manifest, error) {
-	text, err := io.ReadAll(io.LimitReader(r, MaxManifest+1))
+	text, err := bounded.Read(r, MaxManifest)
+	if errors.Is(err, bounded.ErrTooLarge) {
+		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the manifest: %w", err)
-	}
-	if len(text) > MaxManifest {
-		return nil, fmt.Errorf("%w: longer than %d bytes", ErrManifest, MaxManifest)
 	}
 	m := new(Manifest)
 	if err := json.Unmarshal(text, m); err != nil {

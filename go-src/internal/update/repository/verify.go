@@ -18,6 +18,7 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"coreos/internal/host/bounded"
 	"coreos/internal/update/release"
 )
 
@@ -89,11 +90,11 @@ func (dir diskFiles) Get(_ context.Context, name string, most int64) ([]byte, er
 		return nil, err
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, most+1))
-	if err == nil && int64(len(text)) > most {
-		err = fmt.Errorf("%s: %w", name, ErrTooLarge)
+	text, err := bounded.Read(file, most)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return text, err
+	return text, nil
 }
 
 // findIn returns a function that finds targets in targets metadata.
