@@ -28,8 +28,14 @@ type Streams struct {
 // Main runs the command of this process with arguments, and ends the process. The
 // command's context ends with SIGINT and SIGTERM.
 func Main(command *cobra.Command, args []string) {
+	Process(func(ctx context.Context, streams Streams) int { return Run(ctx, command, args, streams) })
+}
+
+// Process runs a program as this process, and ends the process with the status that run
+// returns. The context ends with SIGINT and SIGTERM.
+func Process(run func(context.Context, Streams) int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := Run(ctx, command, args, Streams{os.Stdin, os.Stdout, os.Stderr})
+	status := run(ctx, Streams{os.Stdin, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(status)
 }
@@ -39,15 +45,7 @@ func Main(command *cobra.Command, args []string) {
 // written to Err, after the command's name.
 func Run(ctx context.Context, command *cobra.Command, args []string, streams Streams) int {
 	Prepare(command)
-	if args == nil {
-		args = []string{} // cobra would take those of the process
-	}
-	command.SetArgs(args)
-	command.SetIn(streams.In)
-	command.SetOut(streams.Out)
-	command.SetErr(streams.Err)
-	err := command.ExecuteContext(ctx)
-	status, print := exit.Of(err)
+	status, print, err := Execute(ctx, command, args, streams)
 	if status == exit.Misuse && print && command.Annotations[MisuseFails] != "" {
 		status = exit.Failure
 	}
@@ -55,4 +53,19 @@ func Run(ctx context.Context, command *cobra.Command, args []string, streams Str
 		fmt.Fprintf(streams.Err, "%s: %v\n", command.Name(), err)
 	}
 	return status
+}
+
+// Execute executes a command as it is. It returns the exit status, and whether the error has
+// to be printed.
+func Execute(ctx context.Context, command *cobra.Command, args []string, streams Streams) (status int, print bool, err error) {
+	if args == nil {
+		args = []string{} // cobra would take those of the process
+	}
+	command.SetArgs(args)
+	command.SetIn(streams.In)
+	command.SetOut(streams.Out)
+	command.SetErr(streams.Err)
+	err = command.ExecuteContext(ctx)
+	status, print = exit.Of(err)
+	return status, print, err
 }

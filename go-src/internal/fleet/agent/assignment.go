@@ -94,20 +94,9 @@ func merge(all map[string]want, batch store.Batch, changed map[string]bool, deco
 // setMetadata applies a batch with the metadata that the API has given to the machine. A batch
 // without events, which etcd sends to report its progress, changes nothing.
 func (s *session) setMetadata(batch store.Batch) {
-	if batch.Reset {
-		s.given = nil
-	}
-	for _, event := range batch.Events {
-		s.given = nil
-		if event.Value == nil {
-			continue
-		}
-		given, err := store.Decode[map[string]string](event.Value)
-		if err != nil {
-			slog.Warn("the metadata that the API gave to this machine cannot be read", "error", err)
-			continue
-		}
-		s.given = given
+	var err error
+	if s.given, err = store.Latest(batch, s.given); err != nil {
+		slog.Warn("the metadata that the API gave to this machine cannot be read", "error", err)
 	}
 	s.metadata = store.Overlay(s.own, s.given)
 }

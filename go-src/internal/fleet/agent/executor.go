@@ -136,16 +136,12 @@ func (x executor) file(ctx context.Context, t task) (*unitfile.File, error) {
 	}
 	ctx, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
-	answer, err := x.store.Get(ctx, x.store.Unit(t.name))
+	record, revision, err := store.Fetch[store.Unit](ctx, x.store, x.store.Unit(t.name))
 	if err != nil {
 		return nil, fmt.Errorf("reading the file of %s: %w", t.name, err)
 	}
-	if len(answer.Kvs) == 0 {
+	if revision == 0 {
 		return nil, fmt.Errorf("the file of %s is not in etcd", t.name)
-	}
-	record, err := store.Decode[store.Unit](answer.Kvs[0].Value)
-	if err != nil {
-		return nil, fmt.Errorf("the file of %s: %w", t.name, err)
 	}
 	file := unitfile.Of(schema.Unit{Options: record.Options})
 	if hash := file.Hash().String(); hash != t.want.Hash {

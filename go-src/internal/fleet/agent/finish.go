@@ -22,16 +22,12 @@ func (a *Agent) writeFinish(ctx context.Context, name string, w want) error {
 	ctx, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
 	key := a.Store.Job(name)
-	answer, err := a.Store.Get(ctx, key)
-	if err != nil || len(answer.Kvs) == 0 {
-		return err
-	}
-	job, err := store.Decode[store.Job](answer.Kvs[0].Value)
-	if err != nil || job.Finished != "" || job.Machine != a.ID || job.Hash != w.Hash {
+	job, revision, err := store.Fetch[store.Job](ctx, a.Store, key)
+	if err != nil || revision == 0 || job.Finished != "" || job.Machine != a.ID || job.Hash != w.Hash {
 		return err
 	}
 	job.Finished = "success"
-	done, err := a.Store.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", answer.Kvs[0].ModRevision)).
+	done, err := a.Store.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
 		Then(clientv3.OpPut(key, store.Encode(job))).Commit()
 	if err == nil && !done.Succeeded {
 		err = errors.New("its job changed meanwhile")

@@ -77,20 +77,9 @@ func (a *Agent) updatePeer(e recordsChanged) {
 
 func (p *peer) updateJob(name string, batch store.Batch) {
 	p.known = max(p.known, jobRead)
-	if batch.Reset {
-		p.job = nil
-	}
-	for _, event := range batch.Events {
-		p.job = nil
-		if event.Value == nil {
-			continue
-		}
-		job, err := store.Decode[store.Job](event.Value)
-		if err != nil {
-			slog.Warn("the job of a unit that others need cannot be read, and counts as missing", "unit", name, "error", err)
-			continue
-		}
-		p.job = &job
+	var err error
+	if p.job, err = store.Latest(batch, p.job); err != nil {
+		slog.Warn("the job of a unit that others need cannot be read, and counts as missing", "unit", name, "error", err)
 	}
 }
 

@@ -87,22 +87,5 @@ func ends(u schema.Unit) bool {
 
 // fetchStates returns the states of units by name.
 func (a *app) fetchStates(ctx context.Context, names []string) (map[string]schema.UnitState, error) {
-	found := map[string]schema.UnitState{}
-	if len(names) > few {
-		all, err := a.client.States(ctx)
-		for _, s := range all {
-			found[s.Name] = s
-		}
-		return found, err
-	}
-	for _, name := range names {
-		states, err := a.client.StatesOf(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		if len(states) > 0 {
-			found[name] = states[0]
-		}
-	}
-	return found, nil
+	return byName(ctx, names, func(s schema.UnitState) string { return s.Name }, a.client.States, a.client.StatesOf)
 }

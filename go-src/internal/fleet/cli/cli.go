@@ -6,15 +6,14 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"coreos/internal/cli/envflags"
 	"coreos/internal/cli/exit"
+	"coreos/internal/cli/program"
 	"coreos/internal/fleet/client"
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/sshclient"
@@ -48,23 +47,14 @@ type globalFlags struct {
 
 // Main runs the command as this process.
 func Main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := Run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
-	stop()
-	os.Exit(status)
+	program.Process(func(ctx context.Context, streams program.Streams) int { return Run(ctx, os.Args[1:], Streams(streams)) })
 }
 
 // Run runs fleetctl and returns its exit status: 0, 1 for an error, 2 for a wrong command
 // line, or the status of a command on a machine.
 func Run(ctx context.Context, args []string, streams Streams) int {
 	a := &app{Streams: streams}
-	command := a.command()
-	command.SetArgs(args)
-	command.SetIn(streams.In)
-	command.SetOut(streams.Out)
-	command.SetErr(streams.Err)
-	err := command.ExecuteContext(ctx)
-	status, print := exit.Of(err)
+	status, print, err := program.Execute(ctx, a.command(), args, program.Streams(streams))
 	switch {
 	case !print:
 		return status

@@ -207,21 +207,35 @@ func (w *waiter) explain(ctx context.Context) {
 
 // fetch returns units by name.
 func (a *app) fetch(ctx context.Context, names []string) (map[string]schema.Unit, error) {
-	found := map[string]schema.Unit{}
+	return byName(ctx, names, func(u schema.Unit) string { return u.Name }, a.client.Units,
+		func(ctx context.Context, name string) ([]schema.Unit, error) {
+			u, err := a.client.Unit(ctx, name)
+			if errors.Is(err, schema.ErrNotFound) {
+				return nil, nil
+			}
+			return []schema.Unit{u}, err
+		})
+}
+
+// byName returns what the cluster has under some names. It asks for each of a few names, and
+// otherwise for everything.
+func byName[T any](ctx context.Context, names []string, nameOf func(T) string,
+	everything func(context.Context) ([]T, error), ask func(context.Context, string) ([]T, error)) (map[string]T, error) {
+	found := map[string]T{}
 	if len(names) > few {
-		all, err := a.client.Units(ctx)
-		for _, u := range all {
-			found[u.Name] = u
+		all, err := everything(ctx)
+		for _, item := range all {
+			found[nameOf(item)] = item
 		}
 		return found, err
 	}
 	for _, name := range names {
-		u, err := a.client.Unit(ctx, name)
-		if err != nil && !errors.Is(err, schema.ErrNotFound) {
+		items, err := ask(ctx, name)
+		if err != nil {
 			return nil, err
 		}
-		if err == nil {
-			found[name] = u
+		if len(items) > 0 {
+			found[name] = items[0]
 		}
 	}
 	return found, nil

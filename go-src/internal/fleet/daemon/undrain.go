@@ -29,15 +29,11 @@ func (n *Node) endDrain(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(ctx, undrainRetry)
 	defer stop()
 	key := n.Store.Drain(n.ID)
-	answer, err := n.Store.Get(ctx, key)
-	if err != nil || len(answer.Kvs) == 0 {
+	drain, revision, err := store.Fetch[store.Drain](ctx, n.Store, key)
+	if err != nil || revision == 0 || drain.Boot == "" || drain.Boot == n.Describe().Boot {
 		return err
 	}
-	drain, err := store.Decode[store.Drain](answer.Kvs[0].Value)
-	if err != nil || drain.Boot == "" || drain.Boot == n.Describe().Boot {
-		return err
-	}
-	unchanged := clientv3.Compare(clientv3.ModRevision(key), "=", answer.Kvs[0].ModRevision)
+	unchanged := clientv3.Compare(clientv3.ModRevision(key), "=", revision)
 	if _, err := n.Store.Txn(ctx).If(unchanged).Then(clientv3.OpDelete(key)).Commit(); err != nil {
 		return err
 	}

@@ -28,6 +28,22 @@ type Event struct {
 	Revision int64
 }
 
+// Latest applies a batch about a single key to the record of the key. It returns the zero value
+// if the key was deleted or if its value cannot be read.
+func Latest[T any](b Batch, before T) (record T, err error) {
+	switch last := len(b.Events) - 1; {
+	case last < 0 && !b.Reset:
+		return before, nil
+	case last < 0 || b.Events[last].Value == nil:
+		return record, nil
+	default:
+		if record, err = Decode[T](b.Events[last].Value); err != nil {
+			return *new(T), err
+		}
+		return record, nil
+	}
+}
+
 // pageSize bounds the keys of one answer.
 const pageSize = 2000
 

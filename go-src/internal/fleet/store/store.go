@@ -16,6 +16,7 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -137,6 +138,17 @@ func Encode(record any) string {
 		panic(err)
 	}
 	return string(data)
+}
+
+// Fetch reads the record of a key, with its revision. The revision is 0 if etcd does not have
+// the key.
+func Fetch[T any](ctx context.Context, s *Store, key string) (record T, revision int64, err error) {
+	answer, err := s.Get(ctx, key)
+	if err != nil || len(answer.Kvs) == 0 {
+		return record, 0, err
+	}
+	record, err = Decode[T](answer.Kvs[0].Value)
+	return record, answer.Kvs[0].ModRevision, err
 }
 
 // Decode reads a record.

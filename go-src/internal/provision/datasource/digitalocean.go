@@ -2,7 +2,6 @@ package datasource
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 )
 
@@ -13,16 +12,7 @@ import (
 func DigitalOcean(address string) Source {
 	s := newServer(address)
 	return source{"digitalocean-metadata at " + s.root, func(ctx context.Context) (*Data, error) {
-		text, err := s.required(ctx, "metadata/v1.json", maxDocument)
-		if err != nil {
-			return nil, err
-		}
-		data := &Data{}
-		if data.Metadata, err = parseDigitalOcean(text); err != nil {
-			return nil, fmt.Errorf("metadata/v1.json: %w", err)
-		}
-		data.UserData, err = s.optional(ctx, "metadata/v1/user-data", MaxUserData)
-		return data, err
+		return s.twoFiles(ctx, "metadata/v1.json", parseDigitalOcean, "metadata/v1/user-data")
 	}}
 }
 

@@ -12,16 +12,7 @@ import (
 func Packet(address string) Source {
 	s := newServer(address)
 	return source{"packet-metadata at " + s.root, func(ctx context.Context) (*Data, error) {
-		text, err := s.required(ctx, "metadata", maxDocument)
-		if err != nil {
-			return nil, err
-		}
-		data := &Data{}
-		if data.Metadata, err = parsePacket(text); err != nil {
-			return nil, fmt.Errorf("metadata: %w", err)
-		}
-		data.UserData, err = s.optional(ctx, "userdata", MaxUserData)
-		return data, err
+		return s.twoFiles(ctx, "metadata", parsePacket, "userdata")
 	}}
 }
 

@@ -150,6 +150,21 @@ func (s server) required(ctx context.Context, path string, most int) ([]byte, er
 	return text, absentIfMissing(err)
 }
 
+// twoFiles reads a server that has all metadata in one document, and the user-data in a file
+// of its own, which may be missing.
+func (s server) twoFiles(ctx context.Context, metadata string, parse func([]byte) (Metadata, error), userData string) (*Data, error) {
+	text, err := s.required(ctx, metadata, maxDocument)
+	if err != nil {
+		return nil, err
+	}
+	data := &Data{}
+	if data.Metadata, err = parse(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", metadata, err)
+	}
+	data.UserData, err = s.optional(ctx, userData, MaxUserData)
+	return data, err
+}
+
 func absentIfMissing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %w", ErrAbsent, err)

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
 	"coreos/internal/cli/exit"
@@ -36,7 +35,18 @@ func client() *cobra.Command {
 	return command
 }
 
-// machine is the machine id of the arguments, or this machine's.
+// onMachine runs f with the lock and the machine id of the arguments, or this machine's. What
+// is the beginning of its errors.
+func (o *options) onMachine(what string, f func(ctx context.Context, l *lock.Lock, id string) error) func(*cobra.Command, []string) error {
+	return o.on(func(ctx context.Context, l *lock.Lock, args []string) error {
+		id, err := machine(args)
+		if err != nil {
+			return err
+		}
+		return wrap(what, f(ctx, l, id))
+	})
+}
+
 func machine(args []string) (string, error) {
 	if len(args) > 0 {
 		return args[0], nil
@@ -51,13 +61,9 @@ func (o *options) lockCommand() *cobra.Command {
 		Long: "Take the lock for a machine by hand, so that other machines do not restart. The daemon does\n" +
 			"not release this lock: use unlock.",
 		Args: cobra.MaximumNArgs(1),
-		RunE: o.on(func(ctx context.Context, l *lock.Lock, args []string) error {
-			id, err := machine(args)
-			if err != nil {
-				return err
-			}
+		RunE: o.onMachine("Error locking", func(ctx context.Context, l *lock.Lock, id string) error {
 			first := true // a second attempt may find its own lock, if the answer to the first was lost
-			_, err = l.Change(ctx, func(s *semaphore.Semaphore) error {
+			_, err := l.Change(ctx, func(s *semaphore.Semaphore) error {
 				h, held := s.Holds(id)
 				if held && (first || h.Why != semaphore.ByHand) {
 					return semaphore.ErrExist
@@ -65,7 +71,7 @@ func (o *options) lockCommand() *cobra.Command {
 				first = false
 				return s.Lock(id, semaphore.Holder{Why: semaphore.ByHand, Since: time.Now().UTC().Truncate(time.Second)})
 			})
-			return wrap("Error locking", err)
+			return err
 		}),
 	}
 }
@@ -83,13 +89,9 @@ func (o *options) unlockCommand() *cobra.Command {
 		Short: "Unlock this machine or a given machine-id for reboot",
 		Long:  "Release the lock held by a machine, whatever the machine is doing.",
 		Args:  cobra.MaximumNArgs(1),
-		RunE: o.on(func(ctx context.Context, l *lock.Lock, args []string) error {
-			id, err := machine(args)
-			if err != nil {
-				return err
-			}
-			_, err = l.Change(ctx, func(s *semaphore.Semaphore) error { return s.Unlock(id) })
-			return wrap("Error unlocking", err)
+		RunE: o.onMachine("Error unlocking", func(ctx context.Context, l *lock.Lock, id string) error {
+			_, err := l.Change(ctx, func(s *semaphore.Semaphore) error { return s.Unlock(id) })
+			return err
 		}),
 	}
 }
@@ -101,24 +103,24 @@ func (o *options) stealCommand() *cobra.Command {
 		Long: "Release the lock held by a machine that no longer answers: its daemon has been silent for a\n" +
 			"minute. A machine keeps the lock if a version failed on it or if it was locked by hand: use\nunlock.",
 		Args: cobra.ExactArgs(1),
-		RunE: o.on(func(ctx context.Context, l *lock.Lock, args []string) error {
+		RunE: o.onMachine("Error stealing", func(ctx context.Context, l *lock.Lock, id string) error {
 			machines, err := l.Machines(ctx)
 			if err != nil {
-				return wrap("Error stealing", err)
+				return err
 			}
-			if slices.ContainsFunc(machines, func(m lock.Machine) bool { return m.ID == args[0] }) {
-				return wrap("Error stealing", fmt.Errorf("machine %s answers; to release its lock anyway use unlock", args[0]))
+			if slices.ContainsFunc(machines, func(m lock.Machine) bool { return m.ID == id }) {
+				return fmt.Errorf("machine %s answers; to release its lock anyway use unlock", id)
 			}
 			_, err = l.Change(ctx, func(s *semaphore.Semaphore) error {
-				switch h, _ := s.Holds(args[0]); {
+				switch h, _ := s.Holds(id); {
 				case h.Failed != "":
 					return fmt.Errorf("version %s failed on that machine: %s; to let other machines try it use unlock", h.FailedVersion, h.Failed)
 				case h.Why == semaphore.ByHand:
 					return errors.New("the machine was locked by hand; use unlock")
 				}
-				return s.Unlock(args[0])
+				return s.Unlock(id)
 			})
-			return wrap("Error stealing", err)
+			return err
 		}),
 	}
 }
@@ -172,9 +174,9 @@ func reboot(ctx context.Context, l *lock.Lock, _ []string) error {
 	if err != nil {
 		return err
 	}
-	systemBus, err := dbus.ConnectSystemBus()
+	systemBus, err := bus.Connect()
 	if err != nil {
-		return fmt.Errorf("D-Bus: %w", err)
+		return err
 	}
 	defer systemBus.Close()
 	holder, err := holder()
@@ -207,9 +209,9 @@ func sendNeedReboot() *cobra.Command {
 		Short: "Send a 'need reboot' signal, as update-engine does",
 		Args:  program.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			systemBus, err := dbus.ConnectSystemBus()
+			systemBus, err := bus.Connect()
 			if err != nil {
-				return fmt.Errorf("D-Bus: %w", err)
+				return err
 			}
 			defer systemBus.Close()
 			return bus.SendNeedReboot(command.Context(), systemBus)

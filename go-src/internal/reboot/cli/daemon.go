@@ -3,13 +3,11 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"time"
 
 	notify "github.com/coreos/go-systemd/v22/daemon"
-	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
 	"coreos/internal/cli/program"
@@ -54,9 +52,9 @@ func (o *options) serve(ctx context.Context) error {
 	if misconfigured != nil {
 		return disabled(ctx, file, misconfigured)
 	}
-	systemBus, err := dbus.ConnectSystemBus()
+	systemBus, err := bus.Connect()
 	if err != nil {
-		return fmt.Errorf("D-Bus: %w", err)
+		return err
 	}
 	defer systemBus.Close()
 	d, err := o.newDaemon(settings)

@@ -78,11 +78,10 @@ func (d *Daemon) lockAvailable(ctx context.Context, p *evaluation) *block {
 	if !p.status.Locked {
 		return nil
 	}
-	s, err := d.Lock.Get(ctx)
+	s, err := d.readLock(ctx, p)
 	if err != nil {
 		return d.lockUnavailable(p, err)
 	}
-	p.status.Lock = s
 	if _, held := s.Holds(d.ID); held {
 		return nil
 	}
@@ -105,6 +104,15 @@ func (d *Daemon) lockAvailable(ctx context.Context, p *evaluation) *block {
 		return d.waitForLock(p, left, fmt.Sprintf("%d machines are ahead", place-s.Free))
 	}
 	return nil
+}
+
+// readLock reads the lock, and notes it in the status.
+func (d *Daemon) readLock(ctx context.Context, p *evaluation) (*semaphore.Semaphore, error) {
+	s, err := d.Lock.Get(ctx)
+	if err == nil {
+		p.status.Lock = s
+	}
+	return s, err
 }
 
 func (d *Daemon) waitForLock(p *evaluation, again time.Duration, text string) *block {

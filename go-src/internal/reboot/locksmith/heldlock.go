@@ -57,11 +57,10 @@ func (d *Daemon) settleLock(ctx context.Context, p *evaluation) *block {
 	if !p.status.Locked {
 		return nil
 	}
-	s, err := d.Lock.Get(ctx)
+	s, err := d.readLock(ctx, p)
 	if err != nil {
 		return d.lockUnavailable(p, err)
 	}
-	p.status.Lock = s
 	h, held := s.Holds(d.ID)
 	if !held {
 		return nil

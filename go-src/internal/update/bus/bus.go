@@ -51,6 +51,15 @@ const introspection = `
 	</interface>` + introspect.IntrospectDataString + `
 </node>`
 
+// Connect connects to the system bus. The caller closes the connection.
+func Connect() (*dbus.Conn, error) {
+	systemBus, err := dbus.ConnectSystemBus()
+	if err != nil {
+		return nil, fmt.Errorf("D-Bus: %w", err)
+	}
+	return systemBus, nil
+}
+
 // Engine serves the methods of the interface.
 type Engine interface {
 	Status() status.Status

@@ -4,12 +4,10 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
-	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
 	"coreos/internal/cli/program"
@@ -61,9 +59,9 @@ type client interface {
 }
 
 func run(command *cobra.Command, f flags) error {
-	systemBus, err := dbus.ConnectSystemBus()
+	systemBus, err := bus.Connect()
 	if err != nil {
-		return fmt.Errorf("D-Bus: %w", err)
+		return err
 	}
 	defer systemBus.Close()
 	return act(command.Context(), bus.NewClient(systemBus), f, command.OutOrStdout(), command.ErrOrStderr())

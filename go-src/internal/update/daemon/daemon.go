@@ -4,11 +4,9 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 
-	"github.com/godbus/dbus/v5"
 	"github.com/spf13/cobra"
 
 	"coreos/internal/boot/booted"
@@ -41,9 +39,9 @@ func run(ctx context.Context, stateDir string) error {
 	if err != nil {
 		return err
 	}
-	systemBus, err := dbus.ConnectSystemBus()
+	systemBus, err := bus.Connect()
 	if err != nil {
-		return fmt.Errorf("D-Bus: %w", err)
+		return err
 	}
 	defer systemBus.Close()
 	d, err := engine.NewDaemon("/", stateDir, slotwriter.Machine{Machine: m}, func(s status.Status) { bus.Tell(systemBus, s) })

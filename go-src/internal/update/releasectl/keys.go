@@ -38,8 +38,12 @@ func keysCommand() *cobra.Command {
 			return writeRoot(repository.Open(args[0]), rootFile)
 		},
 	}
-	command.Flags().StringVar(&rootFile, "root-file", "", "also write the root metadata, which images carry, to this file")
+	rootFileFlag(command, &rootFile)
 	return command
+}
+
+func rootFileFlag(command *cobra.Command, path *string) {
+	command.Flags().StringVar(path, "root-file", "", "also write the root metadata, which images carry, to this file")
 }
 
 // writeRoot writes the newest root metadata to a file, if path names one.
@@ -119,6 +123,12 @@ func rootCommand() *cobra.Command {
 	return command
 }
 
+// keyFlag adds the flag for the private keys to sign with.
+func keyFlag(command *cobra.Command, paths *[]string, what string) {
+	command.Flags().StringSliceVar(paths, "key", nil, what)
+	_ = command.MarkFlagRequired("key")
+}
+
 func readKeys(paths []string) ([]repository.Key, error) {
 	var keys []repository.Key
 	for _, path := range paths {
@@ -152,8 +162,7 @@ func signCommand() *cobra.Command {
 			return nil
 		},
 	}
-	command.Flags().StringSliceVar(&paths, "key", nil, "private keys to sign with")
-	_ = command.MarkFlagRequired("key")
+	keyFlag(command, &paths, "private keys to sign with")
 	return command
 }
 
@@ -178,8 +187,7 @@ func publishCommand() *cobra.Command {
 			return writeRoot(r, rootFile)
 		},
 	}
-	command.Flags().StringSliceVar(&paths, "key", nil, "private online keys")
-	command.Flags().StringVar(&rootFile, "root-file", "", "also write the root metadata, which images carry, to this file")
-	_ = command.MarkFlagRequired("key")
+	keyFlag(command, &paths, "private online keys")
+	rootFileFlag(command, &rootFile)
 	return command
 }

@@ -78,11 +78,7 @@ func formatHeader(format int) *tar.Header {
 type bundleFile struct{ inBundle, inRepository string }
 
 func (r *Repository) bundleFiles(board, version string, format int) ([]bundleFile, error) {
-	root, err := current[metadata.RootType](r, metadata.ROOT)
-	if err != nil {
-		return nil, err
-	}
-	targets, err := current[metadata.TargetsType](r, metadata.TARGETS)
+	root, targets, err := r.published()
 	if err != nil {
 		return nil, err
 	}

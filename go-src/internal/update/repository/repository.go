@@ -306,6 +306,16 @@ func current[T metadata.Roles](r *Repository, role string) (*metadata.Metadata[T
 	return read[T](path)
 }
 
+// published reads the published root and targets metadata.
+func (r *Repository) published() (*metadata.Metadata[metadata.RootType], *metadata.Metadata[metadata.TargetsType], error) {
+	root, err := current[metadata.RootType](r, metadata.ROOT)
+	if err != nil {
+		return nil, nil, err
+	}
+	targets, err := current[metadata.TargetsType](r, metadata.TARGETS)
+	return root, targets, err
+}
+
 // currentPath returns the path of the file of a role with the highest number, or
 // fs.ErrNotExist if there is none.
 func (r *Repository) currentPath(role string) (string, error) {

@@ -110,11 +110,7 @@ func findIn(targets *metadata.Metadata[metadata.TargetsType]) func(string) (*met
 
 // Describe returns a description of what is published.
 func (r *Repository) Describe() (*State, error) {
-	root, err := current[metadata.RootType](r, metadata.ROOT)
-	if err != nil {
-		return nil, err
-	}
-	targets, err := current[metadata.TargetsType](r, metadata.TARGETS)
+	root, targets, err := r.published()
 	if err != nil {
 		return nil, err
 	}
