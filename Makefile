@@ -8,7 +8,21 @@
 TOP := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 ## the output directory; default output
 O ?= $(TOP)/output
+
+# make takes a path with a space for two, and make clean removes what O names.
+ifneq ($(words $(TOP) $(wildcard $(TOP)/VERSION)),2)
+$(error the path of this tree has a space, which make cannot handle: move the tree)
+endif
+$(foreach v,SIGNING_KEY_DIR COREOS_REPOSITORY IMAGE NEWER OLD CONFIG BR2_DL_DIR BUILDROOT_DIR TOOLCHAIN,$(if $(word 2,$($(v))),\
+	$(error $(v)=$($(v)): make cannot handle a path with a space)))
+ifneq ($(words $(O)),1)
+$(error O=$(O) is not the path of a directory, or has a space, which make cannot handle)
+endif
 override O := $(abspath $(O))
+ifneq ($(filter $(patsubst %/,%,$(or $(realpath $(O)),$(O)))/%,$(realpath $(TOP))/),)
+$(error O=$(O) contains this tree, which make clean would remove: name another directory)
+endif
+
 ## the Go command
 GO ?= go
 ## which tests of smoke, soak, cluster or fuzz run: a regular expression
@@ -195,12 +209,12 @@ flash:
 ##@ Cleaning up
 ## remove the output, except keys and downloads
 clean:
-	@if [ -d $(O) ]; then find $(O) -mindepth 1 -maxdepth 1 ! -name keys ! -name dl \
+	@if [ -d $(O) ]; then find $(O)/ -mindepth 1 -maxdepth 1 ! -name keys ! -name dl \
 		-exec rm -rf --one-file-system --preserve-root=all {} +; fi
 
 ## remove the whole output directory
 distclean:
-	@rm -rf --one-file-system $(O)
+	@rm -rf --one-file-system "$$(readlink -m $(O))" $(O)
 
 ##@ Release flavour, as in Buildroot (docs/buildroot.md)
 ## change the configuration of O in a menu
