@@ -34,7 +34,8 @@ SHELL := /bin/bash
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # What goes into the images from outside the tree. The time is that of the last
-# commit, so that the same commit gives the same images.
+# commit, so that the same commit gives the same images. git otherwise refuses a tree that
+# belongs to another user, as in many containers.
 ## the version of the image; default: what the file VERSION says
 export COREOS_VERSION ?= $(shell cat $(TOP)/VERSION)
 ## the channel of updates that the image follows
@@ -46,13 +47,14 @@ export COREOS_COMPRESSION ?=
 BOARD ?= coreos
 ## the time in the images, in seconds since 1970; default: the last
 ## commit's
-export SOURCE_DATE_EPOCH ?= $(shell git -C $(TOP) log -1 --format=%ct 2>/dev/null || stat --format=%Y $(TOP)/VERSION)
+export SOURCE_DATE_EPOCH ?= $(shell git -c safe.directory='*' -C $(TOP) log -1 --format=%ct 2>/dev/null || stat --format=%Y $(TOP)/VERSION)
 ## where the keys are that sign the boot files and the bundle; without keys,
 ## make makes some
 export SIGNING_KEY_DIR ?= $(O)/keys
 override SIGNING_KEY_DIR := $(abspath $(SIGNING_KEY_DIR))
 ## a repository in which the build also publishes its release; default: none
 export COREOS_REPOSITORY ?=
+override COREOS_REPOSITORY := $(abspath $(COREOS_REPOSITORY))
 ## the image that smoke, soak and bench boot
 IMAGE ?= $(O)/images/coreos_production_qemu_image.img
 

@@ -86,15 +86,17 @@ overlays = $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/$(call debian-setting,B
 # Directories are listed for the symbolic links in them, whose targets do not exist here.
 overlay-files := $(shell find $(TOP)/rootfs-overlay $(wildcard $(TOP)/board/*/rootfs-overlay) -type f -o -type d)
 
-# The release data in the image and the level of compression; COREOS_VERSION=, a new
-# commit and COREOS_COMPRESSION= change them.
-.PHONY: debian-release
-debian-release: | debian-room
-	@echo "$(COREOS_VERSION) $(COREOS_GROUP) $(SOURCE_DATE_EPOCH) $(COREOS_COMPRESSION)" > $(debian-dir)/release.new
-	@if cmp -s $(debian-dir)/release.new $(debian-dir)/release; then rm $(debian-dir)/release.new; \
-		else mv $(debian-dir)/release.new $(debian-dir)/release; fi
+# Records of what comes from make's command line and from git: what is in the target, and what
+# only the images depend on. A record keeps its time while it says the same.
+debian-record = @echo '$(2)' > $(debian-dir)/$(1).new; \
+	if cmp -s $(debian-dir)/$(1).new $(debian-dir)/$(1); then rm $(debian-dir)/$(1).new; else mv $(debian-dir)/$(1).new $(debian-dir)/$(1); fi
+.PHONY: debian-records
+debian-records:
+	@mkdir -p $(debian-dir)
+	$(call debian-record,release,$(COREOS_VERSION) $(COREOS_GROUP) $(SOURCE_DATE_EPOCH))
+	$(call debian-record,publication,$(COREOS_COMPRESSION) $(SIGNING_KEY_DIR) $(COREOS_REPOSITORY))
 
-$(debian-dir)/release: debian-release ;
+$(debian-dir)/release $(debian-dir)/publication: debian-records ;
 
 $(debian-dir)/target.stamp: $(O)/.config $(debian-base).stamp $(overlay-files) $(TOP)/post-fakeroot.sh $(debian-dir)/release \
 		$(wildcard $(TOP)/board/*/setuid.list $(TOP)/board/*/*-remove.list) \
@@ -112,7 +114,7 @@ $(debian-dir)/target.stamp: $(O)/.config $(debian-base).stamp $(overlay-files) $
 	@mv $(O)/target.new $(O)/target
 	@touch $@
 
-$(debian-dir)/images.stamp: $(debian-dir)/target.stamp $(TOP)/post-image.sh $(wildcard $(TOP)/docs/releases/$(COREOS_VERSION).md) $(wildcard $(TOP)/board/*/*) \
+$(debian-dir)/images.stamp: $(debian-dir)/target.stamp $(debian-dir)/publication $(TOP)/post-image.sh $(wildcard $(TOP)/docs/releases/$(COREOS_VERSION).md) $(wildcard $(TOP)/board/*/*) \
 		$(addprefix $(debian-go)/,$(debian-host-commands) $(debian-initramfs-commands)) $(wildcard $(SIGNING_KEY_DIR)/boot.key)
 	@install -m 755 $(addprefix $(debian-go)/,$(debian-host-commands)) $(O)/host/bin/
 	@install -m 755 $(addprefix $(debian-go)/,$(debian-initramfs-commands)) $(O)/images/

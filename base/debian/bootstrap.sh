@@ -8,6 +8,11 @@
 # post-fakeroot.sh, which is the same for both bases, makes a CoreOS root of the tree.
 set -euo pipefail
 
+[ "$(id -u)" = 0 ] || {
+	echo "error: the dev flavour makes a root tree, which only root can: run make as root" >&2
+	exit 1
+}
+
 # mmdebstrap mounts /proc, /sys and /dev in the tree. The mount namespace of this script
 # ends with its last process, so that a build that is killed leaves no mounts.
 [ -n "${COREOS_MOUNTS:-}" ] || COREOS_MOUNTS=own exec unshare --mount "$0" "$@"
