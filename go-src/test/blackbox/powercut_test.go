@@ -14,17 +14,24 @@ import (
 const bootTime = 25 * time.Second
 
 func init() {
-	const smoke, soak = 3, 30
-	for seed := range uint64(smoke + soak) {
-		in := suite.Soak
+	registerSeeds(3, 30, powerCut, suite.Test{
+		Name: "power-cut", Needs: suite.Slots, Machines: 1, Limit: 6 * time.Minute,
+		Does: "power cut at a random moment of the boot: the next boot is fine, the tries are right",
+	})
+}
+
+// registerSeeds registers a test that depends on chance: with a few seeds in the smoke suite, and
+// with further ones in the soak.
+func registerSeeds(smoke, soak int, run func(*suite.T, uint64), test suite.Test) {
+	name := test.Name
+	for seed := range smoke + soak {
+		test.Suite = suite.Soak
 		if seed < smoke {
-			in = suite.Smoke
+			test.Suite = suite.Smoke
 		}
-		suite.Register(suite.Test{
-			Suite: in, Name: fmt.Sprintf("power-cut-%d", seed), Needs: suite.Slots, Machines: 1, Limit: 6 * time.Minute,
-			Does: "power cut at a random moment of the boot: the next boot is fine, the tries are right",
-			Run:  func(t *suite.T) { powerCut(t, seed) },
-		})
+		test.Name = fmt.Sprintf("%s-%d", name, seed)
+		test.Run = func(t *suite.T) { run(t, uint64(seed)) }
+		suite.Register(test)
 	}
 }
 

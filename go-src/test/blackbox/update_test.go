@@ -47,18 +47,10 @@ func init() {
 		Does: "an update is activated by kexec, without firmware and boot loader",
 		Run:  updateKexec,
 	})
-	const smoke, soak = 2, 200
-	for seed := range uint64(smoke + soak) {
-		in := suite.Soak
-		if seed < smoke {
-			in = suite.Smoke
-		}
-		suite.Register(suite.Test{
-			Suite: in, Name: fmt.Sprintf("update-cut-%d", seed), Needs: suite.Build, Machines: 1, Limit: 6 * time.Minute,
-			Does: "power cut at a random moment of an update: the machine comes up, and the update completes",
-			Run:  func(t *suite.T) { updateCut(t, seed) },
-		})
-	}
+	registerSeeds(2, 200, updateCut, suite.Test{
+		Name: "update-cut", Needs: suite.Build, Machines: 1, Limit: 6 * time.Minute,
+		Does: "power cut at a random moment of an update: the machine comes up, and the update completes",
+	})
 }
 
 // packing is how the test's versions are packed: nobody else fetches them.

@@ -6,23 +6,9 @@ import (
 	"reflect"
 	"slices"
 	"testing"
-)
 
-// tree makes a small tree.
-func tree(t *testing.T, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
+	"coreos/internal/host/treetest"
+)
 
 func want(t *testing.T, got []string, want ...string) {
 	t.Helper()
@@ -32,7 +18,7 @@ func want(t *testing.T, got []string, want ...string) {
 }
 
 func TestLinksAndPaths(t *testing.T) {
-	dir := tree(t, map[string]string{
+	dir := treetest.Dir(t, map[string]string{
 		"README.md": "# Top\n[a](docs/a.md) [gone](docs/gone.md) [self](#top) [no](#bottom) [out](https://example.com/x#y)\n" +
 			"`base/x.mk` `base/gone.mk` `base/*.mk` `base/{x,y}.mk` `base/NAME.mk` `output/images` `/etc/passwd` `go test`",
 		"docs/a.md":                         "## Packet, Equinix Metal\n[up](../README.md) [same](a.md#packet-equinix-metal) [bad](../README.md#x) `boot/slot` `boot/gone`\n\n    make x \\\n      y\n    z\n",
@@ -77,7 +63,10 @@ esac
 `
 
 func TestProgram(t *testing.T) {
-	p := &Programs{tree(t, map[string]string{"tool": program}), map[string]help{}}
+	p := &Programs{treetest.Dir(t, map[string]string{"tool": program}), map[string]help{}}
+	if err := os.Chmod(filepath.Join(p.dir, "tool"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if !p.Has("tool") || p.Has("other") || p.Has("") || p.Has("bootengine") {
 		t.Error("which programs there are is not known")
 	}
@@ -104,7 +93,7 @@ func TestProgram(t *testing.T) {
 }
 
 func TestMake(t *testing.T) {
-	dir := tree(t, map[string]string{
+	dir := treetest.Dir(t, map[string]string{
 		"Makefile":    "A ?= 1\n## a variable\nB ?= 2\nall: run out.txt ; @true\n## run it, CONFIG=file\nrun:\nbare:\nbuildroot-x:\nhelp:\n\t@awk -f help.awk Makefile\nout.txt:\n",
 		"base/one.mk": "C ?= 3\n",
 	})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"coreos/internal/fleet/cli"
 	"coreos/internal/fleet/registry"
 	"coreos/internal/fleet/store"
+	"coreos/internal/host/treetest"
 	"coreos/test/etcdtest"
 )
 
@@ -35,15 +35,11 @@ func TestFleetctl(t *testing.T) {
 	t.Cleanup(fleet.Close)
 	until(t, "two machines", func() bool { all, err := fleet.Machines(t.Context()); return err == nil && len(all) == 2 })
 	t.Chdir(t.TempDir())
-	for name, text := range map[string]string{
+	treetest.Write(t, ".", map[string]string{
 		"web@.service": "[Service]\nExecStart=/bin/sleep %i\n[X-Fleet]\nConflicts=web@*.service\n",
 		"all.service":  "[Service]\nExecStart=/bin/true\n[X-Fleet]\nGlobal=true\n",
 		"mars.service": "[Service]\nExecStart=/bin/true\n[X-Fleet]\nMachineMetadata=region=mars\n",
-	} {
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
 		t.Fatal(err)

@@ -1,11 +1,12 @@
 package suite
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"coreos/internal/host/treetest"
 )
 
 func TestIsIn(t *testing.T) {
@@ -28,17 +29,8 @@ func TestIsIn(t *testing.T) {
 
 func TestMissing(t *testing.T) {
 	t.Setenv(string(SigningKey), filepath.Join(t.TempDir(), "no-keys"))
-	output := t.TempDir()
+	output := treetest.Dir(t, map[string]string{"elsewhere/coreos_production_boot.img": "", "host/bin/bootkey": ""})
 	env := Env{Image: filepath.Join(output, "elsewhere/image.img"), Output: output}
-	for _, path := range []string{"elsewhere/coreos_production_boot.img", "host/bin/bootkey"} {
-		path = filepath.Join(output, path)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
 	got := strings.Join(missing(env, []Test{
 		{Name: "a", Needs: []Need{Boot, Usr}},
 		{Name: "b", Needs: []Need{Usr, BootKey, SigningKey}},

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"coreos/internal/cli/program/programtest"
+	"coreos/internal/host/treetest"
 )
 
 func TestCommand(t *testing.T) {
@@ -14,11 +15,7 @@ func TestCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
-	for name, text := range map[string]string{"kernel": "kernel", "cmdline": "root="} {
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	treetest.Write(t, ".", map[string]string{"kernel": "kernel", "cmdline": "root="})
 	public := filepath.Join(dir, "boot.pub")
 	programtest.Check(t, command, []programtest.Call{
 		{"sign --key " + dir + " kernel cmdline", 0, "", ""},

@@ -1,13 +1,14 @@
 package kmod
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"coreos/internal/host/treetest"
 
 	"github.com/u-root/u-root/pkg/kmodule"
 )
@@ -175,19 +176,12 @@ func TestLoadFor(t *testing.T) {
 // makeDevices makes a sysfs with devices in the order of their names.
 func makeDevices(t *testing.T) string {
 	t.Helper()
-	sys := t.TempDir()
-	for path, text := range map[string]string{
-		"1/modalias":         "pci:v00001234d00001111\n",
-		"2/virtio0/modalias": "virtio:d00000002v*\n",
-		"2/virtio0/uevent":   "MODALIAS=acpi:X:\n",
-		"3/modalias":         "scsi:t-0x00\n",
-	} {
-		path = filepath.Join(sys, "devices", path)
-		err := os.MkdirAll(filepath.Dir(path), 0o755)
-		if err = errors.Join(err, os.WriteFile(path, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	sys := treetest.Dir(t, map[string]string{
+		"devices/1/modalias":         "pci:v00001234d00001111\n",
+		"devices/2/virtio0/modalias": "virtio:d00000002v*\n",
+		"devices/2/virtio0/uevent":   "MODALIAS=acpi:X:\n",
+		"devices/3/modalias":         "scsi:t-0x00\n",
+	})
 	if err := os.Symlink("gone", filepath.Join(sys, "devices/1/driver")); err != nil {
 		t.Fatal(err)
 	}

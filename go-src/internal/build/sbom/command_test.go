@@ -5,16 +5,13 @@ import (
 	"testing"
 
 	"coreos/internal/cli/program/programtest"
+	"coreos/internal/host/treetest"
 )
 
 func TestCommand(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("SOURCE_DATE_EPOCH", "1700000000")
-	for name, text := range map[string]string{"packages.tsv": "bash\t5.2\tbash\t5.2\n", "bad.tsv": "bash 5.2\n", "script": "#!/bin/sh\n"} {
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	treetest.Write(t, ".", map[string]string{"packages.tsv": "bash\t5.2\tbash\t5.2\n", "bad.tsv": "bash 5.2\n", "script": "#!/bin/sh\n"})
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

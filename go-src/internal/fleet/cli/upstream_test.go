@@ -22,6 +22,7 @@ import (
 	"coreos/internal/fleet/cli"
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/sshclient/sshtest"
+	"coreos/internal/host/treetest"
 )
 
 const (
@@ -120,11 +121,7 @@ var unitFiles = map[string]string{
 func directory(t *testing.T) {
 	t.Helper()
 	t.Chdir(t.TempDir())
-	for name, text := range unitFiles {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	treetest.Write(t, ".", unitFiles)
 	for _, name := range []string{"systemctl", "journalctl", "sudo"} {
 		script := "#!/bin/sh\nprintf '%s: ' " + name + "; printf '<%s>' \"$@\"; echo; [ $1 != status ] || exit 3\n"
 		if err := os.WriteFile(name, []byte(script), 0o755); err != nil {

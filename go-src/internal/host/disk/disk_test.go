@@ -8,13 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"coreos/internal/host/treetest"
 )
 
 // makeSysfs makes as much of sysfs as the package reads.
 func makeSysfs(t *testing.T) string {
 	t.Helper()
-	sys := t.TempDir()
-	for path, content := range map[string]string{
+	return treetest.Dir(t, map[string]string{
 		"block/vdb/uevent":                "DEVNAME=vdb\nDEVTYPE=disk\n",
 		"block/vdb/vdb1/uevent":           "DEVNAME=vdb1\nDEVTYPE=partition\nPARTN=1\n",
 		"block/nvme0n1/uevent":            "DEVNAME=nvme0n1\nDEVTYPE=disk\n",
@@ -25,10 +26,7 @@ func makeSysfs(t *testing.T) string {
 		"block/loop0/size":                "0\n",
 		"class/block/nvme0n1p8/partition": "8\n",
 		"class/block/nvme0n1p9/partition": "nine\n",
-	} {
-		writeFile(t, filepath.Join(sys, path), content)
-	}
-	return sys
+	})
 }
 
 func TestList(t *testing.T) {

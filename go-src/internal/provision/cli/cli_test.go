@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"coreos/internal/cli/program/programtest"
+	"coreos/internal/host/treetest"
 )
 
 func TestCommandLine(t *testing.T) {
@@ -25,14 +26,10 @@ func TestCommandLine(t *testing.T) {
 // TestSources reads files, checks them and applies nothing.
 func TestSources(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for name, text := range map[string]string{
+	treetest.Write(t, ".", map[string]string{
 		"good": "#cloud-config\nhostname: a\n", "bad": "#cloud-config\nhostname: [a]\n", "script": "#!/bin/sh\n", "empty": "",
 		"ignition": `{"ignition":{"version":"3.4.0"}}`, "other": "hello\n",
-	} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	defer log.SetOutput(os.Stderr)
 	log.SetOutput(new(bytes.Buffer))
 	programtest.Check(t, command, []programtest.Call{

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"coreos/internal/host/treetest"
 	"coreos/internal/provision/cloudconfig"
 )
 
@@ -45,10 +46,7 @@ func newMachine(t *testing.T) *machine {
 
 func (m *machine) put(name, text string) {
 	m.t.Helper()
-	path := filepath.Join(m.dir, name)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
-		m.t.Fatal(err)
-	}
+	treetest.Write(m.t, m.dir, map[string]string{name: text})
 }
 
 func (m *machine) get(name string) string {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"coreos/internal/host/treetest"
 	"coreos/internal/provision/cloudconfig"
 	"coreos/internal/provision/datasource"
 	"coreos/internal/provision/netconf"
@@ -88,18 +89,11 @@ func TestNetworkFails(t *testing.T) {
 
 // drive makes a config drive of a cloud-config and an interfaces(5) file.
 func drive(t *testing.T, interfaces string) datasource.Source {
-	dir := t.TempDir()
-	for name, text := range map[string]string{
+	return datasource.ConfigDrive(treetest.Dir(t, map[string]string{
 		"openstack/latest/user_data":      "#cloud-config\nwrite_files:\n  - path: /etc/x\n    content: done\n",
 		"openstack/latest/meta_data.json": `{"network_config": {"content_path": "/content/0000"}}`,
 		"openstack/content/0000":          interfaces,
-	} {
-		path := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return datasource.ConfigDrive(dir)
+	}))
 }
 
 func TestProvisionNetwork(t *testing.T) {

@@ -7,22 +7,19 @@ import (
 
 	"coreos/internal/cli/program"
 	"coreos/internal/cli/program/programtest"
+	"coreos/internal/host/treetest"
 )
 
 const withKey = "variant: fcos\nversion: 1.5.0\npasswd:\n  users:\n    - name: core\n      ssh_authorized_keys_local: [key.pub]\n"
 
 func TestFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for name, text := range map[string]string{
+	treetest.Write(t, ".", map[string]string{
 		"good.yml": "#cloud-config\nhostname: a\n", "bad.yml": "#cloud-config\nhostname: [a]\n", "script": "#!/bin/sh\n",
 		"web.bu": withKey, "wrong.bu": "variant: fcos\nversion: 1.5.0\nnonsense: 1\n", "none.bu": "variant: x\nversion: 1.0.0\n",
 		"ok.ign": `{"ignition":{"version":"3.4.0"}}`, "bad.ign": `{"ignition":{"version":"9.0.0"}}`,
 		"key.pub": "ssh-ed25519 AAAA test\n", "large": strings.Repeat("x", 20<<20),
-	} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	programtest.Check(t, root, []programtest.Call{
 		{"validate good.yml script ok.ign", 0, "", ""},
 		{"validate -d . web.bu", 0, "", ""},

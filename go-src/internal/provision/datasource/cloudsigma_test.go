@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"coreos/internal/host/treetest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -71,7 +73,7 @@ func answer(t *testing.T, host *os.File, text string) {
 }
 
 func cloudSigma(t *testing.T, port string) Source {
-	product := filepath.Join(directory(t, map[string]string{"product_name": "CloudSigma\n"}), "product_name")
+	product := filepath.Join(treetest.Dir(t, map[string]string{"product_name": "CloudSigma\n"}), "product_name")
 	return CloudSigma(product, port)
 }
 
@@ -104,7 +106,7 @@ func TestCloudSigma(t *testing.T) {
 
 func TestCloudSigmaIsNotThere(t *testing.T) {
 	host, path := serialPort(t)
-	product := filepath.Join(directory(t, map[string]string{"product_name": "Standard PC (Q35 + ICH9, 2009)\n"}), "product_name")
+	product := filepath.Join(treetest.Dir(t, map[string]string{"product_name": "Standard PC (Q35 + ICH9, 2009)\n"}), "product_name")
 	check(t, CloudSigma(product, path), nil, ErrAbsent)
 	check(t, CloudSigma("/nowhere/product_name", path), nil, ErrAbsent)
 	if err := host.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"coreos/internal/host/treetest"
 )
 
 const (
@@ -51,7 +53,7 @@ func TestConfigDrive(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			dir := directory(t, test.files)
+			dir := treetest.Dir(t, test.files)
 			if test.want != nil {
 				test.want.Root = filepath.Join(dir, test.root)
 			}
@@ -70,7 +72,7 @@ func TestHostileDrive(t *testing.T) {
 		"a directory":           func(path string) error { return os.Mkdir(path, 0o755) },
 	}
 	for name, place := range tests {
-		dir := directory(t, map[string]string{driveMeta: "{}"})
+		dir := treetest.Dir(t, map[string]string{driveMeta: "{}"})
 		if err := place(filepath.Join(dir, driveUser)); err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +80,7 @@ func TestHostileDrive(t *testing.T) {
 			t.Errorf("%s: got %+v", name, got)
 		}
 	}
-	dir := directory(t, map[string]string{driveMeta: "{}"})
+	dir := treetest.Dir(t, map[string]string{driveMeta: "{}"})
 	if err := syscall.Mkfifo(filepath.Join(dir, driveUser), 0o600); err != nil {
 		t.Fatal(err)
 	}

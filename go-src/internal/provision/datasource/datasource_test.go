@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -42,20 +40,29 @@ func (a answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, text)
 }
 
-// directory makes a directory with files.
-func directory(t *testing.T, files map[string]string) string {
+// fetches are answers of metadata servers, and what a source has to return for each.
+type fetches map[string]struct {
+	answers answers
+	want    *Data
+	wantErr error
+}
+
+func (all fetches) check(t *testing.T, source func(url string) Source) {
 	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	for name, test := range all {
+		t.Run(name, func(t *testing.T) { check(t, source(serve(t, test.answers.ServeHTTP)), test.want, test.wantErr) })
 	}
-	return dir
+}
+
+// fuzzInterfaces fuzzes the parser of a document that has interfaces.
+func fuzzInterfaces(f *testing.F, document string, parse func([]byte) (Metadata, error)) {
+	f.Add([]byte(document))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := parse(text)
+		for _, each := range m.Network.Interfaces {
+			checkInterface(t, each, err)
+		}
+	})
 }
 
 func pack(t testing.TB, text []byte) []byte {

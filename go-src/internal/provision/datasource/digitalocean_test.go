@@ -40,11 +40,7 @@ func TestDigitalOcean(t *testing.T) {
 			},
 		},
 	}}
-	tests := map[string]struct {
-		answers answers
-		want    *Data
-		wantErr error
-	}{
+	tests := fetches{
 		"all":           {answers{document: digitalOceanDocument, userData: config}, all, nil},
 		"packed":        {answers{document: digitalOceanDocument, userData: string(pack(t, []byte(config)))}, all, nil},
 		"nothing in it": {answers{document: "{}"}, &Data{}, nil},
@@ -55,19 +51,11 @@ func TestDigitalOcean(t *testing.T) {
 		"bad address":   {answers{document: `{"interfaces": {"public": [{"ipv6": {"ip_address": "::x", "cidr": 64}}]}}`}, nil, ErrInvalid},
 		"bad MAC":       {answers{document: `{"interfaces": {"private": [{"mac": "ab:cd:ef:gh:ij:kl"}]}}`}, nil, ErrInvalid},
 	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) { check(t, DigitalOcean(serve(t, test.answers.ServeHTTP)), test.want, test.wantErr) })
-	}
+	tests.check(t, DigitalOcean)
 }
 
 func FuzzDigitalOcean(f *testing.F) {
-	f.Add([]byte(digitalOceanDocument))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		m, err := parseDigitalOcean(text)
-		for _, each := range m.Network.Interfaces {
-			checkInterface(t, each, err)
-		}
-	})
+	fuzzInterfaces(f, digitalOceanDocument, parseDigitalOcean)
 }
 
 // checkInterface checks what whoever sets up an interface relies on.

@@ -62,11 +62,7 @@ func TestEC2WithoutTokens(t *testing.T) {
 }
 
 func TestEC2Versions(t *testing.T) {
-	tests := map[string]struct {
-		answers answers
-		want    *Data
-		wantErr error
-	}{
+	tests := fetches{
 		"only the latest": {
 			answers{"/latest/meta-data/": "hostname", "/latest/meta-data/hostname": "one two", "/latest/user-data": config},
 			&Data{UserData: []byte(config), Metadata: Metadata{Hostname: "one"}}, nil,
@@ -78,9 +74,7 @@ func TestEC2Versions(t *testing.T) {
 		"a bad index":      {answers{"/latest/meta-data/": "", "/latest/meta-data/public-keys/": "work"}, nil, ErrInvalid},
 		"a path as number": {answers{"/latest/meta-data/": "", "/latest/meta-data/public-keys/": "../../user-data=a"}, nil, ErrInvalid},
 	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) { check(t, EC2(serve(t, test.answers.ServeHTTP)), test.want, test.wantErr) })
-	}
+	tests.check(t, EC2)
 }
 
 func FuzzKeyIndex(f *testing.F) {

@@ -4,13 +4,15 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"coreos/internal/host/treetest"
 )
 
 func TestQEMU(t *testing.T) {
 	const raw = "by_name/opt/com.coreos/cloud-config/raw"
-	check(t, QEMU(directory(t, map[string]string{raw: config})), &Data{UserData: []byte(config)}, nil)
-	check(t, QEMU(directory(t, map[string]string{"by_name/opt/com.coreos/config/raw": "{}"})), nil, ErrAbsent)
-	check(t, QEMU(directory(t, map[string]string{raw: strings.Repeat("#", MaxUserData+1)})), nil, ErrTooLarge)
+	check(t, QEMU(treetest.Dir(t, map[string]string{raw: config})), &Data{UserData: []byte(config)}, nil)
+	check(t, QEMU(treetest.Dir(t, map[string]string{"by_name/opt/com.coreos/config/raw": "{}"})), nil, ErrAbsent)
+	check(t, QEMU(treetest.Dir(t, map[string]string{raw: strings.Repeat("#", MaxUserData+1)})), nil, ErrTooLarge)
 }
 
 // smbios is a structure of OEM strings, as the firmware has it: type, length of what is
@@ -40,7 +42,7 @@ func TestSMBIOS(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			check(t, SMBIOS(directory(t, test.files)), &Data{UserData: []byte(test.want)}, test.wantErr)
+			check(t, SMBIOS(treetest.Dir(t, test.files)), &Data{UserData: []byte(test.want)}, test.wantErr)
 		})
 	}
 }

@@ -9,10 +9,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"coreos/internal/host/treetest"
 )
 
 func TestFile(t *testing.T) {
-	dir := directory(t, map[string]string{"config": config, "empty": "", "large": strings.Repeat("#", MaxUserData+1)})
+	dir := treetest.Dir(t, map[string]string{"config": config, "empty": "", "large": strings.Repeat("#", MaxUserData+1)})
 	check(t, File(filepath.Join(dir, "config")), &Data{UserData: []byte(config)}, nil)
 	check(t, File(filepath.Join(dir, "empty")), &Data{}, nil)
 	check(t, File(filepath.Join(dir, "none")), nil, ErrAbsent)

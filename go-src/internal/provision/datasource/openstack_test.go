@@ -18,11 +18,7 @@ func openstackKeys() []string { return []string{"ssh-ed25519 BBBB home", "ssh-rs
 
 func TestOpenStack(t *testing.T) {
 	const document, network = "/openstack/latest/meta_data.json", "/openstack/latest/network_data.json"
-	tests := map[string]struct {
-		answers answers
-		want    *Data
-		wantErr error
-	}{
+	tests := fetches{
 		"all": {
 			answers{
 				document: openstackDocument, network: networkDocument, "/openstack/latest/user_data": config,
@@ -40,9 +36,7 @@ func TestOpenStack(t *testing.T) {
 		"bad network":  {answers{document: `{}`, network: "{"}, nil, ErrInvalid},
 		"bad address":  {answers{document: `{}`, "/latest/meta-data/local-ipv4": "<html>"}, nil, ErrInvalid},
 	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) { check(t, OpenStack(serve(t, test.answers.ServeHTTP)), test.want, test.wantErr) })
-	}
+	tests.check(t, OpenStack)
 }
 
 func FuzzOpenStack(f *testing.F) {

@@ -42,11 +42,7 @@ func packetData() *Data {
 
 func TestPacket(t *testing.T) {
 	oneNIC := `{"network": {"interfaces": [{"name": "eth0"}], "addresses": [{"address": "10.0.0.2", "netmask": "255.0.0.0"}]}}`
-	tests := map[string]struct {
-		answers answers
-		want    *Data
-		wantErr error
-	}{
+	tests := fetches{
 		"all":          {answers{"/metadata": packetDocument, "/userdata": config}, packetData(), nil},
 		"nothing":      {answers{"/metadata": "{}"}, &Data{}, nil},
 		"no user-data": {answers{"/metadata": `{"hostname": "one"}`, "/userdata": ""}, &Data{Metadata: Metadata{Hostname: "one"}}, nil},
@@ -62,17 +58,9 @@ func TestPacket(t *testing.T) {
 		"bad MAC":   {answers{"/metadata": `{"network": {"interfaces": [{"mac": "x"}]}}`}, nil, ErrInvalid},
 		"bad size":  {answers{"/metadata": `{"network": {"interfaces": [{}], "addresses": [{"address": "10.0.0.2", "cidr": 33}]}}`}, nil, ErrInvalid},
 	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) { check(t, Packet(serve(t, test.answers.ServeHTTP)), test.want, test.wantErr) })
-	}
+	tests.check(t, Packet)
 }
 
 func FuzzPacket(f *testing.F) {
-	f.Add([]byte(packetDocument))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		m, err := parsePacket(text)
-		for _, each := range m.Network.Interfaces {
-			checkInterface(t, each, err)
-		}
-	})
+	fuzzInterfaces(f, packetDocument, parsePacket)
 }

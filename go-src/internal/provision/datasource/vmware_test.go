@@ -9,10 +9,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"coreos/internal/host/treetest"
 )
 
 func vendor(t *testing.T, name string) string {
-	return filepath.Join(directory(t, map[string]string{"sys_vendor": name}), "sys_vendor")
+	return filepath.Join(treetest.Dir(t, map[string]string{"sys_vendor": name}), "sys_vendor")
 }
 
 // hypervisor has variables.
@@ -133,7 +135,7 @@ func TestVMwareOVF(t *testing.T) {
 		document += `<Property oe:key="guestinfo.` + name + `" oe:value="` + value + `"/>`
 	}
 	document += `</PropertySection></Environment>`
-	dir := directory(t, map[string]string{"all": document, "short": document[:len(document)-20], "none": begin + "</PropertySection></Environment>"})
+	dir := treetest.Dir(t, map[string]string{"all": document, "short": document[:len(document)-20], "none": begin + "</PropertySection></Environment>"})
 	check(t, VMwareOVF(filepath.Join(dir, "all")), &Data{UserData: []byte(config), Metadata: vmwareMetadata()}, nil)
 	check(t, VMwareOVF(filepath.Join(dir, "none")), &Data{}, nil)
 	check(t, VMwareOVF(filepath.Join(dir, "short")), nil, ErrInvalid)

@@ -3,6 +3,8 @@ package datasource
 import (
 	"path/filepath"
 	"testing"
+
+	"coreos/internal/host/treetest"
 )
 
 var azureOVF = "\uFEFF" + `<?xml version="1.0" encoding="utf-8"?>
@@ -56,14 +58,14 @@ func TestAzureAgent(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			dir := directory(t, test.files)
+			dir := treetest.Dir(t, test.files)
 			if test.want != nil {
 				test.want.Root = dir
 			}
 			check(t, AzureAgent(dir), test.want, test.wantErr)
 		})
 	}
-	checkTransient(t, AzureAgent(directory(t, map[string]string{custom: config})))
+	checkTransient(t, AzureAgent(treetest.Dir(t, map[string]string{custom: config})))
 	checkTransient(t, AzureAgent(filepath.Join(t.TempDir(), "waagent")))
 }
 

@@ -2,11 +2,11 @@ package config
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"coreos/internal/host/treetest"
 )
 
 const (
@@ -14,24 +14,9 @@ const (
 	shipped     = "# a comment\nGROUP=stable\nSERVER=https://update.example.com/v1/update/\nREBOOT_STRATEGY=reboot\nSTART_SPREAD=7m\nINTERVAL=45m\n"
 )
 
-func write(t *testing.T, files map[string]string) string {
-	t.Helper()
-	root := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return root
-}
-
 func read(t *testing.T, etc string) (*Config, error) {
 	t.Helper()
-	return Read(write(t, map[string]string{"usr/share/coreos/release": goodRelease, "usr/share/coreos/update.conf": shipped, "etc/coreos/update.conf": etc}))
+	return Read(treetest.Dir(t, map[string]string{"usr/share/coreos/release": goodRelease, "usr/share/coreos/update.conf": shipped, "etc/coreos/update.conf": etc}))
 }
 
 func TestRead(t *testing.T) {
@@ -39,7 +24,7 @@ func TestRead(t *testing.T) {
 		Group: "stable", Server: "https://update.example.com/v1/update/",
 		StartSpread: 7 * time.Minute, Interval: 45 * time.Minute, Version: "4891.0.0", Board: "amd64-usr",
 	}
-	got, err := Read(write(t, map[string]string{"usr/share/coreos/release": goodRelease, "usr/share/coreos/update.conf": shipped}))
+	got, err := Read(treetest.Dir(t, map[string]string{"usr/share/coreos/release": goodRelease, "usr/share/coreos/update.conf": shipped}))
 	if err != nil || *got != want {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -110,20 +110,17 @@ func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion strin
 	if err := checkUsr(usr, root); err != nil {
 		return nil, fmt.Errorf("/usr image %s: %w", images.Usr, err)
 	}
+	bootData, err := wholeBlocks(boot)
+	if err != nil {
+		return nil, fmt.Errorf("boot image %s: %w", images.Boot, err)
+	}
 	made, err := os.MkdirTemp(r.dir, ".release-")
 	if err != nil {
 		return nil, fmt.Errorf("add a release: %w", err)
 	}
 	defer os.RemoveAll(made)
-	bootData, err := wholeBlocks(boot)
-	if err != nil {
-		return nil, fmt.Errorf("boot image %s: %w", images.Boot, err)
-	}
-	if m.Boot, err = writeContent(ctx, made, release.Boot, bytes.NewReader(bootData)); err != nil {
-		return nil, err
-	}
 	usrData := io.NewSectionReader(usr, 0, int64(root.Blocks)*verity.BlockSize)
-	if m.Usr, err = writeContent(ctx, made, release.Usr, usrData); err != nil {
+	if err := writeContents(ctx, made, m, bytes.NewReader(bootData), usrData); err != nil {
 		return nil, err
 	}
 	if m.Usr.RootHash != info.UsrHash() {
@@ -141,6 +138,16 @@ func (r *Repository) AddRelease(ctx context.Context, board, minimumVersion strin
 		return nil, err
 	}
 	return m, r.stageManifest(m, made)
+}
+
+// writeContents writes hash trees and payloads of both contents to a directory, and describes them in the
+// manifest.
+func writeContents(ctx context.Context, dir string, m *release.Manifest, boot, usr io.ReadSeeker) (err error) {
+	if m.Boot, err = writeContent(ctx, dir, release.Boot, boot); err != nil {
+		return err
+	}
+	m.Usr, err = writeContent(ctx, dir, release.Usr, usr)
+	return err
 }
 
 // checkUsr checks that the superblock and the hash tree of the root follow the data of the

@@ -18,21 +18,27 @@ import (
 func TestPatch(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		s := rebuilt(whole)
-		m := s.machine(1)
-		j := s.job(m)
-		var last Progress
-		j.Report = func(p Progress) { last = p }
-		if err := j.Run(context.Background()); err != nil {
-			t.Fatal(err)
-		}
+		last := s.update(t)
 		usr, boot := s.new.manifest.Usr, s.new.manifest.Boot
 		most := usr.Patches[0].Size + usr.Tree.Size + payload.IndexSize(usr.Blocks) + boot.Tree.Size + boot.Payload.Size
 		if last.Fetched > most || last.Fetched != last.Total {
 			t.Errorf("%+v, want at most %d bytes", last, most)
 		}
-		m.restart()
-		m.wantBoot(t, s.new, s.versions()...)
 	}
+}
+
+// update updates a machine, which must boot the new version then, and returns the last progress.
+func (s scenario) update(t *testing.T) (last Progress) {
+	t.Helper()
+	m := s.machine(1)
+	j := s.job(m)
+	j.Report = func(p Progress) { last = p }
+	if err := j.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	m.restart()
+	m.wantBoot(t, s.new, s.versions()...)
+	return last
 }
 
 // large is an update to a version that has nothing in common with the one that runs, and
