@@ -43,6 +43,11 @@ func init() {
 		Run:  updateBundle,
 	})
 	suite.Register(suite.Test{
+		Suite: suite.Smoke, Name: "update-bundle-1", Needs: suite.Build, Machines: 1, Limit: 6 * time.Minute,
+		Does: "a bundle of format 1, which systems up to 4891.0.0 read, is applied without a server",
+		Run:  updateFirstFormat,
+	})
+	suite.Register(suite.Test{
 		Suite: suite.Smoke, Name: "update-kexec", Needs: suite.Build, Machines: 1, Limit: 8 * time.Minute,
 		Does: "an update is activated by kexec, without firmware and boot loader",
 		Run:  updateKexec,
@@ -164,7 +169,8 @@ func update(t *suite.T) {
 		strings.ReplaceAll(t.Run(m, "systemctl show update-engine -p CPUUsageNSec; grep VmHWM /proc/$(systemctl show update-engine -p MainPID --value)/status"), "\n", " "))
 	t.Equal("operation", operation(t, m), "UPDATE_STATUS_UPDATED_NEED_REBOOT")
 	u.wantEvents("started success "+goodVersion, "finished success "+goodVersion, "complete success "+goodVersion)
-	if whole := payloadSize(t, goodVersion); u.sent.Load() > whole/4 {
+	// What another build needs depends on what is new in it: NEWER may be packed in another way.
+	if whole := payloadSize(t, goodVersion); newerImages() == "" && u.sent.Load() > whole/4 {
 		t.Errorf("%d bytes were fetched, the whole release has %d", u.sent.Load(), whole)
 	}
 
@@ -200,17 +206,40 @@ func payloadSize(t *suite.T, version string) int64 {
 }
 
 func updateBundle(t *suite.T) {
-	u := newUpdates(t)
-	m := running(t)
-	t.Run(m, fmt.Sprintf("curl -sS -o /root/update.bundle %s/%s.bundle", u.url(), goodVersion))
-	u.http.Close()
-	t.Run(m, "echo REBOOT_STRATEGY=off >/etc/coreos/update.conf && systemctl restart update-engine locksmithd")
+	m := withBundle(t, goodVersion+".bundle")
 	// Most of the last member, the payload of /usr, but not its end, which is an index.
 	t.Run(m, "cp /root/update.bundle /root/bad.bundle && dd if=/dev/zero of=/root/bad.bundle bs=1M seek=20 count=$(($(stat -c %s /root/bad.bundle) / 1048576 - 24)) conv=notrunc")
 	if message := t.Fails(m, "update_engine_client --apply /root/bad.bundle"); !strings.Contains(message, "not the bytes of the release") {
 		t.Errorf("a changed bundle: %s", message)
 	}
 	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
+	apply(t, m)
+}
+
+func updateFirstFormat(t *suite.T) {
+	name := goodVersion + ".format-1.bundle"
+	bundle, err := os.Create(filepath.Join(releases(t), name))
+	t.Must(err)
+	t.Must(repository.Open(releases(t)).WriteBundle(t.Context, bundle, board, goodVersion, repository.PayloadBundle))
+	t.Must(bundle.Close())
+	apply(t, withBundle(t, name))
+}
+
+// withBundle returns a machine with the bundle name in /root/update.bundle, and without an
+// update server.
+func withBundle(t *suite.T, name string) *machine.Machine {
+	t.Helper()
+	u := newUpdates(t)
+	m := running(t)
+	t.Run(m, fmt.Sprintf("curl -fsS -o /root/update.bundle %s/%s", u.url(), name))
+	u.http.Close()
+	t.Run(m, "echo REBOOT_STRATEGY=off >/etc/coreos/update.conf && systemctl restart update-engine locksmithd")
+	return m
+}
+
+// apply installs the machine's bundle, and checks what the disk holds after a power cut.
+func apply(t *suite.T, m *machine.Machine) {
+	t.Helper()
 	t.Run(m, "cd /root && update_engine_client --apply update.bundle")
 	t.Equal("operation", operation(t, m), "UPDATE_STATUS_UPDATED_NEED_REBOOT")
 	t.Run(m, "sync")

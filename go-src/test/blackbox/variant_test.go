@@ -28,11 +28,14 @@ func newVariant(t *suite.T) *variant {
 
 func newNewerVariant(t *suite.T) *variant {
 	t.Helper()
-	if newer := os.Getenv("COREOS_NEWER"); newer != "" {
+	if newer := newerImages(); newer != "" {
 		return variantOf(t, newer)
 	}
 	return newVariant(t)
 }
+
+// newerImages is the directory that NEWER= names, "" without it.
+func newerImages() string { return os.Getenv("COREOS_NEWER") }
 
 func variantOf(t *suite.T, images string) *variant {
 	t.Helper()
