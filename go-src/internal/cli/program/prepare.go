@@ -10,19 +10,22 @@ import (
 	"coreos/internal/cli/exit"
 )
 
-// Prepare makes usage errors of what is wrong in the command line of a command or of one
+// prepare makes usage errors of what is wrong in the command line of a command or of one
 // below it: flags, arguments, names of commands. It has a command that only has commands
 // below it show its help.
-func Prepare(root *cobra.Command) {
+func prepare(root *cobra.Command) {
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
-	prepare(root)
+	prepareArgs(root)
 }
 
-func prepare(command *cobra.Command) {
-	if !command.Runnable() {
+func prepareArgs(command *cobra.Command) {
+	switch {
+	case !command.Runnable():
 		command.Args = known
 		command.RunE = func(command *cobra.Command, _ []string) error { return command.Help() }
+	case command.Name() == "help" && command.Args == nil: // cobra's
+		command.Args = topic
 	}
 	check := command.Args
 	if check == nil {
@@ -39,8 +42,17 @@ func prepare(command *cobra.Command) {
 		return exit.Usage(command.ValidateFlagGroups())
 	}
 	for _, sub := range command.Commands() {
-		prepare(sub)
+		prepareArgs(sub)
 	}
+}
+
+// topic refuses the name of a command that there is not as an argument of help.
+func topic(help *cobra.Command, args []string) error {
+	command, rest, err := help.Root().Find(args)
+	if err != nil {
+		return err
+	}
+	return known(command, rest)
 }
 
 // known refuses the name of a command that there is not.

@@ -32,9 +32,11 @@ func Main(command *cobra.Command, args []string) {
 }
 
 // Process runs a program as this process, and ends the process with the status that run
-// returns. The context ends with SIGINT and SIGTERM.
+// returns. The context ends with SIGINT and SIGTERM. A second signal ends the process, so
+// that a program that does not look at its context can be interrupted, too.
 func Process(run func(context.Context, Streams) int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
 	status := run(ctx, Streams{os.Stdin, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(status)
@@ -44,7 +46,11 @@ func Process(run func(context.Context, Streams) int) {
 // for an error, 2 for a wrong command line, or what an exit.Status says. Errors are
 // written to Err, after the command's name.
 func Run(ctx context.Context, command *cobra.Command, args []string, streams Streams) int {
-	Prepare(command)
+	connect(command, args, streams)
+	// cobra would add these later, after prepare.
+	command.InitDefaultHelpCmd()
+	command.InitDefaultCompletionCmd(args...)
+	prepare(command)
 	status, print, err := Execute(ctx, command, args, streams)
 	if status == exit.Misuse && print && command.Annotations[MisuseFails] != "" {
 		status = exit.Failure
@@ -58,6 +64,17 @@ func Run(ctx context.Context, command *cobra.Command, args []string, streams Str
 // Execute executes a command as it is. It returns the exit status, and whether the error has
 // to be printed.
 func Execute(ctx context.Context, command *cobra.Command, args []string, streams Streams) (status int, print bool, err error) {
+	if streams.In != nil {
+		streams.In = input{ctx, streams.In}
+	}
+	connect(command, args, streams)
+	err = command.ExecuteContext(ctx)
+	status, print = exit.Of(err)
+	return status, print, err
+}
+
+// connect gives a command its arguments and streams.
+func connect(command *cobra.Command, args []string, streams Streams) {
 	if args == nil {
 		args = []string{} // cobra would take those of the process
 	}
@@ -65,7 +82,4 @@ func Execute(ctx context.Context, command *cobra.Command, args []string, streams
 	command.SetIn(streams.In)
 	command.SetOut(streams.Out)
 	command.SetErr(streams.Err)
-	err = command.ExecuteContext(ctx)
-	status, print = exit.Of(err)
-	return status, print, err
 }
