@@ -6,22 +6,27 @@ import (
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
+
+	"coreos/internal/cli/program"
 )
 
-// Main runs the command dynstrip.
-func Main() {
+// Main runs the command dynstrip as this process.
+func Main() { program.Main(command(), os.Args[1:]) }
+
+func command() *cobra.Command {
 	var plugins bool
 	command := &cobra.Command{
 		Use:   "dynstrip FILE...",
 		Short: "Remove the dynamic symbols that nobody looks up from the Go programs among some files",
 		Long: "A Go program that the system's linker links exports all its symbols. Files that are no\n" +
 			"such programs, or load Go plugins, are left as they are.\n\n" +
-			"Exit status: 0 when all went well, 1 otherwise.",
-		Args:          cobra.MinimumNArgs(1),
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		RunE: func(_ *cobra.Command, args []string) error {
+			"Exit status: 0 on success, 1 on an error, 2 for a wrong command line.",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
 			for _, path := range args {
+				if err := command.Context().Err(); err != nil {
+					return err
+				}
 				if err := stripFile(path, plugins); err != nil {
 					return err
 				}
@@ -30,10 +35,7 @@ func Main() {
 		},
 	}
 	command.Flags().BoolVar(&plugins, "plugins", false, "also of programs that load Go plugins, which they can no longer do then")
-	if err := command.Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, "dynstrip:", err)
-		os.Exit(1)
-	}
+	return command
 }
 
 func stripFile(path string, plugins bool) error {

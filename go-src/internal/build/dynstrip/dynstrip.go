@@ -28,8 +28,8 @@ const (
 	loader = "plugin.open"
 )
 
-// program is a program in memory.
-type program struct {
+// executable is a program in memory.
+type executable struct {
 	file *elf.File
 	text []byte
 	// symbols, names, versions and hashes are sections, as parts of text. versions is empty
@@ -79,12 +79,12 @@ func Strip(text []byte, plugins bool) (removed int, err error) {
 	return removed, nil
 }
 
-func open(text []byte) (*program, error) {
+func open(text []byte) (*executable, error) {
 	file, err := elf.NewFile(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	p := &program{file: file, text: text}
+	p := &executable{file: file, text: text}
 	for name, to := range map[string]*[]byte{".dynsym": &p.symbols, ".dynstr": &p.names, ".gnu.hash": &p.hashes, ".gnu.version": &p.versions} {
 		section := file.Section(name)
 		if section == nil && name == ".gnu.version" {
@@ -113,22 +113,22 @@ func open(text []byte) (*program, error) {
 }
 
 // section returns the part of the text that is a section.
-func (p *program) section(s *elf.Section) ([]byte, error) {
+func (p *executable) section(s *elf.Section) ([]byte, error) {
 	if s == nil || s.Type == elf.SHT_NOBITS || s.Offset > uint64(len(p.text)) || s.FileSize > uint64(len(p.text))-s.Offset {
 		return nil, fmt.Errorf("%w: a section is missing", ErrFormat)
 	}
 	return p.text[s.Offset:][:s.FileSize:s.FileSize], nil
 }
 
-func (p *program) symbol(n int) []byte { return p.symbols[n*symbolSize:][:symbolSize] }
+func (p *executable) symbol(n int) []byte { return p.symbols[n*symbolSize:][:symbolSize] }
 
 // isImport reports whether a symbol is imported from a library.
-func (p *program) isImport(n int) bool {
+func (p *executable) isImport(n int) bool {
 	return binary.LittleEndian.Uint16(p.symbol(n)[6:]) == uint16(elf.SHN_UNDEF)
 }
 
 // used returns for each symbol whether it is needed.
-func (p *program) used() ([]bool, error) {
+func (p *executable) used() ([]bool, error) {
 	used := make([]bool, len(p.symbols)/symbolSize)
 	for n := range used {
 		used[n] = p.isImport(n)
@@ -146,7 +146,7 @@ func (p *program) used() ([]bool, error) {
 
 // eachRelocation calls do with the info of each relocation. Its lower half is the type, the
 // upper half the number of the symbol.
-func (p *program) eachRelocation(do func(info []byte) error) error {
+func (p *executable) eachRelocation(do func(info []byte) error) error {
 	for _, part := range p.relocations {
 		for ; len(part) >= relaSize; part = part[relaSize:] {
 			if err := do(part[8:16]); err != nil {
@@ -159,7 +159,7 @@ func (p *program) eachRelocation(do func(info []byte) error) error {
 
 // keep returns the kept symbols in their new order, and the new number of each. Imported
 // symbols are first, as GNU's hash table requires.
-func (p *program) keep(used []bool) (kept []int, numbers map[uint32]uint32) {
+func (p *executable) keep(used []bool) (kept []int, numbers map[uint32]uint32) {
 	for n := range used {
 		if used[n] {
 			kept = append(kept, n)
@@ -182,7 +182,7 @@ func (p *program) keep(used []bool) (kept []int, numbers map[uint32]uint32) {
 }
 
 // name returns the string at an offset of the table, with its terminating zero.
-func (p *program) name(offset uint64) ([]byte, error) {
+func (p *executable) name(offset uint64) ([]byte, error) {
 	if offset < uint64(len(p.names)) {
 		if end := bytes.IndexByte(p.names[offset:], 0); end >= 0 {
 			return p.names[offset:][:end+1], nil
@@ -192,7 +192,7 @@ func (p *program) name(offset uint64) ([]byte, error) {
 }
 
 // write overwrites the tables.
-func (p *program) write(kept []int, numbers map[uint32]uint32, hash []byte) {
+func (p *executable) write(kept []int, numbers map[uint32]uint32, hash []byte) {
 	var symbols, versions []byte
 	for _, n := range kept {
 		symbols = append(symbols, p.symbol(n)...)
@@ -215,7 +215,7 @@ func (p *program) write(kept []int, numbers map[uint32]uint32, hash []byte) {
 
 // resize changes the size of a section in its header, for tools that read it. The dynamic
 // loader reads only the tables.
-func (p *program) resize(name string, size int) {
+func (p *executable) resize(name string, size int) {
 	const start, entry, offset = 40, 64, 32 // of the table in the file's header, of a header in it, of the size in that
 	table := binary.LittleEndian.Uint64(p.text[start:])
 	for i, section := range p.file.Sections {

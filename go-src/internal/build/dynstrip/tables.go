@@ -10,7 +10,7 @@ import (
 
 // clearNames clears the names that are not used by the kept symbols, by libraries or by
 // their versions.
-func (p *program) clearNames(kept []int) error {
+func (p *executable) clearNames(kept []int) error {
 	offsets := []uint64{0}
 	for _, n := range kept {
 		offsets = append(offsets, uint64(binary.LittleEndian.Uint32(p.symbol(n))))
@@ -32,7 +32,7 @@ func (p *program) clearNames(kept []int) error {
 }
 
 // otherNames returns the offsets of the names that do not belong to symbols.
-func (p *program) otherNames() ([]uint64, error) {
+func (p *executable) otherNames() ([]uint64, error) {
 	var offsets []uint64
 	dynamic, err := p.section(p.file.Section(".dynamic"))
 	if err != nil {
@@ -96,7 +96,7 @@ func versionNames(needs []byte) ([]uint64, error) {
 }
 
 // hash returns GNU's hash table of the kept symbols, in one bucket.
-func (p *program) hash(kept []int) ([]byte, error) {
+func (p *executable) hash(kept []int) ([]byte, error) {
 	const words, shift = 1, 6 // of the Bloom filter, 64 bits each; to its second bit
 	first := slices.IndexFunc(kept, func(n int) bool { return !p.isImport(n) })
 	if first < 0 {
