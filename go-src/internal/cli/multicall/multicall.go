@@ -45,7 +45,7 @@ func Run(p Programs, args []string, out, err io.Writer) int {
 			_, _ = fmt.Fprintf(out, help, Name, p.names("\n  "))
 			return exit.OK
 		}
-		main, found = p[args[0]]
+		main, found = p[filepath.Base(args[0])]
 	}
 	if !found {
 		_, _ = fmt.Fprintf(err, "%s: no command %q in this binary; it has %s\n", self, filepath.Base(args[0]), p.names(", "))

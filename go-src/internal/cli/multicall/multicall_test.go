@@ -19,6 +19,7 @@ func TestRun(t *testing.T) {
 		"by a link":                   {args: []string{"/usr/bin/etcd", "--version"}, ran: []string{"/usr/bin/etcd", "--version"}},
 		"by a bare name":              {args: []string{"etcdctl", "get", "etcd"}, ran: []string{"etcdctl", "get", "etcd"}},
 		"by an argument":              {args: []string{"/usr/lib/coreos/multicall", "etcd", "--help"}, ran: []string{"etcd", "--help"}},
+		"by the path of a link":       {args: []string{"multicall", "/usr/bin/etcdctl", "get"}, ran: []string{"/usr/bin/etcdctl", "get"}},
 		"help":                        {args: []string{"multicall", "--help"}, out: "multicall NAME [ARGUMENT]...:\n\n  etcd\n  etcdctl\n"},
 		"no name":                     {args: []string{"/usr/lib/coreos/multicall"}, status: 2, err: `multicall: no command "multicall" in this binary; it has etcd, etcdctl`},
 		"unknown link":                {args: []string{"/usr/bin/fleetd", "guard"}, status: 2, err: `fleetd: no command "fleetd" in this binary; it has etcd, etcdctl`},

@@ -2,16 +2,21 @@
 // have one dash.
 package singledash
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// Args takes -status for --status. Flags of one letter stay.
+// Args takes -status for --status. Flags of one letter stay, and so does what follows "--".
 func Args(args []string) []string {
-	long := make([]string, len(args))
+	long := slices.Clone(args)
 	for i, arg := range args {
-		if len(arg) > 2 && strings.HasPrefix(arg, "-") && arg[1] != '-' {
-			arg = "-" + arg
+		if arg == "--" {
+			break
 		}
-		long[i] = arg
+		if len(arg) > 2 && strings.HasPrefix(arg, "-") && arg[1] != '-' {
+			long[i] = "-" + arg
+		}
 	}
 	return long
 }
