@@ -167,17 +167,17 @@ func (e *StatusError) Is(target error) bool {
 	return target == ErrStatus || target == fs.ErrNotExist && missing
 }
 
-// get requests length bytes of a file from offset on, or the whole file if length is 0.
-// Reading the body fails with ErrStalled if the server stalls.
-func (c *Client) get(ctx context.Context, from string, offset, length int64) (*http.Response, error) {
+// get requests a file, or the ranges of it in the value of a Range header. Reading the body
+// fails with ErrStalled if the server stalls.
+func (c *Client) get(ctx context.Context, from, ranges string) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		cancel(nil)
 		return nil, err
 	}
-	if length > 0 {
-		request.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))
+	if ranges != "" {
+		request.Header.Set("Range", ranges)
 	}
 	timer := time.AfterFunc(c.options.Stall, func() { cancel(ErrStalled) })
 	response, err := c.http.Do(request)
@@ -253,7 +253,7 @@ func (d Directory) url(name string) string { return strings.TrimSuffix(d.URL, "/
 func (d Directory) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	var response *http.Response
 	err := d.Client.retry(ctx, func() (err error) {
-		response, err = d.Client.get(ctx, d.url(name), 0, 0)
+		response, err = d.Client.get(ctx, d.url(name), "")
 		return err
 	})
 	if err != nil {
@@ -262,48 +262,12 @@ func (d Directory) Open(ctx context.Context, name string) (io.ReadCloser, error)
 	return response.Body, nil
 }
 
-// ReadRange fills b with the bytes of a file from offset on. After an error it requests
-// only the bytes that are missing. It returns errors.ErrUnsupported if the server sends
-// only whole files.
-func (d Directory) ReadRange(ctx context.Context, name string, offset int64, b []byte) error {
-	got := 0
-	err := d.Client.retry(ctx, func() error {
-		n, err := d.readRange(ctx, name, offset+int64(got), b[got:])
-		got += n
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("download %s, bytes %d to %d: %w", d.url(name), offset, offset+int64(len(b))-1, err)
-	}
-	return nil
-}
-
-func (d Directory) readRange(ctx context.Context, name string, offset int64, b []byte) (int, error) {
-	response, err := d.Client.get(ctx, d.url(name), offset, int64(len(b)))
-	if err != nil {
-		return 0, err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusPartialContent {
-		return 0, errors.ErrUnsupported
-	}
-	var first, last int64
-	if _, err := fmt.Sscanf(response.Header.Get("Content-Range"), "bytes %d-%d/", &first, &last); err != nil || first != offset || last > offset+int64(len(b))-1 {
-		return 0, fmt.Errorf("%w: %.80q", ErrRange, response.Header.Get("Content-Range"))
-	}
-	n, err := io.ReadFull(response.Body, b)
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
-}
-
 // Get returns a whole file of at most most bytes, or fs.ErrNotExist if the server does not
 // have it.
 func (d Directory) Get(ctx context.Context, name string, most int64) ([]byte, error) {
 	var text []byte
 	err := d.Client.retry(ctx, func() error {
-		response, err := d.Client.get(ctx, d.url(name), 0, 0)
+		response, err := d.Client.get(ctx, d.url(name), "")
 		if err != nil {
 			return err
 		}

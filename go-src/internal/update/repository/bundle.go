@@ -217,6 +217,16 @@ func (b *Bundle) ReadRange(_ context.Context, name string, offset int64, to []by
 	return nil
 }
 
+// ReadRanges reads parts of a file of the release in the bundle.
+func (b *Bundle) ReadRanges(ctx context.Context, name string, offsets []int64, to [][]byte) error {
+	for i, offset := range offsets {
+		if err := b.ReadRange(ctx, name, offset, to[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // NewBundleClient verifies the metadata of a bundle. The person who brings a bundle has
 // chosen the version, so there is no timestamp to check. The metadata must be signed by the
 // trusted keys, must not have expired, and must not be older than the metadata that the

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"slices"
 
@@ -16,11 +17,11 @@ import (
 )
 
 const (
-	// spanGap is how many unneeded bytes are downloaded to save a request, whose headers
-	// and delay cost more.
-	spanGap = 2 << 10
-	// spanLimit is the size limit of a request in bytes, which limits the memory.
-	spanLimit = 512 << 10
+	// rangeGap is how many unneeded bytes are downloaded to save a range of a request. Its
+	// header takes a tenth of that, and servers may join ranges that are closer.
+	rangeGap = 1 << 10
+	// requestGap is the same for a whole request, if the server sends one range for each.
+	requestGap = 8 << 10
 )
 
 // way is how missing blocks are downloaded.
@@ -64,7 +65,7 @@ func (c *content) choose(ctx context.Context) (way, int64, error) {
 	way, size := bySpans, int64(0)
 	switch err := c.readIndex(ctx); {
 	case err == nil:
-		for span := range c.index.Spans(c.places.Missing(), spanGap, spanLimit) {
+		for span := range c.spans() {
 			size += span.Length
 		}
 	case errors.Is(err, errors.ErrUnsupported):
@@ -85,8 +86,14 @@ func (c *content) readIndex(ctx context.Context) error {
 		return nil
 	}
 	name := release.PayloadFile(c.name)
-	b := make([]byte, payload.IndexSize(c.want.Blocks))
-	if err := c.job.Files.ReadRange(ctx, name, c.want.Payload.Size-int64(len(b)), b); err != nil {
+	size := payload.IndexSize(c.want.Blocks)
+	b, offset := make([]byte, size), c.want.Payload.Size-size
+	// The first byte is of no use: its request shows whether the server sends several ranges.
+	err := c.job.readRanges(ctx, name, []int64{0, offset}, [][]byte{make([]byte, 1), b})
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = c.job.Files.ReadRange(ctx, name, offset, b)
+	}
+	if err != nil {
 		return err
 	}
 	c.job.progress.Total += int64(len(b))
@@ -183,6 +190,15 @@ func (c *counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// spans returns the spans of the payload with the missing blocks.
+func (c *content) spans() iter.Seq[payload.Span] {
+	gap := int64(rangeGap)
+	if c.job.singly.Load() {
+		gap = requestGap
+	}
+	return c.index.Spans(c.places.Missing(), gap, spanLimit)
+}
+
 // fetchSpans downloads the spans of the payload with missing blocks.
 func (c *content) fetchSpans(ctx context.Context) error {
 	decoder, err := payload.NewDecoder()
@@ -190,7 +206,7 @@ func (c *content) fetchSpans(ctx context.Context) error {
 		return err
 	}
 	defer decoder.Close()
-	spans := slices.Collect(c.index.Spans(c.places.Missing(), spanGap, spanLimit))
+	spans := slices.Collect(c.spans())
 	parts := make([]part, len(spans))
 	for i, span := range spans {
 		parts[i] = part{span.Offset, span.Length}

@@ -2,11 +2,18 @@ package slotwriter
 
 import (
 	"context"
+	"errors"
 	"io"
 )
 
-// ahead is how many requests are in progress at a time.
-const ahead = 4
+const (
+	// ahead is how many requests are in progress at a time.
+	ahead = 4
+	// spanLimit is the size limit of a request in bytes, which limits the memory.
+	spanLimit = 512 << 10
+	// requestParts is the limit of parts of a request, so that its header stays short.
+	requestParts = 64
+)
 
 // part is a part of a file.
 type part struct{ offset, length int64 }
@@ -20,22 +27,42 @@ type answer struct {
 // answers are the results of requests, in the order of the requests.
 type answers <-chan chan answer
 
-// fetchParts downloads parts of a file concurrently, and calls take for each in their
-// order.
+// fetchParts downloads parts of a file, which are in ascending order, and calls take for
+// each. Several requests are in progress at a time, and a request has several parts.
 func (j *Job) fetchParts(ctx context.Context, name string, parts []part, take func(i int, data []byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	answers := j.ask(ctx, name, parts)
-	for i := range parts {
+	requests := group(parts)
+	answers := j.ask(ctx, name, requests)
+	i := 0
+	for _, r := range requests {
 		data, err := j.next(ctx, answers)
 		if err != nil {
 			return err
 		}
-		if err := take(i, data); err != nil {
-			return err
+		for _, p := range r {
+			if err := take(i, data[:p.length]); err != nil {
+				return err
+			}
+			i, data = i+1, data[p.length:]
 		}
 	}
 	return nil
+}
+
+// group divides parts into requests, each of at most spanLimit bytes and requestParts parts,
+// or of one part.
+func group(parts []part) [][]part {
+	var requests [][]part
+	size := int64(0)
+	for _, p := range parts {
+		n := len(requests) - 1
+		if size += p.length; n < 0 || size > spanLimit || len(requests[n]) == requestParts {
+			requests, n, size = append(requests, nil), n+1, p.length
+		}
+		requests[n] = append(requests[n], p)
+	}
+	return requests
 }
 
 // next waits for the result of the next request.
@@ -52,12 +79,12 @@ func (j *Job) next(ctx context.Context, answers answers) ([]byte, error) {
 }
 
 // ask sends the requests, concurrently up to the capacity of the channel that it returns.
-// It ends with the context.
-func (j *Job) ask(ctx context.Context, name string, parts []part) answers {
+// An answer has the bytes of all parts of its request. It ends with the context.
+func (j *Job) ask(ctx context.Context, name string, requests [][]part) answers {
 	answers := make(chan chan answer, ahead)
 	go func() {
 		defer close(answers)
-		for _, p := range parts {
+		for _, parts := range requests {
 			place := make(chan answer, 1)
 			select {
 			case answers <- place:
@@ -65,8 +92,7 @@ func (j *Job) ask(ctx context.Context, name string, parts []part) answers {
 				return
 			}
 			go func() {
-				data := make([]byte, p.length)
-				err := j.Files.ReadRange(ctx, name, p.offset, data)
+				data, err := j.read(ctx, name, parts)
 				place <- answer{data, err}
 			}()
 		}
@@ -74,12 +100,63 @@ func (j *Job) ask(ctx context.Context, name string, parts []part) answers {
 	return answers
 }
 
+// read downloads parts of a file by one request, or by one for each range if the server does
+// not send several.
+func (j *Job) read(ctx context.Context, name string, parts []part) ([]byte, error) {
+	size := int64(0)
+	for _, p := range parts {
+		size += p.length
+	}
+	data := make([]byte, size)
+	offsets, ranges := ranges(parts, data)
+	if len(ranges) > 1 {
+		err := j.readRanges(ctx, name, offsets, ranges)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return data, err
+		}
+	}
+	for i, b := range ranges {
+		if err := j.Files.ReadRange(ctx, name, offsets[i], b); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// readRanges downloads ranges by one request. It returns errors.ErrUnsupported, without a
+// request after the first, if the server does not send several ranges.
+func (j *Job) readRanges(ctx context.Context, name string, offsets []int64, b [][]byte) error {
+	if j.singly.Load() {
+		return errors.ErrUnsupported
+	}
+	err := j.Files.ReadRanges(ctx, name, offsets, b)
+	if errors.Is(err, errors.ErrUnsupported) {
+		j.singly.Store(true)
+	}
+	return err
+}
+
+// ranges divides data, which are the bytes of the parts, into ranges of the file. Parts
+// without a gap between them are one range.
+func ranges(parts []part, data []byte) (offsets []int64, ranges [][]byte) {
+	end := int64(-1)
+	for _, p := range parts {
+		n := len(ranges) - 1
+		if p.offset != end {
+			offsets, ranges, n = append(offsets, p.offset), append(ranges, data[:0]), n+1
+		}
+		ranges[n] = ranges[n][:len(ranges[n])+int(p.length)]
+		end, data = p.offset+p.length, data[p.length:]
+	}
+	return offsets, ranges
+}
+
 // openParts returns a reader of a file of size bytes that downloads its parts concurrently.
 // A part that fails is requested again by itself.
 func (j *Job) openParts(ctx context.Context, name string, size int64) io.ReadCloser {
-	var parts []part
+	var parts [][]part
 	for offset := int64(0); offset < size; offset += spanLimit {
-		parts = append(parts, part{offset, min(spanLimit, size-offset)})
+		parts = append(parts, []part{{offset, min(spanLimit, size-offset)}})
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	return &partReader{job: j, ctx: ctx, cancel: cancel, answers: j.ask(ctx, name, parts), left: len(parts)}

@@ -16,8 +16,8 @@ import (
 
 // A patch is taken where it is shorter, and nothing else is fetched then.
 func TestPatch(t *testing.T) {
-	for _, whole := range []bool{false, true} {
-		s := rebuilt(whole)
+	for _, server := range []server{multiple, single, whole} {
+		s := rebuilt(server)
 		last := s.update(t)
 		usr, boot := s.new.manifest.Usr, s.new.manifest.Boot
 		most := usr.Patches[0].Size + usr.Tree.Size + payload.IndexSize(usr.Blocks) + boot.Tree.Size + boot.Payload.Size
@@ -69,22 +69,19 @@ func TestBadPatch(t *testing.T) {
 		"cut":      func(_, offset int64, _ []byte) error { return map[bool]error{true: lost}[offset > 0] },
 		"its dict": func(_, offset int64, b []byte) error { return flip(b, 3-offset) },
 	} {
-		for _, whole := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, %v", name, whole), func(t *testing.T) {
-				s := rebuilt(whole)
+		for _, server := range []server{multiple, single, whole} {
+			t.Run(fmt.Sprintf("%s, %v", name, server), func(t *testing.T) {
+				s := rebuilt(server)
 				m := s.machine(1)
 				j := s.job(m)
 				asked := false
-				j.Files = badFiles{s.new, func(name string, offset int64, b []byte) error {
+				j.Files = server.of(badFiles{s.new, func(name string, offset int64, b []byte) error {
 					if !strings.HasSuffix(name, ".patch") {
 						return nil
 					}
 					asked = true
 					return spoil(s.new.manifest.Usr.Patches[0].Size, offset, b)
-				}}
-				if whole {
-					j.Files = wholeFiles{j.Files}
-				}
+				}})
 				var last Progress
 				j.Report = func(p Progress) { last = p }
 				if err := j.Run(context.Background()); err != nil {

@@ -102,6 +102,20 @@ func (v *version) ReadRange(_ context.Context, name string, offset int64, b []by
 	return err
 }
 
+func (v *version) ReadRanges(ctx context.Context, name string, offsets []int64, b [][]byte) error {
+	return eachRange(ctx, v, name, offsets, b)
+}
+
+// eachRange reads ranges one by one.
+func eachRange(ctx context.Context, files Files, name string, offsets []int64, b [][]byte) error {
+	for i, offset := range offsets {
+		if err := files.ReadRange(ctx, name, offset, b[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // blocks makes blocks from numbers: the same number, the same block.
 func blocks(numbers []int) []byte {
 	b := make([]byte, 0, len(numbers)*verity.BlockSize)
@@ -217,7 +231,34 @@ type scenario struct {
 	name         string
 	older        *version // in slot B
 	running, new *version
-	whole        bool // the server has no ranges
+	server       server
+}
+
+// server is what a server sends.
+type server int
+
+const (
+	multiple server = iota // several ranges in one response
+	single                 // one range
+	whole                  // whole files
+)
+
+// of returns the files as the server sends them.
+func (s server) of(files Files) Files {
+	switch s {
+	case single:
+		return singleFiles{files}
+	case whole:
+		return wholeFiles{files}
+	}
+	return files
+}
+
+// singleFiles is a server without several ranges in one response.
+type singleFiles struct{ Files }
+
+func (singleFiles) ReadRanges(context.Context, string, []int64, [][]byte) error {
+	return errors.ErrUnsupported
 }
 
 func scenarios() []scenario {
@@ -227,16 +268,18 @@ func scenarios() []scenario {
 	next := newVersion("3.0.0", blocks(mixed(4, boot, 7000)), blocks(mixed(5, mixed(3, first, 2000), 3000)))
 	unlike := newVersion("3.0.0", blocks(sequence(8000, 8020)), blocks(sequence(8100, 8180)))
 	return []scenario{
-		{"first update", nil, running, next, false},
-		{"later update", oldest, running, next, false},
-		{"no ranges", oldest, running, next, true},
-		{"patch", oldest, running, next.patchedFrom(running), false},
-		{"patch, no ranges", nil, running, next.patchedFrom(running), true},
-		{"nothing in common", oldest, running, unlike, false},
-		{"whole stream", oldest, running, unlike.withWhole(), false},
-		{"whole stream, no ranges", oldest, running, unlike.withWhole(), true},
-		{"bundle", nil, running, next.withWhole().withoutPayload(), false},
-		{"same version again", running, running, running, false},
+		{"first update", nil, running, next, multiple},
+		{"later update", oldest, running, next, multiple},
+		{"single ranges", oldest, running, next, single},
+		{"no ranges", oldest, running, next, whole},
+		{"patch", oldest, running, next.patchedFrom(running), multiple},
+		{"patch, single ranges", oldest, running, next.patchedFrom(running), single},
+		{"patch, no ranges", nil, running, next.patchedFrom(running), whole},
+		{"nothing in common", oldest, running, unlike, multiple},
+		{"whole stream", oldest, running, unlike.withWhole(), multiple},
+		{"whole stream, no ranges", oldest, running, unlike.withWhole(), whole},
+		{"bundle", nil, running, next.withWhole().withoutPayload(), multiple},
+		{"same version again", running, running, running, multiple},
 	}
 }
 
@@ -260,9 +303,7 @@ func (s scenario) setUp(m *simMachine, seed uint64) {
 
 func (s scenario) job(m *simMachine) *Job {
 	j := m.job(s.new, s.running)
-	if s.whole {
-		j.Files = wholeFiles{j.Files}
-	}
+	j.Files = s.server.of(j.Files)
 	return j
 }
 
@@ -293,6 +334,10 @@ func (f badFiles) ReadRange(ctx context.Context, name string, offset int64, b []
 		return err
 	}
 	return f.change(name, offset, b)
+}
+
+func (f badFiles) ReadRanges(ctx context.Context, name string, offsets []int64, b [][]byte) error {
+	return eachRange(ctx, f, name, offsets, b)
 }
 
 func (f badFiles) Open(ctx context.Context, name string) (io.ReadCloser, error) {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 
 	"coreos/internal/boot/bootimage"
 	"coreos/internal/boot/cmdline"
@@ -38,6 +39,10 @@ type Files interface {
 	// ReadRange fills b with the bytes of a file from offset on. It returns
 	// errors.ErrUnsupported if only whole files are available.
 	ReadRange(ctx context.Context, name string, offset int64, b []byte) error
+	// ReadRanges fills each b[i] with the bytes of a file from offsets[i] on, which are in
+	// ascending order. It returns errors.ErrUnsupported if ranges are only available one by
+	// one.
+	ReadRanges(ctx context.Context, name string, offsets []int64, b [][]byte) error
 }
 
 // Pair is the two partitions of a slot.
@@ -91,6 +96,8 @@ type Job struct {
 	Report func(Progress)
 
 	progress Progress
+	// singly says that the server does not send several ranges in one response.
+	singly atomic.Bool
 }
 
 // Run installs the release and makes the slot the next to boot. After an error it can be

@@ -125,8 +125,8 @@ func TestResume(t *testing.T) {
 }
 
 // rebuilt is an update to a version nearly all blocks of which are a little different.
-func rebuilt(whole bool) scenario {
+func rebuilt(server server) scenario {
 	running := newVersion("2.0.0", blocks(sequence(0, 3)), random(64))
 	later := newVersion("3.0.0", blocks(sequence(10, 13)), edited(random(64)))
-	return scenario{running: running, new: later.patchedFrom(running), whole: whole}
+	return scenario{running: running, new: later.patchedFrom(running), server: server}
 }

@@ -42,11 +42,15 @@ func (wholeFiles) ReadRange(context.Context, string, int64, []byte) error {
 	return errors.ErrUnsupported
 }
 
+func (wholeFiles) ReadRanges(context.Context, string, []int64, [][]byte) error {
+	return errors.ErrUnsupported
+}
+
 // The whole stream is taken where it is shorter, and nothing else is fetched then.
 func TestWhole(t *testing.T) {
-	for _, ranges := range []bool{false, true} {
+	for _, server := range []server{multiple, single, whole} {
 		s := large()
-		s.whole = !ranges
+		s.server = server
 		last := s.update(t)
 		usr, boot := s.new.manifest.Usr, s.new.manifest.Boot
 		most := usr.Whole.Size + usr.Tree.Size + payload.IndexSize(usr.Blocks) + boot.Tree.Size + boot.Payload.Size
@@ -70,13 +74,13 @@ func TestBadWhole(t *testing.T) {
 		"all":       {func(_ int64, b []byte) error { clear(b); return nil }, ErrWrongBytes, nil},
 		"lost":      {func(int64, []byte) error { return lost }, lost, lost},
 	} {
-		for _, whole := range []bool{false, true} {
+		for _, server := range []server{multiple, whole} {
 			for _, bundle := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s, %v, %v", name, whole, bundle), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s, %v, %v", name, server, bundle), func(t *testing.T) {
 					s := large()
 					want := test.payload
-					if s.whole = whole; bundle {
-						s.new, s.whole, want = s.new.withoutPayload(), false, test.bundle
+					if s.server = server; bundle {
+						s.new, s.server, want = s.new.withoutPayload(), multiple, test.bundle
 					}
 					m := s.machine(1)
 					j := s.job(m)
@@ -152,6 +156,10 @@ func (f cutFiles) ReadRange(ctx context.Context, name string, offset int64, b []
 		return errors.ErrUnsupported
 	}
 	return f.Files.ReadRange(ctx, name, offset, b)
+}
+
+func (f cutFiles) ReadRanges(ctx context.Context, name string, offsets []int64, b [][]byte) error {
+	return eachRange(ctx, f, name, offsets, b)
 }
 
 // failing is a connection that is lost.
