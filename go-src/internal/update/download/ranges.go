@@ -59,7 +59,6 @@ func span(offset int64, b []byte) string {
 	return fmt.Sprintf("%d-%d", offset, offset+int64(len(b))-1)
 }
 
-
 // ReadRanges fills each b[i] with the bytes of a file from offsets[i] on, by one request for
 // several ranges (RFC 9110, section 14). The ranges must be in ascending order, with gaps
 // between them. After an error it requests only the ranges that are missing. It returns

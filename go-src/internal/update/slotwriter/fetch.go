@@ -86,14 +86,8 @@ func (c *content) readIndex(ctx context.Context) error {
 		return nil
 	}
 	name := release.PayloadFile(c.name)
-	size := payload.IndexSize(c.want.Blocks)
-	b, offset := make([]byte, size), c.want.Payload.Size-size
-	// The first byte is of no use: its request shows whether the server sends several ranges.
-	err := c.job.readRanges(ctx, name, []int64{0, offset}, [][]byte{make([]byte, 1), b})
-	if errors.Is(err, errors.ErrUnsupported) {
-		err = c.job.Files.ReadRange(ctx, name, offset, b)
-	}
-	if err != nil {
+	b := make([]byte, payload.IndexSize(c.want.Blocks))
+	if err := c.job.Files.ReadRange(ctx, name, c.want.Payload.Size-int64(len(b)), b); err != nil {
 		return err
 	}
 	c.job.progress.Total += int64(len(b))

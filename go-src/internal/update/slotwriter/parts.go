@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+
+	"coreos/internal/update/release"
 )
 
 const (
@@ -132,6 +134,17 @@ func (j *Job) readRanges(ctx context.Context, name string, offsets []int64, b []
 	err := j.Files.ReadRanges(ctx, name, offsets, b)
 	if errors.Is(err, errors.ErrUnsupported) {
 		j.singly.Store(true)
+	}
+	return err
+}
+
+// probe asks for two bytes of the smallest file, to learn whether the server sends several
+// ranges in one response. A server that does not may send all of the file.
+func (j *Job) probe(ctx context.Context) error {
+	size := j.Manifest.Boot.Tree.Size
+	err := j.readRanges(ctx, release.TreeFile(release.Boot), []int64{0, size - 1}, [][]byte{make([]byte, 1), make([]byte, 1)})
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
 	}
 	return err
 }

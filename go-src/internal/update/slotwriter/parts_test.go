@@ -85,10 +85,10 @@ func scattered() scenario {
 func TestRequests(t *testing.T) {
 	spans := (slotBlocks - 8 + 31) / 32
 	for name, test := range map[string]struct{ limit, single, several int64 }{
-		// The first request for the index of each content has two ranges.
-		"several ranges": {1000, 1, 3},
-		"one range":      {0, int64(spans) + 3, 1},
-		"no longer":      {1, int64(spans) + 2, 2},
+		// The others are one for the boot image and one for each index.
+		"several ranges": {1000, 3, 2},
+		"one range":      {0, 3 + int64(spans), 1},
+		"no longer":      {1, 3 + int64(spans), 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := scattered()

@@ -178,6 +178,9 @@ func (j *Job) compare(ctx context.Context, usr, boot *content, before *verity.Tr
 	if err := boot.plan(ctx, j.Own.Boot, nil, nil); err != nil {
 		return err
 	}
+	if err := j.probe(ctx); err != nil {
+		return err
+	}
 	for _, c := range []*content{usr, boot} {
 		size, err := c.missingSize(ctx)
 		if err != nil {
