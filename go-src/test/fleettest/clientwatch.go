@@ -7,13 +7,17 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Watch implements clientv3.Watcher.
+// progressTime is the time after which etcd tells a watcher that nothing has changed.
+const progressTime = 10 * time.Minute
+
+// Watch implements clientv3.Watcher. As in etcd, an answer without events, which reports progress,
+// comes only on request and after progressTime.
 func (c *Client) Watch(ctx context.Context, key string, options ...clientv3.OpOption) clientv3.WatchChan {
 	op := clientv3.OpGet(key, options...)
 	answers := make(chan clientv3.WatchResponse)
 	go func() {
 		defer close(answers)
-		next, seen := op.Rev(), 0
+		next, seen, asked := op.Rev(), 0, false
 		for ctx.Err() == nil {
 			c.mu.Lock()
 			asks := c.asks
@@ -28,20 +32,28 @@ func (c *Client) Watch(ctx context.Context, key string, options ...clientv3.OpOp
 				}
 				return
 			}
-			if !sleep(ctx, delay) {
-				return
+			if asked || len(answer.Events) > 0 {
+				if !sleep(ctx, delay) {
+					return
+				}
+				select {
+				case answers <- answer:
+					next = answer.Header.Revision + 1
+				case <-ctx.Done():
+					return
+				}
 			}
-			select {
-			case answers <- answer:
-				next = answer.Header.Revision + 1
-			case <-ctx.Done():
-				return
-			}
+			progress := time.NewTimer(progressTime)
 			select {
 			case <-advanced:
+				asked = false
 			case <-asks:
+				asked = true
+			case <-progress.C:
+				asked = true
 			case <-ctx.Done():
 			}
+			progress.Stop()
 		}
 	}()
 	return answers

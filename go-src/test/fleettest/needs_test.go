@@ -125,19 +125,52 @@ func TestHistoryOfNeeds(t *testing.T) {
 		}},
 	} {
 		t.Run(test.need, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				n := &pair{newWorld(t, 1)}
-				defer n.end()
-				n.heal()
-				for _, m := range n.machines {
-					m.systemd.Own = []string{"docker.service"}
-				}
+			inPair(t, func(n *pair) {
 				n.wants("front.service", "a", schema.Launched, test.need)
 				n.wants("back.service", "b", schema.Inactive, "")
 				test.do(n)
 			})
 		})
 	}
+}
+
+// inPair runs f with a new pair whose network works.
+func inPair(t *testing.T, f func(*pair)) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &pair{newWorld(t, 1)}
+		defer n.end()
+		n.heal()
+		for _, m := range n.machines {
+			m.systemd.Own = []string{"docker.service"}
+		}
+		f(n)
+	})
+}
+
+// TestHistoryOfReplacedGlobal replaces the file of a global unit while the agent starts it. The unit
+// runs already, because systemd has started it for front.service. For the new file the agent stops
+// both, and has to start both again: etcd sends nothing about a global unit that would remind it.
+func TestHistoryOfReplacedGlobal(t *testing.T) {
+	setLog()
+	inPair(t, func(n *pair) {
+		global := func(state, command string) {
+			n.t.Helper()
+			options := []schema.UnitOption{{Section: "Service", Name: "ExecStart", Value: command}, {Section: "X-Fleet", Name: "Global", Value: "true"}}
+			n.change(n.registry.Create(n.t.Context(), "test", schema.Unit{Name: "back.service", Options: options, DesiredState: state}))
+		}
+		global(schema.Loaded, "/bin/old")
+		n.wants("front.service", "a", schema.Launched, "Requires")
+		n.runsAfter(20*time.Second, "systemd has started what front.service requires", "back.service a", "front.service a")
+		n.machines["a"].systemd.Starting = func(unit string) {
+			if unit == "back.service" {
+				sleep(n.t.Context(), 10*time.Second)
+			}
+		}
+		global(schema.Launched, "/bin/old")
+		n.runsAfter(5*time.Second, "it is being started", "back.service a", "back.service b", "back.service c", "back.service d", "front.service a")
+		global(schema.Launched, "/bin/new")
+		n.runsAfter(time.Minute, "it has the new file", "back.service a", "back.service b", "back.service c", "back.service d", "front.service a")
+	})
 }
 
 // TestHistoryOfOrder checks that units of one machine start in the order of After=.
