@@ -19,7 +19,11 @@ mkdir "$work/boot"
 # compressed again for the way to the machine.
 # All files belong to root: nothing in /usr has a reason not to.
 usr=$work/usr.img
-mkfs.erofs -T "$SOURCE_DATE_EPOCH" -U 00000000-0000-0000-0000-00000000c05e --all-root \
+# The overlay of /etc remembers by inode number which file of /usr a changed file comes from,
+# and looks it up only in a file system with the same UUID. Names, kinds and sizes are what
+# inode numbers depend on, so the UUID is made of them.
+layout=$(find "$tree/usr" -printf '%P %y %l ' \( -type f -printf '%s\n' -o -printf '\n' \) | LC_ALL=C sort | sha256sum)
+mkfs.erofs -T "$SOURCE_DATE_EPOCH" -U "${layout:0:8}-${layout:8:4}-${layout:12:4}-${layout:16:4}-${layout:20:12}" --all-root \
 	"$usr" "$tree/usr" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 size=$(stat --format=%s "$usr")
 blocks=$((size / 4096))
