@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// fleetOrder has the packages of fleet from the bottom to the top. Each may import only those
-// before it: records do not know who reads them, and nothing knows the daemon or the command.
+// fleetOrder has the packages of fleet from the bottom to the top. Each may import only packages
+// before it: records do not depend on their readers, and nothing depends on the daemon or the
+// command.
 var fleetOrder = []string{
 	"schema", "unitfile", "store", "scheduler", "placement", // the words, the records, the decisions
 	"registry", "leader", "membership", "agent", // what a machine does with them

@@ -206,8 +206,8 @@ func median(values []float64) float64 {
 	return slices.Sorted(slices.Values(values))[len(values)/2]
 }
 
-// bootTwice measures the first boot of a fresh disk, in which a system makes its
-// keys and proves itself, and the next one, which is what a restart costs.
+// bootTwice measures the first boot of a new disk, in which a system makes its keys and
+// proves itself healthy, and the next boot, which is the cost of a restart.
 func bootTwice(t *testing.T, key *machine.Key, s *system) (first, second boot) {
 	t.Helper()
 	dir := t.TempDir()
@@ -229,9 +229,9 @@ func bootTwice(t *testing.T, key *machine.Key, s *system) (first, second boot) {
 	}
 }
 
-// errEmulator: QEMU's emulation of several processors lets one of them run, now and
-// then, into the breakpoint that a kernel sets for a moment where it patches itself.
-// Whatever is booted dies of that, and it says nothing about what is booted.
+// errEmulator: when QEMU emulates several processors, one of them sometimes runs into the
+// breakpoint that a kernel sets for a moment where it patches itself. The guest crashes,
+// which says nothing about the image.
 var errEmulator = errors.New("the emulated processors ran into a breakpoint of the kernel's patching")
 
 // bootOnce measures a boot and switches the machine off again.
@@ -284,7 +284,7 @@ func followBoot(ctx context.Context, m *machine.Machine, start time.Time) (b boo
 	if b.prompt = <-prompt; promptErr != nil {
 		return b, promptErr
 	}
-	// Nothing is judged: a unit that failed is worth a line, not the end.
+	// A unit that failed is printed, and does not end the measurement.
 	if state, err := m.Run(ctx, "systemctl is-system-running --wait || true"); err != nil {
 		return b, err
 	} else if state != "running" {

@@ -86,7 +86,7 @@ func bootConfigured(t *testing.T, key *machine.Key, image string, kind *configur
 		t.Fatal(err)
 	}
 	if kind.fwcfg != "" {
-		// What is done already is done at once.
+		// If the unit has finished already, this returns at once.
 		_, err = m.Run(ctx, "systemctl start user-cloudinit.service x.service && test -e /opt/x && id ada && [ $(cat /proc/sys/kernel/hostname) = x ]")
 	}
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 	"coreos/test/fleettest"
 )
 
-// zones are what the machines' metadata tell apart.
+// zones is the number of zones in the metadata of the machines.
 const zones = 3
 
 // fleet is a cluster of our machines, on simulated systemds, each with a client of etcd

@@ -74,7 +74,7 @@ func measure(t *testing.T, etcd *etcdtest.Cluster) traffic {
 	return now
 }
 
-// fsyncTime is what the disk takes, in milliseconds: writes cannot be faster.
+// fsyncTime returns how long the disk takes to sync, in milliseconds: writes cannot be faster.
 func fsyncTime(t *testing.T, etcd *etcdtest.Cluster) float64 {
 	figures, err := scrape(etcd.Endpoint(0) + "/metrics")
 	if err != nil {
@@ -88,7 +88,7 @@ func (now traffic) since(was traffic) traffic {
 	return traffic{now.at, now.requests - was.requests, now.bytes - was.bytes, now.cpu - was.cpu}
 }
 
-// print prints a figure beside the one that is compared with, if that is not 0.
+// print prints a figure, and beside it the one to compare with, if that is not 0.
 func print(what string, ours, theirs float64, unit string) {
 	if theirs == 0 {
 		fmt.Printf("%-46s  %10.4g %s\n", what, ours, unit)

@@ -23,7 +23,7 @@ func (f *fleet) printLeader(t *testing.T) {
 	print("leader: resident memory", all["process_resident_memory_bytes"]/mib, 0, "MiB")
 }
 
-// printEvent prints what the leader takes for an event that concerns no unit.
+// printEvent prints what an event costs the leader that concerns no unit.
 func (f *fleet) printEvent(t *testing.T) {
 	const events = 200
 	records := store.New(f.etcd.Client(t), store.DefaultPrefix)
@@ -46,7 +46,7 @@ func (f *fleet) printEvent(t *testing.T) {
 	print("leader: processor time for an unrelated event", 1000*(after["process_cpu_seconds_total"]-before["process_cpu_seconds_total"])/events, 0, "ms")
 }
 
-// printBegin prints what a leader does when it begins.
+// printBegin prints the cost of becoming the leader.
 func (f *fleet) printBegin(t *testing.T) {
 	records, start := store.New(f.etcd.Client(t), store.DefaultPrefix), time.Now()
 	lap := func(what string) {
@@ -65,7 +65,7 @@ func (f *fleet) printBegin(t *testing.T) {
 	lap("first plan")
 }
 
-// printList prints what a list of all units costs the API, page by page.
+// printList prints the cost of listing all units by the API, page by page.
 func (f *fleet) printList(t *testing.T, units int) {
 	cluster := registry.New(store.New(f.etcd.Client(t), store.DefaultPrefix))
 	defer cluster.Close()
@@ -78,8 +78,8 @@ func (f *fleet) printList(t *testing.T, units int) {
 	}
 }
 
-// printReconcile prints what it takes to look at a cluster as at a new one: what a leader
-// does when it begins. Upstream does it every two seconds.
+// printReconcile prints the cost of looking at a whole cluster, as a new leader does. Upstream
+// does it every two seconds.
 func printReconcile(units, machines int) {
 	model := converged(units, machines)
 	fmt.Printf("%d units on %d machines, nothing to do\n", units, machines)

@@ -40,7 +40,7 @@ func TestBenchFleet(t *testing.T) {
 	if os.Getenv("COREOS_OUTPUT") == "" {
 		t.Skip("COREOS_OUTPUT is not set: run this by make bench")
 	}
-	slog.SetLogLoggerLevel(slog.LevelError) // what a thousand machines say would hide the figures
+	slog.SetLogLoggerLevel(slog.LevelError) // the logs of a thousand machines would hide the figures
 	t.Run("large", func(t *testing.T) {
 		const machines, units = 1000, 20_000
 		f := startFleet(t, machines, leaseTime)

@@ -19,9 +19,8 @@ import (
 // upstreamLimit is how long upstream has to start all units.
 const upstreamLimit = 5 * time.Minute
 
-// runUpstream does with upstream's fleet on Debian's etcd what run does with ours. What is
-// launched it knows from the units that were started, before etcd is told: this favours
-// upstream.
+// runUpstream does the same as run, with upstream's fleet on Debian's etcd. A unit counts as
+// launched when it was started, before etcd is told, which favours upstream.
 func runUpstream(t *testing.T, machines, units, dead int) (is figures) {
 	output, top := os.Getenv("COREOS_OUTPUT"), os.Getenv("COREOS_TOP")
 	binary := filepath.Join(t.TempDir(), "cluster")
@@ -92,7 +91,7 @@ func pipes(t *testing.T, cmd *exec.Cmd) (io.Writer, <-chan string) {
 	return commands, lines
 }
 
-// expect waits for a line that begins with what is wanted.
+// expect waits for a line that begins with a text.
 func expect(t *testing.T, lines <-chan string, want string, limit time.Duration) string {
 	t.Helper()
 	select {

@@ -54,9 +54,9 @@ filename=rootfs.img
 adaptive=block-hash-index
 `
 
-// rauc streams the newer version into an empty slot by RAUC in its adaptive mode. That
-// takes device-mapper and nbd, hence a machine: of the costs only what is on the wire
-// compares with the others where that is emulated.
+// rauc streams the newer version into an empty slot by RAUC in its adaptive mode. RAUC
+// needs device-mapper and nbd, so it runs in a machine. If that is emulated, only the bytes
+// on the wire compare with the others.
 func rauc(t *testing.T, p pair) []cost {
 	t.Helper()
 	if why := raucMissing(); why != "" {
@@ -236,7 +236,8 @@ func (m *raucMachine) install(booted, bundle string) cost {
 	return cost{
 		wire: m.sent.Load(), requests: m.asked.Load(), wall: time.Since(start),
 		cpu: time.Duration(m.number("systemctl show --property=CPUUsageNSec --value rauc")),
-		// Of the service itself: its MemoryPeak counts the page cache of the slots too.
+		// This is the memory of the service alone: MemoryPeak also counts the page cache of
+		// the slots.
 		memory: m.number(`awk '/^VmHWM:/ {print $2}' /proc/"$(systemctl show --property=MainPID --value rauc)"/status`) << 10,
 	}
 }
@@ -249,7 +250,7 @@ func (m *raucMachine) number(command string) int64 {
 	return n
 }
 
-// empty makes the inactive slot what it was, and has RAUC know no better.
+// empty restores the inactive slot, and makes RAUC forget what it knows of it.
 func (m *raucMachine) empty() {
 	m.t.Helper()
 	m.run("systemctl stop rauc && rm -r " + raucData + " && cp -a " + raucData + ".older " + raucData +

@@ -33,7 +33,7 @@ import (
 	"coreos/internal/update/slotwriter"
 )
 
-// board is what the releases of the comparison are for.
+// board is the board of the releases.
 const board = "amd64-usr"
 
 // pair are the images of two versions and where the comparison works.
@@ -74,8 +74,8 @@ func TestBenchUpdates(t *testing.T) {
 		float64(costs[0].wire)/float64(costs[3].wire), costs[0].cpu.Seconds()/costs[1].cpu.Seconds())
 }
 
-// measured runs a program and returns what it cost. The memory is told by time(1): what
-// wait(2) says is no less than this process has.
+// measured runs a program and returns its cost. time(1) reports the memory, since wait(2)
+// never reports less than the memory of this process.
 func measured(t *testing.T, name string, command *exec.Cmd) cost {
 	t.Helper()
 	memory := filepath.Join(t.TempDir(), "memory")
@@ -102,7 +102,7 @@ func child(t *testing.T, test string, env ...string) *exec.Cmd {
 	return command
 }
 
-// task is what the children are told.
+// task is the input of a child process.
 type task struct {
 	URL, Dir, Older string
 	Manifest        *release.Manifest
@@ -301,7 +301,7 @@ func whole(t *testing.T, p pair) cost {
 	return c
 }
 
-// patchFrom fetches what a server computed for this pair of versions.
+// patchFrom fetches the patch that a server computed for this pair of versions.
 func patchFrom(t *testing.T, p pair) cost {
 	older, newer, patch := joined(t, p, p.older, "old"), joined(t, p, p.newer, "new"), filepath.Join(p.dir, "patch.zst")
 	run(t, "zstd", "-q", "-f", "-T0", "-19", "--long=31", "--patch-from="+older, newer, "-o", patch)

@@ -42,7 +42,7 @@ func tools(t *suite.T, m *machine.Machine) {
 	}
 }
 
-// kernel checks what a machine only has with a kernel, and a clock, of its own.
+// kernel checks the properties that only a machine with its own kernel and clock has.
 func kernel(t *suite.T, m *machine.Machine) {
 	t.Equal("servers of the time", t.Run(m, "timedatectl show-timesync --property=FallbackNTPServers --value"), "time.cloudflare.com")
 	t.Equal("programs of other processors", t.Run(m, "cat /proc/sys/fs/binfmt_misc/status"), "enabled")

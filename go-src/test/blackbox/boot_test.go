@@ -53,7 +53,8 @@ func init() {
 			const end, enter = "\x05", "\r"
 			t.Must(m.Type(end + enter))
 
-			// Nobody answers the first shell, and while the machine starts others write, too.
+			// The first shell gets no more input. While the machine starts, other programs write to
+			// the console.
 			healthy(t, m)
 			t.Equal("system state", t.Run(m, "systemctl is-system-running --wait"), "running")
 			mark := m.Console.Mark()

@@ -24,7 +24,7 @@ func reproducible(t *suite.T) {
 		t.Skip("the image was not built on the dev base here")
 	}
 	again := filepath.Join(t.Dir, "again")
-	// The base is taken over as it is; the stamp after it says that it is there.
+	// The base is copied as it is. The stamp after it says that it is complete.
 	script := `set -e
 		mkdir -p "$2/build/debian" "$2/images"
 		cp -p "$1/.config" "$2/"

@@ -205,7 +205,7 @@ func clusterUpdates(t *suite.T) {
 	if want := fmt.Sprintf("Version %s FAILED on node%d", badVersion, bad+1); !strings.Contains(status, want) || !strings.Contains(status, "unhealthy:90-shop") {
 		t.Errorf("the status does not say what failed where and why")
 	}
-	// The others have it installed, and do not follow.
+	// The others have installed the version, and do not restart.
 	for i, m := range c.nodes {
 		if i == bad {
 			continue

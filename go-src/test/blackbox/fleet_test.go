@@ -102,7 +102,7 @@ func fleetRuns(t *suite.T) {
 	f.restartAll()
 }
 
-// scenarios are what a cluster does that nothing happens to.
+// scenarios checks the features of a cluster in which nothing fails.
 func (f *fleet) scenarios() {
 	t, m := f.t, f.nodes[0]
 	t.Run(m, "cd /tmp && fleetctl start web@1.service web@2.service web@3.service")

@@ -169,7 +169,8 @@ func update(t *suite.T) {
 		strings.ReplaceAll(t.Run(m, "systemctl show update-engine -p CPUUsageNSec; grep VmHWM /proc/$(systemctl show update-engine -p MainPID --value)/status"), "\n", " "))
 	t.Equal("operation", operation(t, m), "UPDATE_STATUS_UPDATED_NEED_REBOOT")
 	u.wantEvents("started success "+goodVersion, "finished success "+goodVersion, "complete success "+goodVersion)
-	// What another build needs depends on what is new in it: NEWER may be packed in another way.
+	// The size of the download depends on what is new in another build; NEWER may be packed in
+	// another way.
 	if whole := payloadSize(t, goodVersion); newerImages() == "" && u.sent.Load() > whole/4 {
 		t.Errorf("%d bytes were fetched, the whole release has %d", u.sent.Load(), whole)
 	}

@@ -19,8 +19,8 @@ type variant struct {
 	version string
 }
 
-// newVariant unpacks the image that is tested, newNewerVariant the one that NEWER= names,
-// if it does: another build, so that an update is a real one.
+// newVariant unpacks the image that is tested, newNewerVariant the one that NEWER= names, if it is
+// set: an update to another real build.
 func newVariant(t *suite.T) *variant {
 	t.Helper()
 	return variantOf(t, filepath.Dir(t.Env.Image))

@@ -60,7 +60,7 @@ func TestCerts(t *testing.T) {
 	waitWell(t, config)
 }
 
-// become makes a member what a machine's directory says.
+// become makes a member use the settings and certificates in a machine's directory.
 func become(t *testing.T, member *etcdtest.Member, dir string) {
 	t.Helper()
 	if err := member.Kill(); err != nil {

@@ -84,7 +84,7 @@ func TestNoRestartWhileEtcdHasNoDisk(t *testing.T) {
 
 	filler := filepath.Join(disk, "filler")
 	fill(t, disk, filler)
-	// What fits into the room that etcd has set aside is written yet.
+	// etcd still writes as much as fits into the space that it has reserved.
 	for full := false; !full; {
 		put, cancel := context.WithTimeout(ctx, 2*time.Second)
 		_, err := etcd.Put(put, "large", strings.Repeat("x", 1<<20))

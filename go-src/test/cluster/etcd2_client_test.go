@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// client sends operations to one front and writes down what it saw.
+// client sends operations to one front and records the answers.
 type client struct {
 	http    *http.Client
 	base    string

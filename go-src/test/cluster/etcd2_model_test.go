@@ -4,7 +4,7 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// register is what a key is at a moment. An index of 0 is one that nobody was told.
+// register is the state of a key at a moment. Index 0 is an index that no client was told.
 type register struct {
 	exists bool
 	value  string
@@ -30,7 +30,7 @@ type input struct {
 	prevIndex int64
 }
 
-// output is an answer. Of a write that was not answered the outcome is unknown.
+// output is an answer. The outcome of a write without an answer is unknown.
 type output struct {
 	unknown bool
 	ok      bool // false: no such key, or not what it was compared with

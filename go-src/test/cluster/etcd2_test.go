@@ -104,7 +104,7 @@ func TestEtcd2Linearizable(t *testing.T) {
 	}
 }
 
-// trouble runs clients while members fail, and returns what they saw of each key.
+// trouble runs clients while members fail, and returns the operations on each key.
 func trouble(ctx context.Context, t *testing.T, c *etcdtest.Cluster, urls []string, seed uint64) map[string][]porcupine.Operation {
 	t.Helper()
 	keys := []string{fmt.Sprintf("/seed%d/a", seed), fmt.Sprintf("/seed%d/b", seed)}

@@ -20,7 +20,7 @@ import (
 	"coreos/test/etcdtest"
 )
 
-// attempt is what a contender does to the semaphore.
+// attempt is an operation of a contender on the semaphore.
 type attempt struct {
 	id     string
 	unlock bool
@@ -28,8 +28,8 @@ type attempt struct {
 	term   string // of the holder, which no other attempt to lock has
 }
 
-// answer is what it was told, and the holders that it saw: those after the attempt, or
-// those for which it was refused.
+// answer is the answer to an attempt, and the holders that the contender saw: those after
+// the attempt, or those because of which it was refused.
 type answer struct {
 	outcome outcome
 	saw     holders // "?" if it was not told
@@ -248,9 +248,9 @@ func (c *contender) run(ctx context.Context) {
 		case out == done:
 			holds = !holds
 		case out == refused && holds:
-			holds = false // an unlock of which the answer was lost
+			holds = false // an unlock whose answer was lost
 		}
-		// Not a wait for something: the machine does what it does.
+		// This time is an input of the test, not a wait for something.
 		time.Sleep(time.Duration(50+c.random.IntN(200)) * time.Millisecond)
 	}
 }

@@ -111,7 +111,7 @@ func TestDefrag(t *testing.T) {
 	})
 }
 
-// TestCheck is what the operator reads as a cluster gets worse.
+// TestCheck checks the warnings that the operator reads as a cluster gets worse.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync(), etcdtest.Flags("--quota-backend-bytes", "40000000"))

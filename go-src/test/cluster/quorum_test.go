@@ -9,8 +9,8 @@ import (
 	"coreos/test/etcdtest"
 )
 
-// TestQuorum asks a cluster whether it has a leader while members are cut off from each
-// other, from who asks, or do not run.
+// TestQuorum asks whether a cluster has a leader while members are cut off from each other
+// or from the client, or do not run.
 func TestQuorum(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())
@@ -34,7 +34,7 @@ func TestQuorum(t *testing.T) {
 			}
 		}
 	}
-	// becomes waits until the answer is the one wanted, and then looks whether it stays so.
+	// becomes waits until the answer is the wanted one, and then checks that it stays.
 	becomes := func(want bool, what string) {
 		t.Helper()
 		for lost() != want {

@@ -160,7 +160,7 @@ func TestReplaceInterrupted(t *testing.T) {
 	m := newMachine(t, c.Member(1))
 	r := m.replacement("m1", "new", c.Endpoints())
 	step := errors.New("interrupted")
-	// After the removal: the end comes with what is said then.
+	// The replacement is interrupted when it prints that a step is done.
 	for _, word := range []string{"removed", "added", "wrote"} {
 		ctx, cancel := context.WithCancel(limit(t))
 		r.Say = func(format string, args ...any) {

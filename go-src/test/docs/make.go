@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Make is what the Makefile offers.
+// Make has the targets and variables of the Makefile.
 type Make struct {
 	targets   []string        // those for people
 	described map[string]bool // in `make help`
@@ -113,8 +113,8 @@ func Makefiles(top string) ([]string, error) {
 	return texts, nil
 }
 
-// Wrong returns what is wrong with a call of make, "" if nothing is. tests has what RUN= can
-// name, for each target.
+// Wrong returns what is wrong with a call of make, "" if the call is right. tests has the
+// names that RUN= can match, for each target.
 func (m *Make) Wrong(call Call, tests map[string][]string) string {
 	for i, arg := range call.Args {
 		arg = strings.Trim(arg, "[],")

@@ -1,6 +1,7 @@
 // Package docs checks the documentation of the tree: README.md, HACKING.md, SECURITY.md and
-// docs/. Links lead somewhere, each page is reached, and what a page names is there: paths of
-// the tree, commands with their flags, targets and variables of make, tests.
+// docs/. Links lead somewhere, each page can be reached, and everything that a page names
+// exists: paths of the tree, commands with their flags, targets and variables of make,
+// tests.
 package docs
 
 import (

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// Programs are the commands of go-src, as built. What they know is what their help says.
+// Programs are the commands of go-src, as built. Their flags are read from their help.
 type Programs struct {
 	dir   string
 	helps map[string]help
 }
 
-// help is what the help of a command or a subcommand names.
+// help has the commands and flags that a help text names.
 type help struct {
 	text     string
 	commands map[string]bool
@@ -46,7 +46,7 @@ func (p *Programs) Has(name string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// Wrong returns what is wrong with a call, "" if nothing is.
+// Wrong returns what is wrong with a call, "" if the call is right.
 func (p *Programs) Wrong(ctx context.Context, call Call) string {
 	path := []string{call.Name}
 	is, err := p.help(ctx, path)
@@ -109,7 +109,8 @@ func (p *Programs) help(ctx context.Context, path []string) (help, error) {
 	return p.helps[key], nil
 }
 
-// parseHelp reads what a help names, in the form of cobra or in etcd's.
+// parseHelp reads the commands and flags in a help text, which has the form of cobra or
+// etcd's.
 func parseHelp(text string) help {
 	h := help{text, map[string]bool{}, map[string]bool{"help": true, "h": true}}
 	inCommands := false

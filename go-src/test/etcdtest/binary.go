@@ -19,8 +19,8 @@ var etcd = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// The file is run through a descriptor that this process keeps: nothing is left
-	// behind, however the process ends.
+	// The file is run through a descriptor that this process keeps, so that nothing is left
+	// behind if the process is killed.
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "etcd")
 	if out, err := exec.Command("go", "build", "-o", path, "coreos/cmd/etcd").CombinedOutput(); err != nil {

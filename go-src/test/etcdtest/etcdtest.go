@@ -22,7 +22,7 @@ import (
 // Start is how long New waits for a cluster to answer.
 const Start = 30 * time.Second
 
-// poll is the pause between two looks at what has no event to wait for.
+// poll is the pause between two checks of a condition that has no event.
 const poll = 20 * time.Millisecond
 
 // Option changes how members are run.
@@ -41,8 +41,8 @@ func Flags(flags ...string) Option {
 // Binary is the server to run, in place of the product's; it has to know etcd's flags.
 func Binary(path string) Option { return func(o *options) { o.binary = path } }
 
-// NoFsync spares members the disk. What they wrote still outlives Kill, since the kernel
-// has it.
+// NoFsync makes members write without fsync. Their data still outlive Kill, since the
+// kernel has them.
 func NoFsync() Option { return Flags("--unsafe-no-fsync") }
 
 // Cluster is a running cluster.
@@ -182,8 +182,8 @@ func (c *Cluster) WaitHealthy(ctx context.Context, members ...int) error {
 	return nil
 }
 
-// Leader waits until a member that can be reached says that it is the leader, and
-// returns its number: of several, the one of the latest term.
+// Leader waits until a member that can be reached says that it is the leader, and returns
+// its number. If several do, it is the one of the latest term.
 func (c *Cluster) Leader(ctx context.Context) (int, error) {
 	for {
 		if i := c.leaderNow(ctx); i >= 0 {

@@ -160,8 +160,8 @@ func (m *Member) signal(s os.Signal) error {
 	return m.cmd.Process.Signal(s)
 }
 
-// Isolate takes the member's cable out: neither peers nor clients reach it, and nobody
-// is told.
+// Isolate disconnects the member: neither peers nor clients reach it, and no connection is
+// closed.
 func (m *Member) Isolate() error { return m.network.unplug(m.index) }
 
 // IsolatePeers drops what goes between the member and its peers, in both directions;

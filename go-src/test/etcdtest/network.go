@@ -126,7 +126,7 @@ func (n *network) url(i, port int) string { return fmt.Sprintf("http://%s:%d", n
 
 func (n *network) unplug(i int) error { return ip(n.name, fmt.Sprintf("link set m%d down", i)) }
 
-// cut makes each side drop what it would send to the other.
+// cut makes both sides drop what they send to each other.
 func (n *network) cut(i int) error { return n.routes(i, "replace") }
 
 // routes adds or deletes the routes that lead nowhere.

@@ -92,7 +92,7 @@ func (w *world) check() {
 	}
 }
 
-// checkUnit checks one unit, of which the API has a number of states.
+// checkUnit checks one unit. states is the number of its states in the API.
 func (w *world) checkUnit(u schema.Unit, states int) {
 	runs, want := slices.Sorted(maps.Keys(w.runs[u.Name])), w.machinesFor(u)
 	if u.DesiredState != w.wanted[u.Name] {

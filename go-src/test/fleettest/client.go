@@ -25,8 +25,8 @@ type Client struct {
 	lossy float64
 	heals chan struct{} // closed when the connection is no longer cut
 	asks  chan struct{} // closed when progress is requested
-	// writes is the number of writes before the one that cuts the connection; -1 for none. The
-	// cut comes before that write, or, if last is set, after it.
+	// writes is the number of writes before the connection is cut; -1 is never. The cut comes
+	// before the next write, or, if last is set, after it.
 	writes int
 	last   bool
 }

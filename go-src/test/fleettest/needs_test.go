@@ -65,7 +65,7 @@ func TestHistoryOfNeeds(t *testing.T) {
 			if is := n.summary(); strings.Contains(is, "waits") {
 				n.t.Error(is)
 			}
-			n.machines["a"].client.Disturb(time.Second, 0) // what it reads comes in any order
+			n.machines["a"].client.Disturb(time.Second, 0) // answers and events arrive in any order
 			for range 10 {
 				before := len(n.log)
 				n.off(n.machines["a"])

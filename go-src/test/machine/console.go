@@ -52,7 +52,7 @@ func (c *Console) Mark() int {
 	return c.text.Len()
 }
 
-// Text returns what was printed since the mark.
+// Text returns the output since the mark.
 func (c *Console) Text(mark int) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

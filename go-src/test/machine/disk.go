@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Disk is a throw-away disk: a qcow2 overlay over an image that stays as it is.
+// Disk is a temporary disk: a qcow2 overlay over an image, which does not change.
 type Disk struct {
 	Path string
 	raw  bool // an image itself, to read only
@@ -53,8 +53,8 @@ func (d *Disk) Copy(dir, name string) (*Disk, error) {
 	return c, tool("cp", "--sparse=always", "--reflink=auto", d.Path, c.Path)
 }
 
-// scratch is a directory for copies of parts of the disk: beside it, or, for an image, the
-// one for temporary files.
+// scratch is a directory for copies of parts of the disk: the directory of the disk, or,
+// for an image, the one for temporary files.
 func (d *Disk) scratch() string {
 	if d.raw {
 		return ""
@@ -63,7 +63,7 @@ func (d *Disk) scratch() string {
 }
 
 func (d *Disk) args(bus Bus) []string {
-	// Nothing outlives the host here, so its cache may lie about syncing.
+	// The disk does not have to outlive a crash of the host, so the cache need not sync.
 	drive := "if=none,id=disk,format=qcow2,cache=unsafe,file=" + d.Path
 	switch bus {
 	case SATA:

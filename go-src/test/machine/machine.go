@@ -82,7 +82,7 @@ type Machine struct {
 	bootMark int  // position on the console from which on it says that it is
 }
 
-// hardware is what a machine is made of: QEMU or namespaces of the host's kernel.
+// hardware is the kind of a machine: QEMU, or namespaces of the host's kernel.
 type hardware interface {
 	// powerOn starts the machine, which prints to the console.
 	powerOn(console io.Writer) (power, error)
@@ -94,7 +94,7 @@ type hardware interface {
 	plug(in bool) error
 	// pressButton presses the power button.
 	pressButton() error
-	// scrap gives back what the machine needs of the host; it is off.
+	// scrap releases what the machine uses on the host. The machine is off.
 	scrap()
 }
 
@@ -164,8 +164,8 @@ func (m *Machine) MAC() string {
 // Address is where the host reaches a forwarded port.
 func (m *Machine) Address(port int) string { return m.hardware.address(port) }
 
-// Unplug takes the machine off the tests' network, of which it hears nothing but that
-// nobody answers; Plug puts it back.
+// Unplug disconnects the machine from the tests' network. The machine notices only that
+// nobody answers. Plug connects it again.
 func (m *Machine) Unplug() error { return m.plug(false) }
 
 // Plug undoes Unplug.

@@ -50,8 +50,8 @@ func sawReset(events net.Conn) bool {
 	return reset
 }
 
-// humanCommand runs a command of QEMU's monitor through QMP and returns what it
-// prints, which for most commands is empty when all went well.
+// humanCommand runs a command of QEMU's monitor through QMP and returns its output. The
+// output of most commands is empty on success.
 func (q *qemu) humanCommand(line string) (string, error) {
 	connection, err := net.Dial("unix", q.monitor())
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"coreos/internal/provision/firstboot"
 )
 
-// Root is what a machine of a lab has instead of a disk: the directory that is its root
-// file system, and beside it the partition EFI-SYSTEM, the state of its slots.
+// Root takes the place of a disk in a machine of a lab: a directory with the root file
+// system, and beside it the partition EFI-SYSTEM, which has the state of the slots.
 type Root struct {
 	lab  *Lab
 	path string
@@ -76,7 +76,7 @@ func newNative(config *Config, key *Key) (*native, error) {
 	return h, h.relayMetadata()
 }
 
-// given is the directory with what the machine's init gets to see.
+// given is the directory with the files for the machine's init.
 func (h *native) given() string { return filepath.Join(h.config.Root.path, "machine") }
 
 func (h *native) host() string { return fmt.Sprintf("%s%d", userPrefix, h.number) }
@@ -149,7 +149,7 @@ func (h *native) powerOn(console io.Writer) (_ power, err error) {
 	return c, nil
 }
 
-// runInMachine is where a machine finds what it is given.
+// runInMachine is the path of that directory in the machine.
 const runInMachine = "/run/machine"
 
 // nspawn is the command that runs the machine. It must not touch what all share: it has no
@@ -201,7 +201,7 @@ func (c *container) wait() (restart bool) {
 	return restart
 }
 
-// release gives back what the machine had while it was on.
+// release releases the resources of a machine that was on.
 func (c *container) release() {
 	_ = emptyCgroup(c.cgroup)
 	if c.group != nil {

@@ -27,7 +27,7 @@ type qemu struct {
 	dir     string // for its sockets
 	port    int    // of the host, for SSH
 	forward map[int]int
-	stdin   *os.File // for QEMU: what is typed at the console
+	stdin   *os.File // for QEMU: input of the console
 	typing  *os.File // its other end
 }
 
@@ -91,9 +91,9 @@ func (q *qemu) powerOn(console io.Writer) (power, error) {
 
 func (e *emulation) cut() { _ = e.command.Process.Kill() }
 
-// wait waits until QEMU has ended. A machine that restarts gets a new one: within one QEMU
-// a restart takes half a minute longer under emulation, since the kernel is unpacked over
-// the last one, and each write to a page of code costs what was translated from it.
+// wait waits until QEMU has ended. A machine that restarts gets a new QEMU: under emulation
+// a restart in the same QEMU takes half a minute longer, since the kernel is unpacked over
+// the old one, and QEMU drops its translation of a page of code at each write to the page.
 func (e *emulation) wait() (restart bool) {
 	restart = sawReset(e.events)
 	_ = e.events.Close()
@@ -163,7 +163,7 @@ func (q *qemu) args() []string {
 	if c.KeepsMemory {
 		args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=memory,size=%dM,share=on,mem-path=%s", memory, filepath.Join(q.dir, "memory")))
 	}
-	if c.Cmdline != "" { // the last string is the one that GRUB looks at
+	if c.Cmdline != "" { // GRUB reads the last string
 		args = append(args, "-smbios", "type=11,value=coreos.cmdline="+c.Cmdline)
 	}
 	args = append(args, accelerator()...)
@@ -232,8 +232,8 @@ func accelerator() []string {
 	return []string{"-accel", "tcg,thread=multi", "-cpu", "max,-cx16"}
 }
 
-// userNIC is the interface to the host, who reaches the machine's SSH and what is
-// forwarded.
+// userNIC is the interface to the host, by which the host reaches the machine's SSH and its
+// forwarded ports.
 func (q *qemu) userNIC() string {
 	nic := fmt.Sprintf("user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:%d-:%d", q.port, sshPort)
 	if q.config.NameByDHCP != "" {

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// top returns the top directory of the tree. It looks at what the tests run, so that a
-// change there makes the results that go test has kept invalid.
+// top returns the top directory of the tree. It reads the files that the tests run, so that
+// go test does not use results from before a change.
 func top(t *testing.T) string {
 	t.Helper()
 	dir, err := filepath.Abs("../../..")

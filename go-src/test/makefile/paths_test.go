@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// run runs make on the tree and returns what it says and whether it succeeds.
+// run runs make on the tree and returns its output and whether it succeeds.
 func run(t *testing.T, dir string, args ...string) (out string, ok bool) {
 	t.Helper()
 	command := exec.Command("make", append([]string{"--no-print-directory", "-f", filepath.Join(top(t), "Makefile")}, args...)...)

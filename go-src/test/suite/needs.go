@@ -24,8 +24,8 @@ const (
 	ConfigCtl  Need = "host/bin/configctl"
 )
 
-// Slots is what it takes to fill both slots, Host what a machine on the host's kernel is made
-// of, Build what a release is.
+// Slots, Host and Build are the files that tests need to fill both slots, to make machines
+// on the host's kernel, and to make releases.
 var (
 	Slots = []Need{Boot, Usr}
 	Host  = []Need{Boot, Usr, RawImage}
@@ -44,7 +44,8 @@ func (n Need) path(env Env) string {
 	}
 }
 
-// missing says what the tests need and is not there, and of which tests it is.
+// missing returns the things that the tests need and that do not exist, each with the tests
+// that need it.
 func missing(env Env, chosen []Test) (lines []string) {
 	of := map[Need][]string{}
 	for _, test := range chosen {

@@ -31,7 +31,7 @@ func Main(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// run is what the tests of one run share.
+// run has the state that the tests of one run share.
 type run struct {
 	env          Env
 	logs         string
@@ -39,9 +39,9 @@ type run struct {
 	native, qemu float64      // how much slower than usual machines are
 }
 
-// What a machine takes of the host's seats: one in QEMU keeps a processor busy, one on the
-// host's kernel mostly waits. On two processors that makes two of the former and two of the
-// latter, or eight of those.
+// The seats of the host that a machine takes. One in QEMU keeps a processor busy, one on
+// the host's kernel mostly waits. Two processors have seats for two of each kind, or for
+// eight on the host's kernel.
 const (
 	seatsQEMU   = 3
 	seatsNative = 1

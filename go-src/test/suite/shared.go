@@ -27,8 +27,8 @@ func newShared(dir string) (*shared, error) {
 	return &shared{dir: dir, of: map[string]*thing{}}, os.MkdirAll(dir, 0o755)
 }
 
-// errUnfinished is what the other tests get to see when the one that made a thing
-// failed over it, which ends that test's goroutine and make with it.
+// errUnfinished is the error of the other tests if the one that made a shared thing failed
+// over it. That failure ends the test's goroutine, and make with it.
 var errUnfinished = errors.New("the test that was the first to need it failed to make it")
 
 // path returns the path of the named thing, made by make if it is not there yet.

@@ -16,7 +16,7 @@ import (
 	"coreos/test/machine"
 )
 
-// Suite is what a test belongs to.
+// Suite is the suite that a test belongs to.
 type Suite int
 
 // The suites.
@@ -62,7 +62,7 @@ type T struct {
 	machines []*machine.Machine
 }
 
-// Env is what the tests run against.
+// Env describes the files and directories of a run.
 type Env struct {
 	Image  string // disk image
 	Top    string // the tree
@@ -197,7 +197,7 @@ func (t *T) ShowsAfter(m *machine.Machine, mark int, pattern string) {
 	t.Must(err)
 }
 
-// Equal compares what a test saw with what it wants.
+// Equal compares a result with the wanted one.
 func (t *T) Equal(what, got, want string) {
 	t.Helper()
 	if got != want {

@@ -34,7 +34,7 @@ const rsaBits = 4096
 func config(when time.Time) *packet.Config {
 	deterministic := false
 	return &packet.Config{
-		DefaultHash:                           crypto.SHA256, // the fastest that GRUB's 32-bit code has
+		DefaultHash:                           crypto.SHA256, // the fastest hash of GRUB's 32-bit code
 		RSABits:                               rsaBits,
 		Algorithm:                             packet.PubKeyAlgoRSA,
 		Time:                                  func() time.Time { return when },
@@ -100,7 +100,7 @@ func Load(dir string) (*openpgp.Entity, error) {
 	if keys[0].PrivateKey.Encrypted {
 		return nil, fmt.Errorf("signing key %s: export it without a passphrase", path)
 	}
-	keys[0].Subkeys = nil // GRUB is given the primary key alone, so that one must sign
+	keys[0].Subkeys = nil // GRUB has only the primary key, so that key must sign
 	return keys[0], nil
 }
 

@@ -33,9 +33,9 @@ var ErrFull = errors.New("GRUB environment exceeds one 512-byte sector")
 // Env holds the variables of an environment block.
 type Env map[string]string
 
-// Parse reads an environment block of Size bytes as GRUB does (grub_envblk_iterate
-// in grub-core/lib/envblk.c): a name is everything up to "=", so that a line
-// without one spoils the next line, too. What has an impossible name is left out.
+// Parse reads an environment block of Size bytes as GRUB does (grub_envblk_iterate in
+// grub-core/lib/envblk.c). A name is everything up to "=", so that a line without "=" also
+// spoils the next line. Variables whose names are not valid are left out.
 func Parse(block []byte) (Env, error) {
 	if len(block) != Size || !bytes.HasPrefix(block, []byte(signature)) {
 		return nil, ErrFormat

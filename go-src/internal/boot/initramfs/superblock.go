@@ -48,7 +48,7 @@ func (s *superblock) incompatible() uint32 { return s.u32(0x60) }
 func (s *superblock) inOrder() bool {
 	const (
 		clean                         = 1                // state
-		recover                       = 0x4              // incompatible: the journal has what is not in place
+		recover                       = 0x4              // incompatible: the journal has changes that are not in place yet
 		orphansPresent, checksummed   = 1 << 16, 1 << 10 // compatible for readers
 		atMaxMounts, atState, atEvery = 0x36, 0x3a, 0x44
 		atReadOnly, atLastOrphan      = 0x64, 0xe8

@@ -103,7 +103,8 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// A signature that is not there is the end of a file to who reads it, not of the image.
+// TestReadNamesWhatIsNotSigned checks that the error names the file without a signature.
+// Its reader of the signature only meets the end of a file.
 func TestReadNamesWhatIsNotSigned(t *testing.T) {
 	members := image(t, "slot.cfg", config, "vmlinuz", "k", "initramfs", "i")
 	_, err := Read(bytes.NewReader(members), func(_, signature io.Reader) error {

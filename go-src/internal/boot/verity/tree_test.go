@@ -67,7 +67,7 @@ func TestReadTreeRefuses(t *testing.T) {
 	}
 }
 
-// The superblock is the one that veritysetup writes as make-slot.sh calls it.
+// The superblock is the same as veritysetup's, called as in make-slot.sh.
 func TestSuperblock(t *testing.T) {
 	tool, err := exec.LookPath("veritysetup")
 	if err != nil {

@@ -13,7 +13,7 @@ type input struct {
 }
 
 // Read implements io.Reader. If the context ends first, the read goes on in the background,
-// and what it gets is lost.
+// and its data are lost.
 func (i input) Read(b []byte) (int, error) {
 	type result struct {
 		n   int

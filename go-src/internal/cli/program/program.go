@@ -1,5 +1,5 @@
-// Package program runs a cobra command as a program. Programs are alike in what ends
-// them, in how they name an error, and in their exit statuses.
+// Package program runs a cobra command as a program. All programs end on the same signals,
+// print errors in the same form, and have the same exit statuses.
 package program
 
 import (

@@ -19,7 +19,8 @@ import (
 
 const days = 24 * time.Hour
 
-// request is one for a machine and a client, and collects what is said.
+// request returns a request for a machine and a client, which adds the lines that it prints
+// to said.
 func request(t *testing.T, dir string, said *[]string) *Request {
 	t.Helper()
 	m, err := ParseMachine("m0=127.0.0.1,m0.example.com")

@@ -50,7 +50,7 @@ func serve(t *testing.T, dir datadir.Dir, name string) (*clientv3.Client, func()
 	}
 }
 
-// TestRestore loses what was written after a snapshot, and nothing before it.
+// TestRestore checks that a restore loses the changes after the snapshot, and no others.
 func TestRestore(t *testing.T) {
 	dir := datadir.Dir(filepath.Join(t.TempDir(), "etcd"))
 	client, stop := serve(t, dir, "m0")
@@ -91,7 +91,7 @@ func TestRestore(t *testing.T) {
 	if err != nil || len(got.Kvs) != 2 || got.Header.Revision < Bump {
 		t.Errorf("got %v, %v", got, err)
 	}
-	// A watcher that knows what is no more learns that.
+	// A watcher of a revision that does not exist any more gets an error.
 	if watch := <-client.Watch(t.Context(), "a", clientv3.WithRev(late)); !errors.Is(watch.Err(), rpctypes.ErrCompacted) {
 		t.Errorf("the watcher got %v", watch.Err())
 	}

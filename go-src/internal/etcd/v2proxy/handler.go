@@ -199,7 +199,7 @@ func (h *handler) wait(w http.ResponseWriter, r *http.Request, req *request) {
 	}
 }
 
-// flush sends what was written, with a time limit.
+// flush sends the data that were written, with a time limit.
 func flush(c *http.ResponseController) error {
 	if err := c.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// TestAbout is about what is not a key.
+// TestAbout checks the paths that are no keys.
 func TestAbout(t *testing.T) {
 	base, _ := newFront(t, Limits{})
 	tests := []struct {
@@ -87,7 +87,7 @@ func TestIndexes(t *testing.T) {
 	}
 }
 
-// TestRaw: what a v3 client sees is the v2 key and its value.
+// TestRaw checks that a v3 client sees the v2 key and its value.
 func TestRaw(t *testing.T) {
 	base, client := newFront(t, Limits{})
 	do(t, base, "PUT", "/v2/keys/raw/a", "value=x")
@@ -125,7 +125,7 @@ func TestHeartbeat(t *testing.T) {
 	}
 }
 
-// TestPages lists what takes many reads, and what is too much.
+// TestPages lists directories that need many reads, and one that is too large.
 func TestPages(t *testing.T) {
 	base, client := newFront(t, Limits{})
 	for i := range 40 {

@@ -14,7 +14,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// waiting is a request that waits. Its header has come, so that what is done next is seen.
+// waiting is a request that waits. Its header has arrived, so that it sees all later
+// changes.
 type waiting struct {
 	t    *testing.T
 	resp *http.Response
@@ -44,7 +45,7 @@ func (w *waiting) next() string {
 	return normal(w.t, line)
 }
 
-// TestWait waits for what was before the wait began, and then for what comes after.
+// TestWait waits for changes from before the wait began, and then for later ones.
 func TestWait(t *testing.T) {
 	base := os.Getenv("ETCD2_REFERENCE")
 	if base == "" {
@@ -122,7 +123,7 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// TestWaitForeign is about what was not done through a proxy.
+// TestWaitForeign waits for changes that were not made through a proxy.
 func TestWaitForeign(t *testing.T) {
 	base, client := newFront(t, Limits{})
 	ctx := t.Context()

@@ -84,8 +84,9 @@ func (a *Agent) startInstalled(ctx context.Context) {
 	}
 }
 
-// endAction applies the result of an action and goes on with the unit and with those that
-// waited for it. is is nil if systemd has what it had before.
+// endAction applies the result of an action, and goes on with the unit, with the units that depend
+// on it, and with those that waited for it. is is nil if the action has changed nothing in
+// systemd.
 func (a *Agent) endAction(ctx context.Context, name string, is *installed, err error) {
 	u := a.units[name]
 	if u == nil {

@@ -16,8 +16,8 @@ import (
 // which systemd waits by default (DefaultTimeoutStartSec=).
 const orderTimeout = 90 * time.Second
 
-// setInstalled records what systemd has of a unit, and sets anew what is wanted of the units
-// that it depends on or depended on: their stand-ins come and go.
+// setInstalled records what systemd has of a unit. It also sets again what is wanted of the units
+// that the unit depends on or depended on, because their stand-ins come and go.
 func (a *Agent) setInstalled(ctx context.Context, name string, is installed) {
 	concerned := a.link(name, is)
 	if a.session.complete() {

@@ -13,7 +13,7 @@ func TestOldStates(t *testing.T) {
 	a := newAgent(t)
 	u := &unit{installed: installed{hash: "x"}, want: wanted("x", schema.Loaded), phase: starting}
 	a.units["a.service"] = u
-	// Nothing else is on its way to the loop: the state is not read, and the unit needs nothing.
+	// No other event is on its way to the loop: the state is not read, and the unit needs nothing.
 	ended, end := context.WithCancel(t.Context())
 	end()
 	a.Systemd = silentSystemd{}

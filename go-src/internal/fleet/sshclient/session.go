@@ -174,7 +174,7 @@ func (f *forward) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
 func (f *forward) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
 func (f *forward) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
 
-// beginning keeps the beginning of what is written to it.
+// beginning keeps the first bytes that are written to it.
 type beginning struct {
 	mu   sync.Mutex
 	text []byte

@@ -272,8 +272,9 @@ func samePartitions(a, b []entry) bool {
 	})
 }
 
-// crashStates yields the disks that a power cut during the logged writes can
-// leave. What was written before a Sync is there; of the rest any sectors may be.
+// crashStates yields the disks that a power cut during the logged writes can leave: with
+// all that was written before a Sync, and with any of the sectors that were written after
+// it.
 func crashStates(t *testing.T, start map[int64]sector, log []*write) iter.Seq[map[int64]sector] {
 	return func(yield func(map[int64]sector) bool) {
 		durable := maps.Clone(start)

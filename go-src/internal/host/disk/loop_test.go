@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// loopDisk writes the image to a file and attaches that as a disk of the size. The
-// partitions are those that the kernel finds or, without support for GPT, is told.
+// loopDisk writes the image to a file and attaches the file as a disk of the size. The
+// kernel finds the partitions, or is told of them if it does not support GPT.
 func loopDisk(t *testing.T, size int64) (disk Disk, file string) {
 	t.Helper()
 	if os.Getuid() != 0 {

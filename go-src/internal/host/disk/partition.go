@@ -28,16 +28,18 @@ func OpenPartition(path string, flag int) (*Partition, error) {
 	return &Partition{file, size}, nil
 }
 
-// largeRead is from how many bytes on a read counts as one of many, through a whole partition.
+// largeRead is the size in bytes from which a read counts as one of many, through a whole
+// partition.
 const largeRead = 64 << 10
 
-// ReadAt reads as a file's method does. Of a large read the kernel forgets its copy: who
-// reads a whole partition reads each part of it once, and a machine's memory is for others.
+// ReadAt implements io.ReaderAt. After a large read it drops the data from the kernel's
+// cache: a program that reads a whole partition reads each part once, and the memory is
+// better used by others.
 func (p *Partition) ReadAt(b []byte, offset int64) (int, error) {
 	n, err := p.File.ReadAt(b, offset)
 	if n >= largeRead {
-		// From the start on, since the kernel drops only whole pieces of its cache, which
-		// may begin before this read. Advice only: what was read is right without it.
+		// The range starts at 0, since the kernel drops only whole pieces of its cache, and a
+		// piece may begin before this read. An error has no effect: the data are correct.
 		_ = unix.Fadvise(int(p.Fd()), 0, offset+int64(n), unix.FADV_DONTNEED)
 	}
 	return n, err

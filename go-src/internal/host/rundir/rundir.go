@@ -18,11 +18,12 @@ import (
 	"time"
 )
 
-// List returns the paths of the executables of directories, in the order of their names.
-// As with systemd's units, a file in /etc replaces the one of the same name in /usr: of
-// two files with one name, that of the later directory counts, also if it is not an
-// executable, such as a link to /dev/null. Hidden files are left out. A link to nothing is
-// in the list, so that running it fails and is seen. Directories may be missing.
+// List returns the paths of the executables of directories, in the order of their names. As
+// with systemd's units, a file in /etc replaces the one of the same name in /usr: of two
+// files with one name the one in the later directory counts, even if it is not an
+// executable, such as a link to /dev/null. Hidden files are left out. A link to a file that
+// does not exist is in the list, so that running it fails and is seen. Directories may be
+// missing.
 func List(dirs ...string) ([]string, error) {
 	byName := map[string]string{}
 	for _, dir := range dirs {
@@ -49,7 +50,7 @@ func List(dirs ...string) ([]string, error) {
 
 // Command is how an executable is run.
 type Command struct {
-	// Args are the executable and its arguments, maybe after a program that launches it.
+	// Args are the executable and its arguments. A program that launches it can come first.
 	Args []string
 	// Env is added to the environment.
 	Env []string

@@ -1,4 +1,4 @@
-// Package tlsroots reads the certificates of those whose signatures are trusted.
+// Package tlsroots reads the certificates of trusted authorities.
 package tlsroots
 
 import (

@@ -77,7 +77,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What is wrong is named with its place, and everything else counts.
+// A problem is reported with its position, and the rest of the config is used.
 func TestProblems(t *testing.T) {
 	const rest = "\nhostname: good\n"
 	for name, test := range map[string]struct{ text, want string }{

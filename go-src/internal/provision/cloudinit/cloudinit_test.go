@@ -14,8 +14,7 @@ import (
 	"coreos/internal/provision/cloudconfig"
 )
 
-// machine is a system below a directory, with a systemd and accounts that note what
-// they are told.
+// machine is a system in a directory. Its systemd and its accounts record the calls.
 type machine struct {
 	*Applier
 	t    *testing.T
@@ -98,7 +97,7 @@ func (m *machine) Run(_ context.Context, input, name string, args ...string) err
 	return nil
 }
 
-// apply applies a config and returns what was told to the system's programs.
+// apply applies a config and returns the calls of the system's programs.
 func (m *machine) apply(c *cloudconfig.Config) ([]string, error) {
 	m.told = nil
 	_, err := m.Apply(context.Background(), c)

@@ -34,7 +34,7 @@ func TestNetwork(t *testing.T) {
 		{[]netconf.File{a, b}, []string{"reload", restart, "start web.service"}},
 		{[]netconf.File{a, b}, []string{"start web.service"}},
 		{[]netconf.File{a}, []string{"reload", restart, "start web.service"}},
-		// An error: what was there stays.
+		// An error: the file stays as it was.
 		{nil, []string{"start web.service"}},
 		{[]netconf.File{}, []string{"reload", restart, "start web.service"}},
 		{[]netconf.File{}, []string{"start web.service"}},

@@ -63,7 +63,7 @@ func TestConfigDrive(t *testing.T) {
 	check(t, ConfigDrive(filepath.Join(t.TempDir(), "none")), nil, ErrAbsent)
 }
 
-// TestHostileDrive has in place of user-data what one should not read.
+// TestHostileDrive has links, a directory and a pipe in the place of user-data.
 func TestHostileDrive(t *testing.T) {
 	tests := map[string]func(path string) error{
 		"a link that leads out": func(path string) error { return os.Symlink("/etc/passwd", path) },

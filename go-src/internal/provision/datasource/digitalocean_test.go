@@ -58,7 +58,7 @@ func FuzzDigitalOcean(f *testing.F) {
 	fuzzInterfaces(f, digitalOceanDocument, parseDigitalOcean)
 }
 
-// checkInterface checks what whoever sets up an interface relies on.
+// checkInterface checks the properties that users of an interface rely on.
 func checkInterface(t *testing.T, each Interface, err error) {
 	for _, a := range each.Addresses {
 		if err == nil && !a.IsValid() {

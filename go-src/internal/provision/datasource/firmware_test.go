@@ -15,7 +15,7 @@ func TestQEMU(t *testing.T) {
 	check(t, QEMU(treetest.Dir(t, map[string]string{raw: strings.Repeat("#", MaxUserData+1)})), nil, ErrTooLarge)
 }
 
-// smbios is a structure of OEM strings, as the firmware has it: type, length of what is
+// smbios is a structure of OEM strings, as the firmware has it: type, length of the part
 // before the strings, handle, number of strings.
 func smbios(texts ...string) string {
 	return "\x0b\x05\x00\x11" + string(rune(len(texts))) + strings.Join(texts, "\x00") + "\x00\x00"

@@ -115,7 +115,7 @@ func TestSelectSaysWhy(t *testing.T) {
 				t.Errorf("error %v does not say %q", err, want)
 			}
 		}
-		// A reason that stays is told once.
+		// A reason that does not change is reported once.
 		if len(reports) != 2 {
 			t.Errorf("reports %q", reports)
 		}

@@ -143,7 +143,7 @@ func numbered(format string, n int) string {
 	return text.String()
 }
 
-// What is left out is told, but not without end.
+// TestDebianWarnings checks that lines that are left out are reported, up to a limit.
 func TestDebianWarnings(t *testing.T) {
 	result, err := Convert(Debian, debianOf(numbered("option%d x\n", 100)))
 	if err != nil || len(result.Warnings) != maxWarnings || result.Warnings[0] != `line 3: option "option1" is not known, and left out` {

@@ -35,7 +35,7 @@ type Result struct {
 	Form Form
 	// Files are in the order of the metadata; those of interfaces to create are first.
 	Files []File
-	// Warnings say what has no effect.
+	// Warnings name the settings without an effect.
 	Warnings []string
 }
 

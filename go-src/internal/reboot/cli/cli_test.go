@@ -112,7 +112,7 @@ func TestUnreachable(t *testing.T) {
 // since is when the holders of a test took the lock.
 var since = time.Date(2026, 11, 28, 4, 0, 0, 0, time.UTC)
 
-// restarting has two machines restart, of which one fails.
+// restarting has two machines restart. On one of them the version fails.
 func restarting(t *testing.T, l *lock.Lock) {
 	t.Helper()
 	_, err := l.Change(t.Context(), func(s *semaphore.Semaphore) error {

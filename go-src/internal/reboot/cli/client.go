@@ -35,8 +35,8 @@ func client() *cobra.Command {
 	return command
 }
 
-// onMachine runs f with the lock and the machine id of the arguments, or this machine's. What
-// is the beginning of its errors.
+// onMachine runs f with the lock and a machine id: the argument, or else this machine's.
+// Its errors begin with what.
 func (o *options) onMachine(what string, f func(ctx context.Context, l *lock.Lock, id string) error) func(*cobra.Command, []string) error {
 	return o.on(func(ctx context.Context, l *lock.Lock, args []string) error {
 		id, err := machine(args)

@@ -15,7 +15,8 @@ func TestInhibitors(t *testing.T) {
 		w.want(0, coordinator.RebootPlanned, "backup (it runs)")
 		w.wantHolders("")
 		w.set(func() { w.inhibitors = nil })
-		// One that came in between is logind's to see; others get the lock meanwhile.
+		// An inhibitor that appears after the check is found by logind. Other machines get
+		// the lock meanwhile.
 		w.set(func() { w.rebootErr = errors.New("blocked by inhibitor lock") })
 		w.after(recheck)
 		w.want(0, coordinator.RebootPlanned, "does not restart: blocked by inhibitor")

@@ -10,7 +10,7 @@ import (
 	"coreos/internal/update/status"
 )
 
-// after a restart: what becomes of the lock.
+// TestAfterTheRestart checks what the daemon does with the lock after a restart.
 func TestAfterTheRestart(t *testing.T) {
 	held := semaphore.Holder{Why: semaphore.Update, From: "1.0.0", To: "2.0.0", BootID: "boot0"}
 	with := func(f func(*semaphore.Holder)) semaphore.Holder {
@@ -57,7 +57,7 @@ func TestAfterTheRestart(t *testing.T) {
 	}
 }
 
-// The daemon was ended with the lock held: it goes on where it was.
+// The daemon ended while it held the lock. The new daemon continues.
 func TestDaemonStartsAnewWithTheLock(t *testing.T) {
 	in(EtcdLock, func(t *testing.T, w *world) {
 		_ = w.sem.Lock("m1", semaphore.Holder{Why: semaphore.Update, To: "2.0.0", BootID: "boot1"})
@@ -70,7 +70,7 @@ func TestDaemonStartsAnewWithTheLock(t *testing.T) {
 	})(t)
 }
 
-// A version that failed elsewhere is not tried, the next one is.
+// The machine does not try a version that failed on another machine. It tries the next one.
 func TestBadReleaseStops(t *testing.T) {
 	in(EtcdLock, func(_ *testing.T, w *world) {
 		_, _ = w.sem.SetMax(3)
@@ -101,8 +101,8 @@ func TestBadReleaseStopsAtTheLastMoment(t *testing.T) {
 	})(t)
 }
 
-// A machine that failed tries a newer version, but keeps the lock if that does not come
-// to pass.
+// A machine on which a version failed tries a newer version. It keeps the lock if it does
+// not restart.
 func TestFailedMachineKeepsTheLockForOthers(t *testing.T) {
 	in(EtcdLock, func(t *testing.T, w *world) {
 		_ = w.sem.Lock("m1", semaphore.Holder{To: "2.0.0", BootID: "boot0"})

@@ -34,7 +34,7 @@ func TestThoseAheadGoFirst(t *testing.T) {
 		w.start()
 		w.need("2.0.0")
 		w.want(0, coordinator.RebootPlanned, "2 machines are ahead")
-		// They do not take it: nobody waits for a machine that does nothing.
+		// The others do not take the lock: after their time it is this machine's turn.
 		w.after(2*stagger - time.Second)
 		w.want(0, coordinator.RebootPlanned, "ahead")
 		w.after(2 * time.Second)
@@ -42,7 +42,8 @@ func TestThoseAheadGoFirst(t *testing.T) {
 	})(t)
 }
 
-// An hour without etcd, and a day: no restart, and the status says why.
+// Without etcd the machine does not restart, not after an hour nor a day, and the status
+// says why.
 func TestNoRestartWithoutEtcd(t *testing.T) {
 	in(EtcdLock, func(_ *testing.T, w *world) {
 		w.start()
@@ -91,7 +92,7 @@ func TestSteal(t *testing.T) {
 	}
 }
 
-// Five machines, one lock: each restarts once, never two at a time.
+// Of five machines with one lock each restarts once, never two at the same time.
 func TestGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := newWorld(t, EtcdLock)

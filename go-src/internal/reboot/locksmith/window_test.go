@@ -33,7 +33,7 @@ func TestWindow(t *testing.T) {
 	})(t)
 }
 
-// The lock comes when the window has closed: it is given back, and not used.
+// The machine gets the lock after the window has closed. It releases the lock and waits.
 func TestWindowClosesWhileWaitingForTheLock(t *testing.T) {
 	in(EtcdLock, func(t *testing.T, w *world) {
 		w.Window = mustWindow(t, "00:00", "1h")
@@ -51,7 +51,7 @@ func TestWindowClosesWhileWaitingForTheLock(t *testing.T) {
 	})(t)
 }
 
-// And so if it closes between the lock and the restart.
+// The window closes after the machine has taken the lock. It releases the lock and waits.
 func TestWindowClosesWhileHoldingTheLock(t *testing.T) {
 	in(EtcdLock, func(t *testing.T, w *world) {
 		w.Window = mustWindow(t, "00:00", "2m")
@@ -66,7 +66,7 @@ func TestWindowClosesWhileHoldingTheLock(t *testing.T) {
 	})(t)
 }
 
-// A clock that jumps into the window opens it within half a minute, one that jumps back
+// A clock that jumps into the window opens it within half a minute. A clock that jumps back
 // closes it again.
 func TestClockJumps(t *testing.T) {
 	in(EtcdLock, func(t *testing.T, w *world) {

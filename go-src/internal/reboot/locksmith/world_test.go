@@ -149,7 +149,7 @@ func (l lockOf) Machines(context.Context) ([]lock.Machine, error) {
 	return l.machines, l.lockErr
 }
 
-// start runs the daemon; need has update-engine say that the machine needs a restart.
+// start runs the daemon. need lets update-engine report that the machine needs a restart.
 func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -135,7 +135,7 @@ func TestJSON(t *testing.T) {
 }
 
 func TestCommandLine(t *testing.T) {
-	// 2 is an answer of -needs_reboot, so what is wrong ends with 1.
+	// 2 is an answer of -needs_reboot, so that errors end with 1.
 	programtest.Check(t, command, []programtest.Call{
 		{"--help", 0, "-needs_reboot: 0 if an update waits", ""},
 		{"-nonsense", 1, "", "update_engine_client: unknown flag: --nonsense"},

@@ -75,8 +75,8 @@ func breakOff(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// TestAttacks has a server, or somebody between it and the machine, do what it must not.
-// Whatever that is, the reason shows, and the running slot stays the next.
+// TestAttacks lets a server, or somebody between it and the machine, attack the machine. In
+// each case the status names the reason, and the running slot stays the next one.
 func TestAttacks(t *testing.T) {
 	loop := func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }
 	text := func(s string) http.HandlerFunc {

@@ -41,7 +41,7 @@ func TestUpdate(t *testing.T) {
 	w.wantOperation(d, status.Idle, "")
 	w.wantEvents("complete rebooted 1.1.0")
 
-	// And back into slot A.
+	// The next update goes into slot A.
 	w.publish("1.2.0", "")
 	_, err = d.Attempt(context.Background(), false)
 	w.must(err)

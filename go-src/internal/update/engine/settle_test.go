@@ -24,7 +24,8 @@ func TestRollback(t *testing.T) {
 	if got := d.Status().Refused["1.1.0"]; got != "unhealthy:50-shop" {
 		t.Errorf("refused because of %q", got)
 	}
-	// Not again by itself, not even after a restart of the daemon.
+	// The daemon does not install the version again by itself, not even after a restart of
+	// the daemon.
 	d = w.machine()
 	if _, err := d.Attempt(context.Background(), false); !errors.Is(err, ErrRolledBack) {
 		t.Errorf("error %v", err)

@@ -54,7 +54,7 @@ type world struct {
 	extra   string    // lines of the machine's own update.conf
 	locked  bool      // kexec is
 	patches int       // from how many versions a published one has patches
-	signed  time.Time // when what is published was signed; zero for now
+	signed  time.Time // time of the signatures of what is published; zero for now
 
 	loads int
 }

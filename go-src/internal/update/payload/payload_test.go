@@ -15,7 +15,7 @@ import (
 	"coreos/internal/update/delta"
 )
 
-// usr returns blocks, of which every third cannot be compressed.
+// usr returns blocks. Every third one cannot be compressed.
 func usr(blocks int) []byte {
 	random := rand.NewChaCha8([32]byte{})
 	b := make([]byte, blocks*verity.BlockSize)

@@ -24,7 +24,8 @@ const board = "amd64-usr"
 func images(t *testing.T, version string, blocks int) Images {
 	t.Helper()
 	data := bytes.Repeat([]byte(version), blocks*verity.BlockSize/len(version)+1)[:blocks*verity.BlockSize]
-	// What versions have in common cannot be compressed, so that a patch is worth having.
+	// The common data of versions cannot be compressed, so that a patch is smaller than a
+	// payload.
 	for block := range min(blocks, 40) {
 		_, _ = rand.NewChaCha8([32]byte{byte(block)}).Read(data[block*verity.BlockSize+100:][:verity.BlockSize-100])
 	}
@@ -117,7 +118,7 @@ func (f *fixture) add(version string) {
 	f.must(f.Publish(f.keys.private("online")))
 }
 
-// machine is one that was given the root of the repository as it is now.
+// machine is a machine that trusts the present root of the repository.
 type machine struct {
 	root, state string
 }

@@ -102,7 +102,8 @@ func TestMachineRefuses(t *testing.T) {
 	_, err = client.Manifest(context.Background(), board, "1.1.0")
 	wantError("a changed manifest", err, ErrMixed)
 
-	// Nobody signed a timestamp for long: the repository may be frozen by someone.
+	// No timestamp was signed for a long time: somebody may serve an old state of the
+	// repository.
 	f.now = f.now.Add(lifetimes[metadata.TIMESTAMP] + time.Hour)
 	_, err = f.client(f.machine(), f.dir)
 	wantError("a frozen repository", err, ErrExpired)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What a power cut left of the metadata that was seen keeps no machine from its updates.
+// Metadata that a power cut left incomplete do not keep the machine from updates.
 func TestDamagedState(t *testing.T) {
 	f := newFixture(t)
 	for _, role := range Roles {

@@ -13,8 +13,8 @@ import (
 	"coreos/internal/update/release"
 )
 
-// syncBlocks is after how many blocks the writes are flushed: until then they take memory,
-// and are lost in an interruption.
+// syncBlocks is the number of blocks after which the writes are flushed. Writes that are not
+// flushed take memory, and are lost in an interruption.
 const syncBlocks = 8 << 20 / verity.BlockSize
 
 // repairs is how often blocks that are read back wrongly are downloaded again.

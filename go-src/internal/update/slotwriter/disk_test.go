@@ -15,20 +15,20 @@ const sector = 512
 
 var errPowerCut = errors.New("power cut")
 
-// simDisk is a disk with a write cache. What was not synced before the power is cut may
-// be lost or kept, sector by sector, in whatever order.
+// simDisk is a disk with a write cache. After a power cut, each sector that was not synced
+// has its old or its new content, in any combination.
 type simDisk struct {
 	random     *rand.Rand
 	partitions []*simPartition
-	// operations counts writes and syncs; before the one with the number cut the
-	// power fails. Never for 0.
+	// operations counts writes and syncs. The power fails before operation number cut; 0
+	// means never.
 	operations, cut int
 	dead            bool
 }
 
 type simPartition struct {
 	disk *simDisk
-	// medium has what is there for good, cache what is read.
+	// medium has the content that outlives a power cut, cache the content that is read.
 	medium, cache []byte
 	pending       []simWrite
 }
@@ -94,7 +94,7 @@ func (p *simPartition) Sync() error {
 	return nil
 }
 
-// restart is the power coming back: of what was in the cache some sectors reached the
+// restart switches the power on again. Some of the sectors in the cache have reached the
 // medium.
 func (d *simDisk) restart() {
 	for _, p := range d.partitions {

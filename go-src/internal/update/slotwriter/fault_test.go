@@ -61,7 +61,7 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-// forgetful loses one block of what is written, on the way from its cache.
+// forgetful loses one of the written blocks on the way from the cache to the medium.
 type forgetful struct{ *simPartition }
 
 func (f forgetful) Sync() error {
@@ -85,7 +85,7 @@ func (f *forgetOnce) Sync() error {
 	return forgetful{f.simPartition}.Sync()
 }
 
-// What is not read back right is written again.
+// A block that is not read back correctly is written again.
 func TestRepair(t *testing.T) {
 	s := scenarios()[1]
 	m := s.machine(1)

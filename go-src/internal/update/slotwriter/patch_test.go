@@ -104,8 +104,8 @@ func flip(b []byte, at int64) error {
 	return nil
 }
 
-// What the slot holds is known by the hash tree there, unless the slot was spoiled; where
-// the tree is wrong, the update finds out.
+// The update takes the content of the slot from the hash tree in it. It finds out if the
+// tree is wrong.
 func TestReplaced(t *testing.T) {
 	bootable := func(name string, data []byte) *version {
 		boot, _ := imagetest.Slot(t, name, data)

@@ -234,7 +234,7 @@ type scenario struct {
 	server       server
 }
 
-// server is what a server sends.
+// server is the kind of responses that a server sends.
 type server int
 
 const (

@@ -73,7 +73,7 @@ func (s scenario) cut(t *testing.T, m *simMachine, cut int) {
 		t.Fatalf("cut %d: error %v", cut, err)
 	}
 	m.restart()
-	// Not even GRUB's last resort may be a boot image with another /usr.
+	// Even as its last resort GRUB must not load a boot image that belongs to another /usr.
 	if v := m.loads(slot.B, s.versions()); v != nil && !holds(m.slots[slot.B].Usr, v.usr) {
 		t.Fatalf("cut %d: slot B can be loaded with half a /usr", cut)
 	}
@@ -124,7 +124,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// rebuilt is an update to a version nearly all blocks of which are a little different.
+// rebuilt is an update to a version in which nearly all blocks differ a little.
 func rebuilt(server server) scenario {
 	running := newVersion("2.0.0", blocks(sequence(0, 3)), random(64))
 	later := newVersion("3.0.0", blocks(sequence(10, 13)), edited(random(64)))

@@ -66,7 +66,7 @@ func TestBadWhole(t *testing.T) {
 	lost := errors.New("connection lost")
 	for name, test := range map[string]struct {
 		spoil   func(offset int64, b []byte) error
-		bundle  error // what comes of a bundle
+		bundle  error // result with a bundle
 		payload error // and of a repository
 	}{
 		"its start": {func(offset int64, b []byte) error { return flip(b, 1-offset) }, ErrWrongBytes, nil},
@@ -110,8 +110,8 @@ func TestBadWhole(t *testing.T) {
 	}
 }
 
-// An update by the whole stream that was interrupted keeps what it had, and fetches the
-// rest in whatever way is shorter then.
+// An update by the whole stream that was interrupted keeps its blocks, and fetches the
+// others in the way that is shorter then.
 func TestResumeWhole(t *testing.T) {
 	s := large()
 	m := s.machine(1)

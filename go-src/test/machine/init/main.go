@@ -18,7 +18,7 @@ import (
 	"coreos/internal/boot/slot"
 )
 
-// given is the directory with what the test hands over.
+// given is the directory with the files that the test hands over.
 const given = "/run/machine"
 
 const (
@@ -33,7 +33,7 @@ const (
 	nicMatch  = "[Match]\nKind=\nName=eth*\n"
 )
 
-// console prints what the initramfs would, as it would.
+// console prints messages as the initramfs does.
 type console struct{}
 
 func (console) print(format string, args ...any) { fmt.Printf("bootengine: "+format+"\n", args...) }
@@ -88,7 +88,8 @@ func boot(log console) error {
 	return unix.Exec(systemd, []string{systemd, "--show-status=yes"}, os.Environ())
 }
 
-// showHardware puts what the test made in the place of what the host's kernel shows.
+// showHardware puts the files of the test over those with which the host's kernel describes
+// its hardware.
 func showHardware() error {
 	mounts := []struct{ source, target, fstype, data string }{
 		{given + "/cmdline", "/proc/cmdline", "", ""},

@@ -45,7 +45,7 @@ var (
 	limit    = flag.Duration("limit", 10*time.Minute, "how long it waits for units to be started")
 )
 
-// systemd notes what was started.
+// systemd records which units were started.
 type systemd struct {
 	*unit.FakeUnitManager
 	mu      sync.Mutex
