@@ -4,6 +4,7 @@ package logind
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -97,16 +98,37 @@ func (l *Logind) Terminals(ctx context.Context) ([]string, error) {
 	}
 	var terminals []string
 	for _, s := range all {
-		object := l.bus.Object(name, s.Path)
-		class, err := object.GetProperty(name + ".Session.Class")
-		if err != nil || class.Value() != "user" {
+		class, err := l.property(ctx, s.Path, "Class")
+		if err != nil {
+			return nil, err
+		}
+		if class != "user" {
 			continue // the session has ended, or is of a greeter or of a service manager
 		}
-		if tty, err := object.GetProperty(name + ".Session.TTY"); err == nil && tty.Value() != "" {
-			terminals = append(terminals, fmt.Sprint(tty.Value()))
+		tty, err := l.property(ctx, s.Path, "TTY")
+		if err != nil {
+			return nil, err
+		}
+		if tty != "" {
+			terminals = append(terminals, tty)
 		}
 	}
 	return terminals, nil
+}
+
+// property returns a string that is a property of a session, "" if the session has ended.
+func (l *Logind) property(ctx context.Context, session dbus.ObjectPath, property string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	var value string
+	err := l.bus.Object(name, session).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, name+".Session", property).Store(&value)
+	if gone := new(dbus.Error); errors.As(err, gone) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("systemd-logind: property %s of session %s: %w", property, session, err)
+	}
+	return value, nil
 }
 
 // Warn writes a message to the terminals on which users are logged in, and returns their
