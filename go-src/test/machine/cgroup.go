@@ -24,17 +24,55 @@ func (l *Lab) makeCgroup() error {
 	if err := unix.Mount("cgroup2", cgroups, "cgroup2", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount cgroup 2: %w", err)
 	}
-	left, err := filepath.Glob(filepath.Join(cgroups, prefix+"*"))
+	var err error
+	l.group, err = ownDirectory(cgroups, prefix)
+	return err
+}
+
+// ownDirectory makes a directory whose name begins with the prefix, and removes those that no
+// process has open: of runs that were killed.
+func ownDirectory(in, prefix string) (*os.File, error) {
+	left, err := filepath.Glob(filepath.Join(in, prefix+"*"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, dir := range left {
-		_ = removeCgroup(dir) // unless it is in use
+		if file, err := hold(dir); err == nil {
+			_ = removeCgroup(dir)
+			_ = file.Close()
+		}
 	}
-	if l.cgroup, err = os.MkdirTemp(cgroups, prefix); err != nil {
-		return fmt.Errorf("a control group of its own: %w", err)
+	for {
+		dir, err := os.MkdirTemp(in, prefix)
+		if err != nil {
+			return nil, fmt.Errorf("a control group of its own: %w", err)
+		}
+		file, err := hold(dir)
+		if err == nil {
+			return file, nil
+		}
+		// Another run that starts now may have taken it for an old one.
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, err
+		}
 	}
-	return nil
+}
+
+// hold locks a directory until the file is closed or this process ends. It fails if another
+// process holds it, or if it is gone meanwhile.
+func hold(dir string) (*os.File, error) {
+	file, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		_, err = os.Stat(dir)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), file.Close())
+	}
+	return file, nil
 }
 
 // killCgroup ends all processes below a control group at once.

@@ -19,7 +19,7 @@ const isolated = "COREOS_TEST_ISOLATED"
 // go when that child ends, in whatever way. In the child it returns nil and the program
 // goes on. Without root it returns an error, and the program goes on as it is.
 func Isolate() error {
-	if os.Getenv(isolated) != "" {
+	if inside(os.Getenv(isolated), os.Getpid()) {
 		return settleIn()
 	}
 	if os.Geteuid() != 0 {
@@ -52,6 +52,10 @@ func Isolate() error {
 	os.Exit(0)
 	return nil
 }
+
+// inside tells whether a process is the child of Isolate: the first one of its namespace, not
+// one that merely inherits the environment, whose mounts would be the host's.
+func inside(environment string, pid int) bool { return environment != "" && pid == 1 }
 
 // settleIn makes the new namespaces usable.
 func settleIn() error {

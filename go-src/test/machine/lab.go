@@ -20,10 +20,10 @@ import (
 // network namespaces of their own. What tests the kernel, firmware, boot loader, disk or
 // dm-verity needs QEMU. A program has one Lab, after Isolate.
 type Lab struct {
-	dir    string // for what belongs to no machine
-	images string // directory of the image's files
-	init   string // the machines' first program
-	cgroup string // directory of cgroup 2 for the machines
+	dir    string   // for what belongs to no machine
+	images string   // directory of the image's files
+	init   string   // the machines' first program
+	group  *os.File // directory of cgroup 2 for the machines, locked
 	usr    *loop
 	boot   *loop
 	dhcp   *exec.Cmd
@@ -37,7 +37,7 @@ var NeededTools = []string{"systemd-nspawn", "dnsmasq", "ip", "unshare"}
 // OpenLab makes a lab for machines of the image whose files are in the directory images.
 // go-src is the tree's module. An error says what the host cannot do.
 func OpenLab(dir, images, goSrc string) (_ *Lab, err error) {
-	if os.Getenv(isolated) == "" {
+	if !inside(os.Getenv(isolated), os.Getpid()) {
 		return nil, errors.New("this process has no namespaces of its own")
 	}
 	for _, name := range NeededTools {
@@ -68,8 +68,9 @@ func OpenLab(dir, images, goSrc string) (_ *Lab, err error) {
 
 // Close gives back what would outlive this process.
 func (l *Lab) Close() {
-	if l.cgroup != "" {
-		_ = removeCgroup(l.cgroup)
+	if l.group != nil {
+		_ = removeCgroup(l.group.Name())
+		_ = l.group.Close()
 	}
 	if l.dhcp != nil {
 		_ = l.dhcp.Process.Kill()

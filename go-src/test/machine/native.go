@@ -121,7 +121,7 @@ func (h *native) powerOn(console io.Writer) (_ power, err error) {
 	if err := h.handOver(first); err != nil {
 		return nil, err
 	}
-	c := &container{cgroup: filepath.Join(h.lab.cgroup, h.name)}
+	c := &container{cgroup: filepath.Join(h.lab.group.Name(), h.name)}
 	defer func() {
 		if err != nil {
 			c.release()
