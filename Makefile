@@ -160,7 +160,7 @@ lint-skips-packages = $(if $(wildcard $(BUILDROOT_DIR)/utils/check-package),$(sh
 
 ## unit tests, and the checks of structure and docs
 unit:
-	@cd $(TOP)/go-src && $(GO) test -race ./cmd/... ./internal/... ./test/architecture ./test/makefile
+	@cd $(TOP)/go-src && $(GO) test -race ./cmd/... ./internal/... ./test/architecture ./test/machine ./test/makefile ./test/suite
 	@cd $(TOP)/go-src && $(GO) test -count=1 ./test/docs
 
 # Daemons on clusters of real etcd processes that fail, and fleets in simulated time: these without the race
@@ -191,7 +191,8 @@ soak: host-tools
 FUZZTIME ?= 1m
 ## fuzz each parser of outside bytes; RUN=name runs some, by package and function
 fuzz:
-	@cd $(TOP)/go-src && grep -ro '^func Fuzz[A-Za-z]*' --include=*_test.go internal | sed 's|/[^/]*_test.go:func | |' | grep -E '$(RUN)' | \
+	@cd $(TOP)/go-src && grep -ro '^func Fuzz[A-Za-z]*' --include=*_test.go internal | sed 's|/[^/]*_test.go:func | |' | \
+	{ grep -E '$(RUN)' || { echo "error: no fuzz function matches RUN=$(RUN)" >&2; exit 1; }; } | \
 	while read -r package name; do echo "$$package $$name"; \
 		$(GO) test ./$$package -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) || exit 1; done
 bench: export COREOS_IMAGES := $(or $(IMAGES),coreos=$(abspath $(IMAGE)))

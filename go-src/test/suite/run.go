@@ -54,6 +54,9 @@ const (
 func RunAll(t *testing.T, suite Suite) {
 	env := lookup(t)
 	chosen := choose(suite, pattern())
+	if len(chosen) == 0 {
+		t.Fatalf("%s has no test that matches %s", t.Name(), pattern())
+	}
 	if missing := missing(env, chosen); len(missing) > 0 {
 		t.Fatalf("what the tests need is not there:\n  %s", strings.Join(missing, "\n  "))
 	}
@@ -71,7 +74,7 @@ func RunAll(t *testing.T, suite Suite) {
 	r.env.shared = shared
 	t.Cleanup(func() { _ = os.RemoveAll(shared.dir) })
 	r.openLab(t, suite, chosen)
-	r.measure(t, chosen)
+	r.measure(t, chosen, nativeSlowness, emulatedSlowness)
 	r.all(t, chosen)
 }
 
@@ -161,18 +164,16 @@ func (r *run) openLab(t *testing.T, suite Suite, chosen []Test) {
 	t.Cleanup(r.lab.Close)
 }
 
-// measure finds out how fast this host is.
-func (r *run) measure(t *testing.T, chosen []Test) {
+// measure finds out how fast this host is at what the tests use, by the pieces of work.
+func (r *run) measure(t *testing.T, chosen []Test, native func() float64, emulated func(context.Context) (float64, error)) {
 	r.native, r.qemu = 1, 1
-	var err error
-	for _, test := range chosen {
-		switch {
-		case r.isNative(test) && r.native == 1:
-			r.native = nativeSlowness()
-		case !r.isNative(test) && r.qemu == 1:
-			if r.qemu, err = emulatedSlowness(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+	if slices.ContainsFunc(chosen, r.isNative) {
+		r.native = native()
+	}
+	if slices.ContainsFunc(chosen, func(test Test) bool { return !r.isNative(test) }) {
+		var err error
+		if r.qemu, err = emulated(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 	}
 	t.Logf("limits are those of the usual machine, times %.1f on the host's kernel and %.1f in QEMU", r.native, r.qemu)

@@ -1,10 +1,13 @@
 package suite
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"coreos/test/machine"
 
 	"coreos/internal/host/treetest"
 )
@@ -43,6 +46,31 @@ func TestMissing(t *testing.T) {
 	for _, there := range []string{"boot.img", "bootkey"} {
 		if strings.Contains(got, there) {
 			t.Errorf("%s is there:\n%s", there, got)
+		}
+	}
+}
+
+// TestMeasure measures each kind of machine that is used, once, also where the host is as fast
+// as usual.
+func TestMeasure(t *testing.T) {
+	native, qemu := Test{Native: true}, Test{}
+	for name, test := range map[string]struct {
+		lab              *machine.Lab
+		chosen           []Test
+		natives, emulate int
+	}{
+		"both":               {&machine.Lab{}, []Test{native, qemu, native, qemu}, 1, 1},
+		"on the host":        {&machine.Lab{}, []Test{native, native}, 1, 0},
+		"in QEMU":            {&machine.Lab{}, []Test{qemu, qemu}, 0, 1},
+		"without the lab":    {nil, []Test{native, qemu}, 0, 1},
+		"nothing to measure": {&machine.Lab{}, nil, 0, 0},
+	} {
+		var natives, emulate int
+		(&run{lab: test.lab}).measure(t, test.chosen,
+			func() float64 { natives++; return 1 },
+			func(context.Context) (float64, error) { emulate++; return 1, nil })
+		if natives != test.natives || emulate != test.emulate {
+			t.Errorf("%s: measured %d times on the host and %d in QEMU, want %d and %d", name, natives, emulate, test.natives, test.emulate)
 		}
 	}
 }

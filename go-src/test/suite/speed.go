@@ -83,7 +83,13 @@ func countdown(n uint32) []byte {
 // exitPort is the port of QEMU's isa-debug-exit; QEMU ends with status 1 for a value of 0.
 const exitPort = 0xf4
 
+// emulateLimit is for a program that takes less than a second on the usual machine, and for a
+// QEMU that does not start it.
+const emulateLimit = 5 * time.Minute
+
 func emulate(ctx context.Context, disk string) error {
+	ctx, cancel := context.WithTimeout(ctx, emulateLimit)
+	defer cancel()
 	command := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-nodefaults", "-display", "none", "-m", "32",
 		"-drive", "if=none,id=disk,format=raw,readonly=on,file="+disk, "-device", "virtio-blk-pci,drive=disk",
 		"-device", fmt.Sprintf("isa-debug-exit,iobase=%#x,iosize=1", exitPort))
