@@ -59,7 +59,7 @@ func TestMain(m *testing.M) {
 // build builds the binary with some tags and returns its path.
 func build(tags string) (string, error) {
 	path := filepath.Join(directory, "multicall"+tags)
-	command := exec.Command("go", "build", "-tags", tags, "-o", path, "coreos/cmd/multicall")
+	command := exec.Command("go", "build", "-buildvcs=false", "-tags", tags, "-o", path, "coreos/cmd/multicall")
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build -tags %q: %w\n%s", tags, err, out)

@@ -40,7 +40,7 @@ func TestBenchEtcd(t *testing.T) {
 	}
 	dir := t.TempDir()
 	debian := debianEtcd(t, filepath.Join(output, "bench"))
-	run(t, "env", "-C", filepath.Join(top, "go-src"), "CGO_ENABLED=0", "go", "build", "-o", filepath.Join(dir, "etcdload"), "./test/etcdload")
+	run(t, "env", "-C", filepath.Join(top, "go-src"), "CGO_ENABLED=0", "go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "etcdload"), "./test/etcdload")
 	run(t, "cp", debian, filepath.Join(dir, "debian-etcd"))
 	files := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	defer files.Close()

@@ -24,7 +24,7 @@ const upstreamLimit = 5 * time.Minute
 func runUpstream(t *testing.T, machines, units, dead int) (is figures) {
 	output, top := os.Getenv("COREOS_OUTPUT"), os.Getenv("COREOS_TOP")
 	binary := filepath.Join(t.TempDir(), "cluster")
-	run(t, "env", "-C", filepath.Join(top, "go-src/test/upstreamfleet"), "go", "build", "-o", binary, "./cluster")
+	run(t, "env", "-C", filepath.Join(top, "go-src/test/upstreamfleet"), "go", "build", "-buildvcs=false", "-o", binary, "./cluster")
 	etcd := etcdtest.New(t, 1, etcdtest.Binary(debianEtcd(t, filepath.Join(output, "bench"))), etcdtest.Flags("--enable-v2"))
 
 	cmd := exec.Command(binary, "-etcd", etcd.Endpoint(0), "-machines", fmt.Sprint(machines), "-dead", fmt.Sprint(dead),

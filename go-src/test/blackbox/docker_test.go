@@ -92,7 +92,7 @@ func serveImage(t *suite.T, program string) (reference, authority string) {
 	source := filepath.Join(t.Dir, "main.go")
 	binary := filepath.Join(t.Dir, "program")
 	t.Must(os.WriteFile(source, []byte(program), 0o644))
-	build := exec.CommandContext(t.Context, "go", "build", "-o", binary, source)
+	build := exec.CommandContext(t.Context, "go", "build", "-buildvcs=false", "-o", binary, source)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

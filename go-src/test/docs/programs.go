@@ -29,7 +29,7 @@ var notForPeople = map[string]bool{"bootengine": true}
 
 // Build builds the commands into a directory.
 func Build(ctx context.Context, goSrc, dir string) (*Programs, error) {
-	build := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "./cmd/...")
+	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", dir+"/", "./cmd/...")
 	build.Dir = goSrc
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the commands: %w\n%s", err, out)

@@ -23,7 +23,7 @@ var etcd = sync.OnceValues(func() (string, error) {
 	// behind if the process is killed.
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "etcd")
-	if out, err := exec.Command("go", "build", "-o", path, "coreos/cmd/etcd").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, "coreos/cmd/etcd").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build etcd: %w\n%s", err, out)
 	}
 	built, err = os.Open(path)

@@ -22,7 +22,7 @@ import (
 // upstream's.
 func TestFleetctl(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "fleetctl")
-	build := exec.Command("go", "build", "-o", binary, "github.com/coreos/fleet/fleetctl")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "github.com/coreos/fleet/fleetctl")
 	build.Dir = "../upstreamfleet"
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("upstream's fleetctl cannot be built: %v\n%s", err, text)

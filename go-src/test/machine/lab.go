@@ -152,7 +152,7 @@ func (l *Lab) prepareEFI() error {
 
 // buildInit builds the machines' first program, static: it starts before /usr is complete.
 func (l *Lab) buildInit(goSrc string) error {
-	build := exec.Command("go", "build", "-o", l.init, "./test/machine/init")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", l.init, "./test/machine/init")
 	build.Dir = goSrc
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

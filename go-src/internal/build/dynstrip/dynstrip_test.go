@@ -64,7 +64,7 @@ func build(t testing.TB, mode, source string) []byte {
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command("go", "build", "-buildmode="+mode, "-ldflags=-s -w -linkmode=external", "-o", "program", "main.go")
+	command := exec.Command("go", "build", "-buildvcs=false", "-buildmode="+mode, "-ldflags=-s -w -linkmode=external", "-o", "program", "main.go")
 	command.Dir, command.Env = dir, append(os.Environ(), "CGO_ENABLED=1", "GO111MODULE=off", "GOFLAGS=")
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

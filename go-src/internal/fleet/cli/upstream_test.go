@@ -92,7 +92,7 @@ func upstream(t *testing.T) string {
 		t.Skip("upstream's fleetctl is not built in short tests")
 	}
 	binary := filepath.Join(t.TempDir(), "fleetctl")
-	build := exec.Command("go", "build", "-o", binary, "-ldflags=-X github.com/coreos/fleet/version.Version="+schema.Version, "github.com/coreos/fleet/fleetctl")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "-ldflags=-X github.com/coreos/fleet/version.Version="+schema.Version, "github.com/coreos/fleet/fleetctl")
 	build.Dir = "../../../test/upstreamfleet"
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("upstream's fleetctl cannot be built: %v\n%s", err, text)
