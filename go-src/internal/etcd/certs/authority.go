@@ -22,6 +22,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"coreos/internal/host/pemfile"
+
 	"github.com/google/renameio/v2"
 )
 
@@ -128,7 +130,7 @@ func readPair(certPath, keyPath string) (*x509.Certificate, crypto.Signer, error
 	if err != nil {
 		return nil, nil, err
 	}
-	raw, err := readPEM(keyPath, "PRIVATE KEY")
+	raw, err := pemfile.Read(keyPath, "PRIVATE KEY")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -148,7 +150,7 @@ func readPair(certPath, keyPath string) (*x509.Certificate, crypto.Signer, error
 
 // Read reads the first certificate of a PEM file.
 func Read(path string) (*x509.Certificate, error) {
-	raw, err := readPEM(path, "CERTIFICATE")
+	raw, err := pemfile.Read(path, "CERTIFICATE")
 	if err != nil {
 		return nil, err
 	}
@@ -157,25 +159,6 @@ func Read(path string) (*x509.Certificate, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return cert, nil
-}
-
-func readPEM(path, kind string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > 1<<20 {
-		return nil, fmt.Errorf("%s: too large for a %s", path, kind)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != kind {
-		return nil, fmt.Errorf("%s: no PEM text with a %s", path, kind)
-	}
-	return block.Bytes, nil
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

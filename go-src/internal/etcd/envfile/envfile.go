@@ -36,17 +36,12 @@ func New(path string) *File { return &File{path: path} }
 // Read reads a file. If it does not exist, Read returns an empty one.
 func Read(path string) (*File, error) {
 	f := New(path)
-	file, err := os.Open(path)
+	text, err := bounded.ReadFile(path, maxSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("etcd's settings: %w", err)
-	}
-	defer file.Close()
-	text, err := bounded.Read(file, maxSize)
-	if err != nil {
-		return nil, fmt.Errorf("etcd's settings: %s: %w", path, err)
 	}
 	f.lines = split(string(text))
 	return f, nil

@@ -124,7 +124,7 @@ func (r *roll) healthy(ctx context.Context, u schema.Unit, check string) error {
 	ctx, stop := context.WithTimeoutCause(ctx, r.limit, errLate)
 	defer stop()
 	var since time.Time
-	last := errors.New("no machine reports a state of it")
+	last, checked := errors.New("no machine reports a state of it"), false
 	err := poll(ctx, 0, func(ctx context.Context) (bool, error) {
 		state, err := r.state(ctx, u)
 		if err != nil {
@@ -140,7 +140,9 @@ func (r *roll) healthy(ctx context.Context, u schema.Unit, check string) error {
 		}
 		m := r.machine(state.MachineID)
 		if err := r.passes(ctx, check, u.Name, m); err != nil {
-			last = err
+			if ctx.Err() == nil || !checked { // the limit may end the last check
+				last, checked = err, true
+			}
 			return false, nil
 		}
 		r.say("Unit %s is healthy on %s with %s", u.Name, place(m, false), unitfile.Of(u).Hash().Short())

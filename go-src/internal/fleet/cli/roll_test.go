@@ -62,7 +62,7 @@ func TestRoll(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\necho $UNIT at $MACHINE_IP; [ $UNIT != app@1.service ]\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	check(t, []expect{{"roll --steady=0 --limit=500ms --check=" + script + " app@.service", 1, on("app@1", bad), "the check failed: exit status 1: app@1.service at 10.0.0.1"}})
+	check(t, []expect{{"roll --steady=0 --limit=2s --check=" + script + " app@.service", 1, on("app@1", bad), "the check failed: exit status 1: app@1.service at 10.0.0.1"}})
 	check(t, append(files("bad", "good"),
 		expect{"roll", 2, "", "accepts 1 arg(s)"},
 		expect{"roll none.service", 1, "", "no such file"},

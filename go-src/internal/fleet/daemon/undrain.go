@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -34,7 +35,11 @@ func (n *Node) endDrain(ctx context.Context) error {
 		return err
 	}
 	unchanged := clientv3.Compare(clientv3.ModRevision(key), "=", revision)
-	if _, err := n.Store.Txn(ctx).If(unchanged).Then(clientv3.OpDelete(key)).Commit(); err != nil {
+	done, err := n.Store.Txn(ctx).If(unchanged).Then(clientv3.OpDelete(key)).Commit()
+	if err == nil && !done.Succeeded {
+		err = errors.New("the drain changed meanwhile")
+	}
+	if err != nil {
 		return err
 	}
 	slog.Info("the drain has ended: the machine has restarted", "reason", drain.Reason)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 )
 
 // ErrTooLarge is in the chain of each error about data that have more bytes than allowed.
@@ -22,6 +23,20 @@ func Read(r io.Reader, most int64) ([]byte, error) {
 		return nil, err
 	}
 	return data, nil
+}
+
+// ReadFile returns the content of a file, or ErrTooLarge if it has more than most bytes.
+func ReadFile(path string, most int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	data, err := Read(file, most)
+	if errors.Is(err, ErrTooLarge) {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return data, err
 }
 
 // Check returns ErrTooLarge if data have more than most bytes.

@@ -3,10 +3,28 @@ package bounded
 import (
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
 )
+
+func TestReadFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if _, err := ReadFile(path, 8); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	for text, want := range map[string]error{"": nil, "12345678": nil, "123456789": ErrTooLarge} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := ReadFile(path, 8)
+		if !errors.Is(err, want) || err == nil && string(got) != text || err != nil && !strings.Contains(err.Error(), path) {
+			t.Errorf("%q: got %q, %v", text, got, err)
+		}
+	}
+}
 
 func TestCheck(t *testing.T) {
 	for most, want := range map[int64]string{1000: "too large: more than 1000 bytes", 2048: "too large: more than 2 KiB"} {

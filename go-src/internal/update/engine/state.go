@@ -11,6 +11,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"coreos/internal/boot/slot"
+	"coreos/internal/host/bounded"
 	"coreos/internal/update/omaha"
 )
 
@@ -45,17 +46,10 @@ func statePath(dir string) string { return filepath.Join(dir, "state.json") }
 // is damaged, which must not keep the machine from updates.
 func readState(dir string) (*State, error) {
 	s := &State{Failed: map[string]string{}}
-	info, err := os.Stat(statePath(dir))
+	text, err := bounded.ReadFile(statePath(dir), maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	}
-	if err != nil {
-		return s, err
-	}
-	if info.Size() > maxState {
-		return s, fmt.Errorf("%s: larger than %d bytes", statePath(dir), maxState)
-	}
-	text, err := os.ReadFile(statePath(dir))
 	if err != nil {
 		return s, err
 	}

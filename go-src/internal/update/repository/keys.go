@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 
+	"coreos/internal/host/pemfile"
+
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
@@ -52,7 +54,7 @@ func writeNew(path string, mode os.FileMode, text []byte) error {
 
 // ReadKey reads a private key.
 func ReadKey(path string) (Key, error) {
-	block, err := readPEM(path, "PRIVATE KEY")
+	block, err := pemfile.Read(path, "PRIVATE KEY")
 	if err != nil {
 		return Key{}, err
 	}
@@ -82,7 +84,7 @@ func newKey(private ed25519.PrivateKey) (Key, error) {
 
 // ReadPublicKey reads the public half of a key.
 func ReadPublicKey(path string) (*metadata.Key, error) {
-	block, err := readPEM(path, "PUBLIC KEY")
+	block, err := pemfile.Read(path, "PUBLIC KEY")
 	if err != nil {
 		return nil, err
 	}
@@ -94,16 +96,4 @@ func ReadPublicKey(path string) (*metadata.Key, error) {
 		return nil, fmt.Errorf("public key %s is not an Ed25519 key", path)
 	}
 	return metadata.KeyFromPublicKey(public)
-}
-
-func readPEM(path, kind string) ([]byte, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read a key: %w", err)
-	}
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != kind {
-		return nil, fmt.Errorf("%s is not a file with a %s", path, kind)
-	}
-	return block.Bytes, nil
 }

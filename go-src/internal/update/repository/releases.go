@@ -19,6 +19,7 @@ import (
 	"coreos/internal/boot/bootimage"
 	"coreos/internal/boot/cmdline"
 	"coreos/internal/boot/verity"
+	"coreos/internal/host/bounded"
 	"coreos/internal/update/payload"
 	"coreos/internal/update/release"
 )
@@ -45,17 +46,12 @@ type Images struct {
 	Notes string
 }
 
-// notes reads the release notes. Manifest.Check checks them.
+// notes reads the release notes. Manifest.Check checks their text.
 func (i Images) notes() (string, error) {
 	if i.Notes == "" {
 		return "", nil
 	}
-	file, err := os.Open(i.Notes)
-	if err != nil {
-		return "", fmt.Errorf("release notes: %w", err)
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, release.MaxNotes+1))
+	text, err := bounded.ReadFile(i.Notes, release.MaxNotes)
 	if err != nil {
 		return "", fmt.Errorf("release notes: %w", err)
 	}

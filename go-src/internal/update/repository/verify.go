@@ -85,16 +85,7 @@ type diskFiles string
 
 // Get implements Files.
 func (dir diskFiles) Get(_ context.Context, name string, most int64) ([]byte, error) {
-	file, err := os.Open(filepath.Join(string(dir), filepath.FromSlash(name)))
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	text, err := bounded.Read(file, most)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return text, nil
+	return bounded.ReadFile(filepath.Join(string(dir), filepath.FromSlash(name)), most)
 }
 
 // findIn returns a function that finds targets in targets metadata.
