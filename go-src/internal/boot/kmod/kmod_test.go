@@ -8,9 +8,9 @@ import (
 	"sync"
 	"testing"
 
-	"coreos/internal/host/treetest"
-
 	"github.com/u-root/u-root/pkg/kmodule"
+
+	"coreos/internal/host/treetest"
 )
 
 // TestMatches has patterns of real modules.alias files and modaliases of real

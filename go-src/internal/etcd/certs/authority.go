@@ -22,9 +22,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"coreos/internal/host/pemfile"
-
 	"github.com/google/renameio/v2"
+
+	"coreos/internal/host/pemfile"
 )
 
 // caLife is the lifetime of a certificate authority. Replacing one changes files on every

@@ -6,9 +6,9 @@ import (
 	"io"
 	"net"
 
-	"coreos/internal/cli/exit"
-
 	"github.com/spf13/cobra"
+
+	"coreos/internal/cli/exit"
 )
 
 func (a *app) fdForwardCommand() *cobra.Command {

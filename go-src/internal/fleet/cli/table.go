@@ -8,9 +8,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"coreos/internal/cli/output"
-
 	"github.com/spf13/cobra"
+
+	"coreos/internal/cli/output"
 )
 
 // lister has the flags of a command that prints a table.

@@ -12,9 +12,9 @@ import (
 	"strconv"
 	"strings"
 
-	"coreos/internal/host/keyvalue"
-
 	"golang.org/x/sys/unix"
+
+	"coreos/internal/host/keyvalue"
 )
 
 // Labels of the partitions that belong to no slot.

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/host/treetest"
-
 	"golang.org/x/sys/unix"
+
+	"coreos/internal/host/treetest"
 )
 
 const cloudSigmaDocument = `{

@@ -11,10 +11,10 @@ import (
 	"fmt"
 	"log/slog"
 
-	"coreos/internal/update/status"
-
 	"github.com/godbus/dbus/v5"
 	"github.com/godbus/dbus/v5/introspect"
+
+	"coreos/internal/update/status"
 )
 
 // Names on the bus.

@@ -7,12 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -202,87 +200,3 @@ func cause(ctx context.Context, err error) error {
 	}
 	return err
 }
-
-// body is the body of a response. Reads are limited to the bandwidth, and fail if the
-// server is too slow. Only the time that a read waits for the server counts.
-type body struct {
-	io.ReadCloser
-	client *Client
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	waited time.Duration
-	read   int64
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	p = p[:min(len(p), burst)]
-	b.timer.Reset(b.client.options.Stall + time.Duration(b.read)*time.Second/slowest - b.waited)
-	start := time.Now()
-	n, err := b.ReadCloser.Read(p)
-	b.timer.Stop()
-	b.waited += time.Since(start)
-	b.read += int64(n)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = cause(b.ctx, err)
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		if limited := b.client.limiter.WaitN(b.ctx, n); limited != nil {
-			err = cause(b.ctx, limited)
-		}
-	}
-	return n, err
-}
-
-func (b *body) Close() error {
-	b.timer.Stop()
-	err := b.ReadCloser.Close()
-	b.cancel(nil)
-	return err
-}
-
-// Directory is a directory of files on a server.
-type Directory struct {
-	Client *Client
-	URL    string
-}
-
-func (d Directory) url(name string) string { return strings.TrimSuffix(d.URL, "/") + "/" + name }
-
-// Open opens a whole file. The caller bounds how much it reads.
-func (d Directory) Open(ctx context.Context, name string) (io.ReadCloser, error) {
-	var response *http.Response
-	err := d.Client.retry(ctx, func() (err error) {
-		response, err = d.Client.get(ctx, d.url(name), "")
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("download %s: %w", d.url(name), err)
-	}
-	return response.Body, nil
-}
-
-// Get returns a whole file of at most most bytes, or fs.ErrNotExist if the server does not
-// have it.
-func (d Directory) Get(ctx context.Context, name string, most int64) ([]byte, error) {
-	var text []byte
-	err := d.Client.retry(ctx, func() error {
-		response, err := d.Client.get(ctx, d.url(name), "")
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		text, err = io.ReadAll(io.LimitReader(response.Body, most+1))
-		if err == nil && int64(len(text)) > most {
-			err = fmt.Errorf("%w: %d bytes", ErrTooLong, most)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("download %s: %w", d.url(name), err)
-	}
-	return text, nil
-}
-
-// Sub returns a subdirectory.
-func (d Directory) Sub(name string) Directory { return Directory{d.Client, d.url(name)} }

@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/update/status"
-
 	"golang.org/x/sys/unix"
 
 	"coreos/internal/boot/slot"
@@ -24,6 +22,7 @@ import (
 	"coreos/internal/update/omaha"
 	"coreos/internal/update/repository"
 	"coreos/internal/update/slotwriter"
+	"coreos/internal/update/status"
 )
 
 // answers replaces what the world's server sends for paths that contain a word.

@@ -8,13 +8,12 @@ import (
 	"runtime"
 	"strings"
 
-	"coreos/internal/update/status"
-
 	"golang.org/x/sys/unix"
 
 	"coreos/internal/update/config"
 	"coreos/internal/update/download"
 	"coreos/internal/update/omaha"
+	"coreos/internal/update/status"
 )
 
 // Daemon is an engine with its configuration and its server.

@@ -10,10 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/update/status"
-
 	"coreos/internal/update/config"
 	"coreos/internal/update/repository"
+	"coreos/internal/update/status"
 )
 
 func TestBundle(t *testing.T) {

@@ -5,9 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/update/status"
-
 	"coreos/internal/boot/slot"
+	"coreos/internal/update/status"
 )
 
 func TestUpdate(t *testing.T) {

@@ -3,9 +3,8 @@ package engine
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"coreos/internal/update/status"
-
 	"coreos/internal/host/metrics"
+	"coreos/internal/update/status"
 )
 
 // operations are the values of the label operation.

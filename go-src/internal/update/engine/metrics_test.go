@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/update/status"
-
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"coreos/internal/update/status"
 )
 
 func TestMetrics(t *testing.T) {

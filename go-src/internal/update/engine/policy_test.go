@@ -7,11 +7,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"coreos/internal/update/status"
-
 	"coreos/internal/boot/slot"
 	"coreos/internal/update/repository"
 	"coreos/internal/update/slotwriter"
+	"coreos/internal/update/status"
 )
 
 func TestPolicy(t *testing.T) {

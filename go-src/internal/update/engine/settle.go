@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 
-	"coreos/internal/update/status"
-
 	"coreos/internal/boot/slot"
 	"coreos/internal/update/download"
 	"coreos/internal/update/omaha"
 	"coreos/internal/update/repository"
 	"coreos/internal/update/slotwriter"
+	"coreos/internal/update/status"
 )
 
 // Settle finds out whether the update that was installed before the restart succeeded. Run

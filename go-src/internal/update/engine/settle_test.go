@@ -5,9 +5,8 @@ import (
 	"errors"
 	"testing"
 
-	"coreos/internal/update/status"
-
 	"coreos/internal/boot/slot"
+	"coreos/internal/update/status"
 )
 
 func TestRollback(t *testing.T) {

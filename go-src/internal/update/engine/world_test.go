@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"coreos/internal/update/status"
-
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"coreos/internal/boot/bootimage"
@@ -33,6 +31,7 @@ import (
 	"coreos/internal/update/release"
 	"coreos/internal/update/repository"
 	"coreos/internal/update/slotwriter"
+	"coreos/internal/update/status"
 )
 
 const board = "amd64-usr"

@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"os"
 
-	"coreos/internal/host/pemfile"
-
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"coreos/internal/host/pemfile"
 )
 
 // Key is an Ed25519 key that signs metadata.

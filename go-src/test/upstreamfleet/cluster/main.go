@@ -19,7 +19,6 @@ import (
 	"time"
 
 	etcd "github.com/coreos/etcd/client"
-
 	"github.com/coreos/fleet/agent"
 	"github.com/coreos/fleet/engine"
 	"github.com/coreos/fleet/heart"
