@@ -21,8 +21,19 @@ import (
 // LayOut makes the directories and links that mounts and the merged /usr need; usr is the
 // current mount point of /usr. systemd-tmpfiles makes all others.
 func LayOut(root, usr string) error {
-	for _, dir := range []string{"etc", ".etc-work", "usr", "oem", "dev", "proc", "sys", "run", "var", "tmp"} {
+	for _, dir := range []string{"etc", ".etc-work", "usr", "oem", "dev", "proc", "sys", "run"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{"var", "tmp"} {
+		// Nothing is mounted there yet. An operator's link, such as /tmp to /var/tmp, leads
+		// somewhere only when root has become /.
+		path := filepath.Join(root, dir)
+		if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			continue
+		}
+		if err := os.MkdirAll(path, 0o755); err != nil {
 			return err
 		}
 	}

@@ -80,6 +80,25 @@ func TestLayOutCompletes(t *testing.T) {
 	}
 }
 
+// TestLayOutKeepsLinks has directories on another disk, which is mounted later.
+func TestLayOutKeepsLinks(t *testing.T) {
+	root := t.TempDir()
+	links := map[string]string{"tmp": "/var/tmp/that/is/not/here", "var": "data/var"}
+	for name, target := range links {
+		if err := os.Symlink(target, filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := LayOut(root, makeUsr(t)); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range links {
+		if target, err := os.Readlink(filepath.Join(root, name)); target != want || err != nil {
+			t.Errorf("%s became %q, %v", name, target, err)
+		}
+	}
+}
+
 func TestLayOutReportsErrors(t *testing.T) {
 	root := t.TempDir()
 	if err := os.WriteFile(filepath.Join(root, "etc"), nil, 0o644); err != nil {
