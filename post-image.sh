@@ -18,7 +18,9 @@ export COREOS_VERSION=${COREOS_VERSION:-$(cat "$top/VERSION")}
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0} TZ=UTC LC_ALL=C
 export SIGNING_KEY_DIR=${SIGNING_KEY_DIR:-$BASE_DIR/keys}
 
-# Nothing half-made under a final name: everything is made here first.
+# Nothing half-made under a final name: everything is made here first. One build at a time
+# uses the directory: another one of these is of a build that was killed.
+rm -rf "$BUILD_DIR"/images.??????
 work=$(mktemp -d "$BUILD_DIR/images.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 

@@ -20,7 +20,7 @@ func top(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"Makefile", "base/debian/bootstrap.sh"} {
+	for _, path := range []string{"Makefile", "base/debian/bootstrap.sh", "post-image.sh"} {
 		if _, err := os.ReadFile(filepath.Join(dir, path)); err != nil {
 			t.Fatal(err)
 		}
