@@ -10,9 +10,8 @@ import (
 	"testing"
 )
 
-// mayImport says for each group below internal which other groups its packages may
-// import. There is no way back up: a change in a group reaches only the groups that
-// stand before it here.
+// mayImport has for each group below internal the other groups that its packages may
+// import. Imports go one way: a change in a group can reach only the groups before it here.
 var mayImport = map[string][]string{
 	"reboot":    {"update", "etcd", "host", "cli", "build"},
 	"update":    {"boot", "host", "cli", "build"},
@@ -109,13 +108,14 @@ func TestImportDirection(t *testing.T) {
 	t.Logf("%d imports among packages of %d groups, %d of them between groups", edges, len(mayImport), between)
 }
 
-// reaches tells whether packages of a group may import, over however many steps, another
-// group's.
+// reaches reports whether packages of a group may import those of another group, directly
+// or through others.
 func reaches(from, to string) bool {
 	return slices.ContainsFunc(mayImport[from], func(next string) bool { return next == to || reaches(next, to) })
 }
 
-// TestImportDirectionOfTests lets a test import whatever does not stand above its group.
+// TestImportDirectionOfTests checks that tests import nothing from the groups above their
+// own.
 func TestImportDirectionOfTests(t *testing.T) {
 	for _, p := range packages(t) {
 		for _, to := range slices.Concat(p.TestImports, p.XTestImports) {

@@ -26,7 +26,8 @@ func comments(t *testing.T, dir string, files []string) map[string]string {
 	return found
 }
 
-// TestPackageComments wants one comment for each package, which begins as go doc expects.
+// TestPackageComments checks that each package has one comment, which begins as go doc
+// expects.
 func TestPackageComments(t *testing.T) {
 	for _, p := range packages(t) {
 		files := p.GoFiles

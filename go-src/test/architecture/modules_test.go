@@ -14,7 +14,7 @@ import (
 
 var update = flag.Bool("update", false, "write the lists of linked modules anew")
 
-// ignition is a command of a module that we require, not of ours; it is linked with cgo.
+// ignition is a command of a module that we require. It is linked with cgo.
 const ignition = "github.com/coreos/ignition/v2/internal"
 
 // modulesOf returns the modules of packages, sorted, without ours.

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// root is the module's directory, seen from this package's.
+// root is the directory of the module, seen from this package's.
 const root = "../.."
 
 // module is a Go module other than ours.

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestTestsAreRun wants each package below test that has tests in the Makefile.
+// TestTestsAreRun checks that the Makefile runs the tests of each package below test.
 func TestTestsAreRun(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(root, "../Makefile"))
 	if err != nil {
@@ -31,7 +31,7 @@ func TestTestsAreRun(t *testing.T) {
 // git refuses the tree, because it belongs to another user.
 var building = regexp.MustCompile(`"go",\s*"build",.*`)
 
-// TestBuildsWithoutGit wants the flag -buildvcs=false in each of them.
+// TestBuildsWithoutGit checks that each of them has the flag -buildvcs=false.
 func TestBuildsWithoutGit(t *testing.T) {
 	calls := 0
 	for _, p := range packages(t) {

@@ -25,7 +25,8 @@ func init() {
 	})
 }
 
-// tools checks that commands are there; those of a base that nobody chose are not among them.
+// tools checks that commands exist. It leaves out those that a base happens to have and nobody
+// chose.
 func tools(t *suite.T, m *machine.Machine) {
 	commands := []string{
 		"awk", "bash", "column", "diff", "find", "grep", "gzip", "hexdump", "hostname", "jq", "less", "sed", "tar", "vi", "which", "xz", "zstd", // texts, files
@@ -50,13 +51,14 @@ func kernel(t *suite.T, m *machine.Machine) {
 	t.Run(m, fmt.Sprintf("sh -c 'kill -SEGV $$'; timeout %d sh -c 'until coredumpctl --quiet list; do sleep 0.2; done'", t.Seconds(60)))
 }
 
-// defaults checks what systemd is compiled with one way on Buildroot and another way on Debian.
+// defaults checks settings that are compiled into systemd in one way on Buildroot and in another
+// on Debian.
 func defaults(t *suite.T, m *machine.Machine) {
 	t.Equal("name servers that nobody chose", t.Run(m, "resolvectl status --no-pager | grep -A9 '^ *Fallback DNS' || true"), "")
 	t.Equal("logging out kills", t.Run(m, "busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager KillUserProcesses"), "b false")
 }
 
-// groups checks what groups are called, and which of them read the journal.
+// groups checks the names of groups, and which of them can read the journal.
 func groups(t *suite.T, m *machine.Machine) {
 	t.Equal("group 65534", t.Run(m, "getent group 65534 | cut -d: -f1; getent group nobody | cut -d: -f3"), "nobody\n65534")
 	for group, lines := range map[string]string{"adm": "0", "systemd-journal": "1"} {

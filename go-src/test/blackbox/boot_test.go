@@ -72,8 +72,8 @@ func init() {
 	})
 }
 
-// login has the terminal answer the login shell's question for its size, waits for the
-// shell's prompt and returns where that ends.
+// login answers the login shell's question for the size of the terminal, waits for the shell's
+// prompt, and returns the position after it.
 func login(t *suite.T, m *machine.Machine, mark int, answer string) int {
 	t.Helper()
 	t.ShowsAfter(m, mark, `\x1b\[999;999H\x1b\[6n`)

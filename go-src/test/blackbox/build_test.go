@@ -17,7 +17,7 @@ func init() {
 	})
 }
 
-// reproducible repeats all that does not need the archive, in another directory.
+// reproducible repeats all steps of the build that do not need the archive, in another directory.
 func reproducible(t *suite.T) {
 	base := filepath.Join(t.Env.Output, "build/debian/base")
 	if _, err := os.Stat(base); err != nil {

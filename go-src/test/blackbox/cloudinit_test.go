@@ -32,7 +32,7 @@ func cloudConfigBoot(t *suite.T) {
 	m := boot(t, machine.Config{Name: "configured", CloudConfig: path})
 	t.Shows(m, `QEMU firmware configuration: line 3, column 10: error: users\[0\].nam: no such key`)
 	t.Shows(m, "coreos-cloudinit: the user-data has errors")
-	healthy(t, m) // the mistake is no fault of the slot
+	healthy(t, m) // the mistake does not make the slot unhealthy
 	t.Equal("hostname", t.Run(m, "cat /etc/hostname"), "handed-over")
 	t.Equal("docker", t.Run(m, "systemctl is-active docker.service"), "active")
 	t.Logf("configured %.1f s after power-on", time.Since(start).Seconds())
@@ -41,7 +41,7 @@ func cloudConfigBoot(t *suite.T) {
 	}
 }
 
-// cloudConfigText is what machines in the field have, at some length.
+// cloudConfigText is a long config, such as machines in the field have.
 const cloudConfigText = `#cloud-config
 hostname: node-1.example.com
 manage_etc_hosts: localhost

@@ -161,7 +161,7 @@ func clusterSurvives(t *suite.T) {
 	o.wantNoGap(t)
 }
 
-// leader is the node that leads.
+// leader returns the node that leads.
 func (c *cluster) leader() int {
 	c.t.Helper()
 	for i, m := range c.nodes {
@@ -220,7 +220,7 @@ func clusterUpdates(t *suite.T) {
 	}
 }
 
-// clusterReboots is what an update does to a cluster, without the update.
+// clusterReboots restarts a cluster as an update does.
 func clusterReboots(t *suite.T) {
 	c := newCluster(t, "", "")
 	w := c.watchDown()
@@ -289,7 +289,7 @@ func (c *cluster) waitFailed() int {
 	}
 }
 
-// until repeats a command until it goes well, over restarts of the machine.
+// until repeats a command until it succeeds, also while the machine restarts.
 func (c *cluster) until(m *machine.Machine, command string) {
 	c.t.Helper()
 	for {

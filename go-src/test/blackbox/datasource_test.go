@@ -29,7 +29,7 @@ func init() {
 
 const exampleKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKjf0tnDo8VqjQ9b1kJ9b3c2yQz0vJmR5o7oVb1kJ9b3 op@example.com"
 
-// metadataOfEC2 answers as instances see it, with tokens; the first answers are errors.
+// metadataOfEC2 answers as EC2's server does, with tokens. The first answers are errors.
 func metadataOfEC2() http.HandlerFunc {
 	values := map[string]string{
 		"user-data":                           "#cloud-config\nwrite_files: [{path: /opt/address, content: at $private_ipv4}]\n",

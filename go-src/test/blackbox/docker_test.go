@@ -60,8 +60,8 @@ func pull(t *suite.T, m *machine.Machine, reference, authority string) {
 	t.Run(m, "docker pull -q "+reference)
 }
 
-// appender is the program in the test's image: it says how many lines the file on
-// the volume has and adds one.
+// appender is the program in the test's image. It prints the number of lines of the file on the
+// volume, and adds one.
 const appender = `package main
 
 import (
@@ -85,8 +85,8 @@ func main() {
 }
 `
 
-// serveImage starts a registry on the host's loopback with an image of a Go program, and
-// returns the image's reference as the machines see it and whom they have to trust.
+// serveImage starts a registry on the host's loopback with an image of a Go program. It returns
+// the image's reference for the machines, and the authority that they have to trust.
 func serveImage(t *suite.T, program string) (reference, authority string) {
 	t.Helper()
 	source := filepath.Join(t.Dir, "main.go")

@@ -24,8 +24,8 @@ import (
 	"coreos/test/suite"
 )
 
-// Each fault hits slot A of a machine with two good slots; it has to end up in B,
-// with the reason where the operator looks.
+// Each fault is in slot A of a machine with two good slots. The machine has to run B in the end,
+// with the reason in slotctl's output and in the journal.
 func init() {
 	for _, member := range []string{bootimage.Kernel, bootimage.Initramfs, bootimage.Config} {
 		why := map[string]string{bootimage.Kernel: "kernel", bootimage.Initramfs: "initramfs", bootimage.Config: "command-line"}[member]

@@ -132,7 +132,7 @@ func ignitionConfig(t *suite.T, disks bool) {
 		}
 	}
 	check()
-	// A config that changed does nothing more.
+	// A change of the config has no effect any more.
 	translate(t, strings.ReplaceAll(text, "ignited", "again"), config.Ignition)
 	reboot(t, m)
 	check()
@@ -165,7 +165,7 @@ func ignitionFails(t *suite.T, disks bool) {
 	t.Equal("of both attempts", t.Run(m, "cd /etc && ls mistake mended 2>/dev/null || true"), "mended")
 }
 
-// blankDisks are arguments for QEMU, which have a machine find disks as
+// blankDisks returns arguments for QEMU that give a machine empty disks, as
 // /dev/disk/by-id/virtio-NAME.
 func blankDisks(t *suite.T, names ...string) (args []string) {
 	for _, name := range names {
@@ -177,7 +177,7 @@ func blankDisks(t *suite.T, names ...string) (args []string) {
 	return args
 }
 
-// translate makes a config for Ignition of one for Butane, by the build host's tool.
+// translate translates a config from Butane's form to Ignition's, by the build host's tool.
 func translate(t *suite.T, text, path string) {
 	command := exec.Command(filepath.Join(t.Env.Output, "host/bin/configctl"), "translate", "--output", path, "-")
 	command.Stdin = strings.NewReader(text)
@@ -197,7 +197,7 @@ func serve(t *suite.T, handler http.HandlerFunc) string {
 	return listener.Addr().String()
 }
 
-// port is that of an address.
+// port returns the port of an address.
 func port(address string) string {
 	_, port, _ := net.SplitHostPort(address)
 	return port

@@ -38,7 +38,7 @@ func (c *cluster) observe() *observer {
 	return o
 }
 
-// write writes until that is taken, each time by another node.
+// write writes until a write succeeds, each time by another node.
 func (o *observer) write(ctx context.Context, clients []*clientv3.Client, n int) {
 	start := time.Now()
 	for at := n; ctx.Err() == nil; at++ {
@@ -73,7 +73,7 @@ func (o *observer) count() int {
 	return o.writes
 }
 
-// wantWrites waits until so many more writes were taken.
+// wantWrites waits until so many more writes have succeeded.
 func (o *observer) wantWrites(t *suite.T, more int) {
 	t.Helper()
 	for until := o.count() + more; o.count() < until; {

@@ -48,8 +48,8 @@ func powerCut(t *suite.T, seed uint64) {
 	m.Cut()
 	t.Logf("cut after %v, %d bytes of console", moment.Round(time.Millisecond), len(text))
 
-	// GRUB takes one try before it starts the kernel; only a healthy machine, whose
-	// last step that is, gives it back.
+	// GRUB takes one try before it starts the kernel. A healthy machine gives it back in its last
+	// step.
 	states := decode(t, disk)
 	a := states.Slots[slot.A]
 	if !a.OK || a.Why != "" || a.Tries < slot.MaxTries-1 {

@@ -11,7 +11,7 @@ import (
 	"coreos/test/suite"
 )
 
-// slotState is what slotctl says of a slot.
+// slotState is a slot in the output of slotctl.
 type slotState struct {
 	Tries int
 	OK    bool
@@ -21,7 +21,7 @@ type slotState struct {
 func healthy(t *suite.T, m *machine.Machine) {
 	t.Helper()
 	t.Must(m.WaitSSH(t.Context))
-	// A start job that is there already is waited for; one that is done is a no-op.
+	// If there is a start job, the command waits for it. If the unit has started, it does nothing.
 	t.Run(m, "systemctl start slot-health.service")
 }
 
@@ -36,8 +36,8 @@ func reboot(t *suite.T, m *machine.Machine) {
 	}
 }
 
-// poweroff presses the power button and waits until the machine is off, which is
-// after all that it had begun to start.
+// poweroff presses the power button and waits until the machine is off. The machine completes the
+// starts that it has begun before.
 func poweroff(t *suite.T, m *machine.Machine) {
 	t.Helper()
 	m.Disconnect()
@@ -69,8 +69,8 @@ func wantSlots(t *suite.T, m *machine.Machine, running string, want slotState) {
 	}
 }
 
-// proven makes a disk whose slot A was found healthy before: its boots need not
-// prove the container runtime again.
+// proven makes a disk whose slot A was found healthy before, so that its boots do not check the
+// container runtime again.
 func proven(t *suite.T) *machine.Disk {
 	t.Helper()
 	disk := t.Disk("disk")
@@ -106,7 +106,7 @@ func boot(t *suite.T, config machine.Config) *machine.Machine {
 	return t.Start(config)
 }
 
-// again switches a machine on that was cut off.
+// again switches a machine on whose power was cut.
 func again(t *suite.T, m *machine.Machine) *machine.Machine {
 	t.Helper()
 	config := m.Config
@@ -147,7 +147,7 @@ func readEnv(t *suite.T, disk *machine.Disk) grubenv.Env {
 	return env
 }
 
-// store is a switched-off machine's environment block as package slot wants it.
+// store is the environment block of a machine that is off, as package slot wants it.
 type store struct {
 	t    *suite.T
 	disk *machine.Disk

@@ -58,7 +58,7 @@ func init() {
 	})
 }
 
-// packing is how the test's versions are packed: nobody else fetches them.
+// packing packs the versions fast: nobody else downloads them.
 var packing = repository.Packing{Patches: repository.Patches, Effort: payload.Fast}
 
 // releases returns a repository with the test's versions.
@@ -66,7 +66,8 @@ func releases(t *suite.T) string {
 	t.Helper()
 	return t.Shared("repository", func(dir string) {
 		t.Must(os.MkdirAll(dir, 0o755))
-		// From the version that runs a patch leads to the good one, from that to the bad one.
+		// There is a patch from the running version to the good one, and one from that to the bad
+		// one.
 		running := repository.Images{Boot: t.Env.ImageFile("coreos_production_boot.img"), Usr: t.Env.ImageFile("coreos_production_usr.img")}
 		t.Must(repository.Open(dir).Pack(t.Context, filepath.Join(keyDir(t), "update"), board, "stable", running, packing, io.Discard))
 		v := newNewerVariant(t)

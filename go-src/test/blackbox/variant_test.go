@@ -62,7 +62,7 @@ func (v *variant) environment() []string {
 	}
 }
 
-// keyDir is where the key is that the image was signed with.
+// keyDir returns the directory of the key with which the image was signed.
 func keyDir(t *suite.T) string {
 	t.Helper()
 	dir := os.Getenv("SIGNING_KEY_DIR")

@@ -44,7 +44,7 @@ func (c *client) next(keys []string) input {
 	return in
 }
 
-// request is the operation in HTTP.
+// request returns the HTTP request of an operation.
 func (c *client) request(ctx context.Context, in input) *http.Request {
 	form := url.Values{"value": {in.value}}
 	method := http.MethodPut
@@ -66,7 +66,8 @@ func (c *client) request(ctx context.Context, in input) *http.Request {
 	return r
 }
 
-// send returns the answer. Any that is not clear leaves the outcome unknown.
+// send sends a request and returns the answer. If the answer is not clear, the outcome is
+// unknown.
 func (c *client) send(ctx context.Context, in input) output {
 	resp, err := c.http.Do(c.request(ctx, in))
 	if err != nil {
@@ -103,7 +104,7 @@ func (c *client) run(ctx context.Context, keys []string) {
 		case out.unknown && in.kind == get:
 			continue
 		case out.unknown:
-			// It may take place at any later time, while this client goes on as another.
+			// The operation may still take place later. So this client goes on as another one.
 			op.back = math.MaxInt64
 			c.id += 1000
 		case in.kind != remove && out.ok:

@@ -39,7 +39,7 @@ type output struct {
 	index   int64
 }
 
-// after is the register after a write that took place.
+// after returns the register after a write that took place.
 func (in input) after(index int64) register {
 	if in.kind == remove {
 		return register{}
@@ -47,7 +47,7 @@ func (in input) after(index int64) register {
 	return register{exists: true, value: in.value, index: index}
 }
 
-// applies says whether a write can take place.
+// applies reports whether a write can take place.
 func (in input) applies(r register) bool {
 	switch in.kind {
 	case swapValue:
@@ -77,7 +77,7 @@ func step(r register, in input, out output) []register {
 	case out.missing:
 		return only(r, !r.exists)
 	}
-	// An index that nobody was told may be another than that which was asked for.
+	// An index that nobody was told may differ from the one in the request.
 	return only(r, r.exists && (!in.applies(r) || in.kind == swapIndex && r.index == 0))
 }
 

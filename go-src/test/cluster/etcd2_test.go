@@ -48,7 +48,8 @@ func fronts(t *testing.T, c *etcdtest.Cluster) []string {
 	return urls
 }
 
-// fault fails the leader or any member for a while, in one of the ways of machines.
+// fault makes the leader or any member fail for a while, in one of the ways in which
+// machines fail.
 func fault(ctx context.Context, c *etcdtest.Cluster, random *rand.Rand) (string, error) {
 	target, who := random.IntN(c.Len()), "member"
 	if random.IntN(3) > 0 {

@@ -93,7 +93,7 @@ type contender struct {
 	history []porcupine.Operation
 }
 
-// do attempts, for as long as the machine lives, which can be cut short at any moment.
+// do makes attempts as long as the machine lives. It can be killed at any moment.
 func (c *contender) do(ctx context.Context, unlock bool) outcome {
 	life, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -140,8 +140,8 @@ func (c *contender) write(in attempt, out answer, call time.Duration) {
 	c.history = append(c.history, porcupine.Operation{ClientId: c.number, Input: in, Output: out, Call: int64(call), Return: int64(time.Since(c.begin))})
 }
 
-// terms are the terms of holders that etcd says there were, and whether they were ended
-// by an unlock, rather than by the same holder's locking again.
+// terms returns the terms of the holders in etcd, and whether each was ended by an unlock,
+// rather than by another lock of the same holder.
 func terms(ctx context.Context, t *testing.T, etcd *clientv3.Client, group string) map[string]bool {
 	t.Helper()
 	key := "/coreos.com/updateengine/rebootlock/groups/" + group + "/semaphore"
@@ -175,8 +175,8 @@ func terms(ctx context.Context, t *testing.T, etcd *clientv3.Client, group strin
 	return nil
 }
 
-// resolve finds out what became of the attempts that got no answer, by what the semaphore
-// was: an order of attempts that may or may not have had an effect is hard to look for.
+// resolve finds out the outcome of attempts without an answer, from the states of the
+// semaphore: porcupine takes long for attempts that may or may not have had an effect.
 func resolve(history []porcupine.Operation, ended map[string]bool) []porcupine.Operation {
 	unlocks := map[string][]answer{}
 	for _, op := range history {
@@ -202,9 +202,9 @@ func resolve(history []porcupine.Operation, ended map[string]bool) []porcupine.O
 	return resolved
 }
 
-// openEnd says until when attempts that got no answer can have taken effect: until the
-// semaphore was exchanged by one that began later, since they name the revision that they
-// saw. Without that, for ever.
+// openEnd returns the time until which attempts without an answer can have taken effect:
+// until an attempt that began later has exchanged the semaphore, since attempts name the
+// revision that they saw. Without such an attempt there is no end.
 func openEnd(history []porcupine.Operation) {
 	for i, op := range history {
 		if op.Output.(answer).outcome != unknown {
@@ -220,8 +220,8 @@ func openEnd(history []porcupine.Operation) {
 }
 
 // thin leaves out refusals that another one implies, since porcupine's search grows fast
-// with what happens at the same time: one that was right about what it saw, if another
-// saw the same in a part of its time.
+// with the number of operations at the same time. A refusal that is right about the state
+// that it saw is left out if another one saw the same state within its time.
 func thin(history []porcupine.Operation) []porcupine.Operation {
 	implied := func(i int) bool {
 		op, out := history[i], history[i].Output.(answer)

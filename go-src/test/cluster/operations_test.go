@@ -39,7 +39,7 @@ func fragment(t *testing.T, c *etcdtest.Cluster) {
 	}
 }
 
-// TestDefrag defragments all members of a cluster as their timers would: at once.
+// TestDefrag defragments all members of a cluster at the same time, as their timers do.
 func TestDefrag(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())

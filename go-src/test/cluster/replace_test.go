@@ -83,7 +83,7 @@ func limit(t *testing.T) context.Context {
 	return ctx
 }
 
-// members returns what Survey finds, as "name vote" in the order of names.
+// members returns the members that Survey finds, as "name vote" in the order of names.
 func members(t *testing.T, endpoints []string) map[string]bool {
 	t.Helper()
 	c, err := member.Survey(limit(t), conn.Config{Endpoints: endpoints})
@@ -139,7 +139,7 @@ func TestReplace(t *testing.T) {
 	if err := r.Run(limit(t)); err != nil {
 		t.Errorf("run again: %v", err)
 	}
-	// The new member counts: the cluster outlives the loss of another one.
+	// The new member counts for the quorum: the cluster outlives the loss of another one.
 	if err := c.Member(0).Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -149,8 +149,7 @@ func TestReplace(t *testing.T) {
 	put(t, c, 2, "after", "3")
 }
 
-// TestReplaceInterrupted interrupts the replacement at each step after which it can be
-// found half done.
+// TestReplaceInterrupted interrupts the replacement after each step.
 func TestReplaceInterrupted(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())
@@ -224,7 +223,7 @@ func TestReplaceRefused(t *testing.T) {
 	}
 }
 
-// TestReplaceWipe replaces a member by the same machine after it lost its disk's trust.
+// TestReplaceWipe replaces a member by the same machine, whose data are no longer trusted.
 func TestReplaceWipe(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.New(t, 3, etcdtest.NoFsync())

@@ -14,7 +14,7 @@ func external(link string) bool {
 	return strings.Contains(link, "://") || strings.HasPrefix(link, "mailto:")
 }
 
-// target is where a link of a page leads to: a path from the top, and an anchor.
+// target returns the destination of a link of a page: a path from the top, and an anchor.
 func target(page Page, link string) (file, anchor string) {
 	file, anchor, _ = strings.Cut(link, "#")
 	if file == "" {
@@ -45,7 +45,7 @@ func DeadLinks(top string, pages []Page) []string {
 	return dead
 }
 
-// Orphans returns the pages to which no links lead from the first one.
+// Orphans returns the pages that links from the first one do not reach.
 func Orphans(pages []Page, start string) []string {
 	reached := map[string]bool{start: true}
 	for queue := []string{start}; len(queue) > 0; queue = queue[1:] {

@@ -29,7 +29,8 @@ var (
 
 // ReadMake asks make for its targets and its help.
 func ReadMake(ctx context.Context, top, output string) (*Make, error) {
-	// The database of rules: make's exit status is that of a target that is not made.
+	// The output is the database of rules. make ends with an error, since it does not make
+	// the target.
 	database, err := exec.CommandContext(ctx, "make", "-C", top, "O="+output, "-pRrq", "--no-print-directory", "help").Output()
 	if err != nil && len(database) == 0 {
 		return nil, fmt.Errorf("make -p: %w", err)
@@ -93,7 +94,7 @@ func (m *Make) Undescribed(makefiles []string) []string {
 	return missing
 }
 
-// notForHelp are variables that one part of the makefiles hands to another.
+// notForHelp are variables that one makefile passes to another.
 var notForHelp = map[string]bool{"DEFCONFIG": true}
 
 // Makefiles reads the makefiles.

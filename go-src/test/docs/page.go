@@ -102,7 +102,7 @@ func spanText(span *ast.CodeSpan, source []byte) string {
 	return strings.ReplaceAll(b.String(), "\n", " ")
 }
 
-// lines are the lines of a code block, with those that are continued put together.
+// lines returns the lines of a code block. Continued lines are joined.
 func lines(block ast.Node, source []byte) []string {
 	var whole []string
 	continued := false

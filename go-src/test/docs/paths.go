@@ -46,8 +46,8 @@ func rootOf(top, span string) string {
 	return ""
 }
 
-// exists tells whether all files are there that a path with braces, stars and placeholders
-// stands for; of a pattern at least one.
+// exists reports whether all files exist for which a path with braces, stars and
+// placeholders stands; of a pattern at least one.
 func exists(dir, span string) bool {
 	for _, path := range braces(span) {
 		found, err := filepath.Glob(filepath.Join(dir, placeholder.ReplaceAllString(path, "*")))

@@ -24,7 +24,7 @@ type help struct {
 	flags    map[string]bool // without dashes
 }
 
-// notForPeople are commands that no page calls, and that are not to be run here.
+// notForPeople are commands that pages do not call, and that must not run here.
 var notForPeople = map[string]bool{"bootengine": true}
 
 // Build builds the commands into a directory.
@@ -82,7 +82,7 @@ func (p *Programs) Wrong(ctx context.Context, call Call) string {
 
 var flagLike = regexp.MustCompile(`^--?[A-Za-z]`)
 
-// unknowable tells whether a word is there for something that a page leaves out.
+// unknowable reports whether a word stands for something that a page leaves out.
 func unknowable(word string) bool {
 	return strings.Contains(word, "…") || strings.HasPrefix(word, "<")
 }

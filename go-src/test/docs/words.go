@@ -33,7 +33,8 @@ func Calls(pages []Page, names func(string) bool) []Call {
 
 var assignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
 
-// command strips what stands before a command's name: a prompt, variables, sudo, a directory.
+// command removes the words before the name of a command: a prompt, variables, sudo, a
+// directory.
 func command(words []string) []string {
 	for len(words) > 0 && (words[0] == "#" || words[0] == "$" || words[0] == "sudo" || assignment.MatchString(words[0])) {
 		words = words[1:]
@@ -48,8 +49,8 @@ func command(words []string) []string {
 	return append([]string{path.Base(words[0])}, words[1:]...)
 }
 
-// segments splits a line into the commands in it, and these into words. It knows of shell
-// syntax what pages use: quotes, separators of commands, comments.
+// segments splits a line into commands, and these into words. It knows the shell syntax
+// that pages use: quotes, separators of commands, comments.
 func segments(line string) [][]string {
 	var all [][]string
 	var words []string

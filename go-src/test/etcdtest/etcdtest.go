@@ -129,9 +129,9 @@ func (c *Cluster) Endpoints() []string {
 	return all
 }
 
-// Client returns a client of the endpoints given, or of all, that is closed after the
-// test. A member that hangs costs it up to 12 s, gRPC's least, if it is asked without a
-// time-out.
+// Client returns a client of the given endpoints, or of all. It is closed after the test. A
+// request without a time limit to a member that hangs takes up to 12 s, the least that gRPC
+// allows.
 func (c *Cluster) Client(t testing.TB, endpoints ...string) *clientv3.Client {
 	t.Helper()
 	if len(endpoints) == 0 {

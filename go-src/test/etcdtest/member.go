@@ -164,8 +164,8 @@ func (m *Member) signal(s os.Signal) error {
 // closed.
 func (m *Member) Isolate() error { return m.network.unplug(m.index) }
 
-// IsolatePeers drops what goes between the member and its peers, in both directions;
-// clients still reach it.
+// IsolatePeers drops all packets between the member and its peers, in both directions.
+// Clients still reach it.
 func (m *Member) IsolatePeers() error { return m.network.cut(m.index) }
 
 // Rejoin undoes Isolate and IsolatePeers.
@@ -203,7 +203,7 @@ func (m *Member) waitHealthy(ctx context.Context) error {
 	})
 }
 
-// leads returns the term that the member leads in, or 0.
+// leads returns the term in which the member leads, or 0.
 func (m *Member) leads(ctx context.Context) (term int, err error) {
 	if !m.Running() {
 		return 0, errNotRunning
@@ -220,7 +220,7 @@ func (m *Member) leads(ctx context.Context) (term int, err error) {
 
 func (m *Member) logPath() string { return filepath.Join(m.dir, "log") }
 
-// logTail is the last part of the log, up to that many bytes.
+// logTail returns the end of the log, at most that many bytes.
 func (m *Member) logTail(limit int64) string {
 	log, err := os.Open(m.logPath())
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"syscall"
 )
 
-// MaxMembers is what fits into a cluster's subnet, beside this process.
+// MaxMembers is the number of members for which a cluster's subnet has addresses, beside
+// this process.
 const MaxMembers = 13
 
 // Subnets are /28 of 198.18.0.0/15, which RFC 2544 gives to tests.
@@ -25,8 +26,8 @@ var testNetwork = netip.MustParseAddr("198.18.0.0")
 // prefix begins the names of all namespaces; the process's id follows.
 const prefix = "etcdtest-"
 
-// network is a bridge in a namespace of its own, where no firewall of the host is, with
-// a cable to this process's namespace and one to each member's.
+// network is a bridge in a namespace of its own, without the host's firewall. Cables
+// connect it to this process's namespace and to each member's.
 type network struct {
 	name    string
 	link    string
@@ -34,7 +35,8 @@ type network struct {
 	members int
 }
 
-// newNetwork takes the first free subnet, from one that follows from the process's id.
+// newNetwork takes the first free subnet. The search begins at a subnet that follows from
+// the process's id.
 func newNetwork(members int) (*network, error) {
 	if members < 1 || members > MaxMembers {
 		return nil, fmt.Errorf("a cluster has 1 to %d members, not %d", MaxMembers, members)
@@ -50,7 +52,7 @@ func newNetwork(members int) (*network, error) {
 			subnet:  subnet,
 			members: members,
 		}
-		// The link's name takes the subnet: only one process can make it.
+		// The name of the link reserves the subnet: only one process can make it.
 		if err := ip("", "link add "+n.link+" type veth peer name "+n.link+"p"); err != nil {
 			if strings.Contains(err.Error(), "File exists") {
 				continue
@@ -112,7 +114,7 @@ func (n *network) delete() error {
 
 func (n *network) namespace(i int) string { return fmt.Sprintf("%s-m%d", n.name, i) }
 
-// address is that of a member, or this process's own for -1.
+// address returns the address of a member, or of this process for -1.
 func (n *network) address(i int) netip.Addr {
 	base := testNetwork.As4()
 	offset := n.subnet*subnetSize + i + 2
@@ -145,7 +147,8 @@ func (n *network) routes(i int, verb string) error {
 }
 
 func (n *network) rejoin(i int) error {
-	// Put before it is taken away, so that it does not matter whether it was there.
+	// The route is added before it is deleted, so that it does not matter whether it
+	// existed.
 	return errors.Join(ip(n.name, fmt.Sprintf("link set m%d up", i)), n.routes(i, "replace"), n.routes(i, "delete"))
 }
 
@@ -166,7 +169,7 @@ func ip(namespace string, lines ...string) error {
 	return nil
 }
 
-// reap deletes what test processes left behind that were killed.
+// reap deletes what killed test processes have left behind.
 func reap() error {
 	entries, err := os.ReadDir("/run/netns")
 	if errors.Is(err, os.ErrNotExist) {
@@ -182,7 +185,7 @@ func reap() error {
 		if !ours || err != nil || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 			continue
 		}
-		// Another process may be at it too.
+		// Another process may do the same now.
 		if err := ip("", "netns delete "+entry.Name()); err != nil && !strings.Contains(err.Error(), "No such file") {
 			return err
 		}

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cgroups is where this process sees cgroup 2, and nothing of version 1, as if the host had
-// only that: systemd-nspawn then leaves the host's other hierarchies alone.
+// cgroups is the path of cgroup 2 in this process, which sees nothing of version 1. So
+// systemd-nspawn does not touch the host's other hierarchies.
 const cgroups = "/sys/fs/cgroup"
 
 // makeCgroup makes a directory of cgroup 2 for the machines, and removes those of runs that
@@ -51,7 +51,7 @@ func ownDirectory(in, prefix string) (*os.File, error) {
 		if err == nil {
 			return file, nil
 		}
-		// Another run that starts now may have taken it for an old one.
+		// Another run that starts now may have taken the directory for an old one.
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, err
 		}

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestOwnDirectory keeps the directory of a run that goes on, with those below it, and removes
-// that of one that was killed.
+// TestOwnDirectory checks that the directory of a run that goes on is kept, with its
+// subdirectories, and that the directory of a killed run is removed.
 func TestOwnDirectory(t *testing.T) {
 	in := t.TempDir()
 	running, err := ownDirectory(in, "test-")

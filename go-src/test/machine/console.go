@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// Console is a machine's serial console: everything that it printed.
+// Console is a machine's serial console, with all its output.
 type Console struct {
 	mu      sync.Mutex
 	log     *os.File
@@ -26,7 +26,7 @@ func newConsole(path string) (*Console, error) {
 	return &Console{log: log, changed: make(chan struct{})}, nil
 }
 
-// Write takes what QEMU prints.
+// Write takes the output of QEMU.
 func (c *Console) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,7 +45,7 @@ func (c *Console) end() {
 	_ = c.log.Close()
 }
 
-// Mark returns a position behind everything printed so far, for WaitAfter.
+// Mark returns the end of the output so far, for WaitAfter.
 func (c *Console) Mark() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -81,7 +81,7 @@ func (d *Disk) Read(offset, n int64) ([]byte, error) {
 	if d.raw {
 		format = "raw"
 	}
-	// The larger the blocks the faster, but an offset is a number of them.
+	// Larger blocks are faster, but the offset is a number of blocks.
 	block := int64(1 << 20)
 	for offset%block != 0 && block > 512 {
 		block /= 2

@@ -12,7 +12,7 @@ import (
 	"coreos/internal/host/disk"
 )
 
-// diskName is the machines' disk, as in QEMU.
+// diskName is the name of the machines' disk, as in QEMU.
 const diskName = "vda"
 
 // partitions are the machine's partitions, by the names of their devices. The running slot
@@ -28,8 +28,8 @@ var labels = map[string]string{
 	diskName + "5": slot.B.BootLabel(), diskName + "6": slot.B.UsrLabel(),
 }
 
-// handOver writes what firmware, kernel and hypervisor would show to the machine, for its
-// init to put in place.
+// handOver writes the files with which firmware, kernel and hypervisor would describe the
+// machine. Its init puts them in place.
 func (h *native) handOver(first bool) error {
 	dir := h.given()
 	sys := filepath.Join(dir, "sys")

@@ -25,7 +25,7 @@ func Isolate() error {
 	if os.Geteuid() != 0 {
 		return errors.New("it takes root")
 	}
-	// Both end with who started them: go test, and this thread.
+	// Both end when their parent ends: go test, and this thread.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return err
 	}

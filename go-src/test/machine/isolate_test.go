@@ -2,8 +2,8 @@ package machine
 
 import "testing"
 
-// TestInside takes no process for isolated that only inherits the environment of one: it would
-// mount over /proc and /run of the host.
+// TestInside checks that a process that only inherits the environment does not count as
+// isolated: it would mount over /proc and /run of the host.
 func TestInside(t *testing.T) {
 	for _, test := range []struct {
 		environment string

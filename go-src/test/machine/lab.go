@@ -66,7 +66,7 @@ func OpenLab(dir, images, goSrc string) (_ *Lab, err error) {
 	return l, nil
 }
 
-// Close gives back what would outlive this process.
+// Close releases what would outlive this process.
 func (l *Lab) Close() {
 	if l.group != nil {
 		_ = removeCgroup(l.group.Name())
@@ -84,7 +84,7 @@ func (l *Lab) Close() {
 	}
 }
 
-// usrDir is where the image's /usr is mounted.
+// usrDir is the mount point of the image's /usr.
 func (l *Lab) usrDir() string { return filepath.Join(l.dir, "usr") }
 
 func (l *Lab) image(content string) string {
@@ -107,7 +107,7 @@ func (l *Lab) mountUsr() (err error) {
 	return nil
 }
 
-// tryOverlay finds out whether the file system below can have overlays, for /etc and for
+// tryOverlay finds out whether overlays work on the file system, for /etc and for
 // containers.
 func (l *Lab) tryOverlay() error {
 	dir := filepath.Join(l.dir, "try")

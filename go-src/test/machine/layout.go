@@ -8,7 +8,7 @@ import (
 	"unicode/utf16"
 )
 
-// Extent is where a partition lies on its disk, in bytes.
+// Extent is the position of a partition on its disk, in bytes.
 type Extent struct{ Offset, Size int64 }
 
 // Partitions reads the GPT of the disk: extents by label.
@@ -37,7 +37,7 @@ func (d *Disk) Partitions() (map[string]Extent, error) {
 	return extents, nil
 }
 
-// Partition returns where the labelled partition lies.
+// Partition returns the position of the partition with a label.
 func (d *Disk) Partition(label string) (Extent, error) {
 	extents, err := d.Partitions()
 	if err != nil {

@@ -73,8 +73,8 @@ func newWire(name, userMAC string, network *Network, mac string) (*wire, error) 
 	return w, ip(commands...)
 }
 
-// plug has the interface on the tests' network reach the others, or nobody. It keeps its
-// carrier, as on a switch that fails.
+// plug connects the interface on the tests' network to the others, or to nobody. The
+// interface keeps its carrier, as on a switch that fails.
 func (w *wire) plug(network *Network, in bool) error {
 	if network == nil {
 		return fmt.Errorf("%s is on no network", w.namespace)

@@ -56,8 +56,8 @@ type Config struct {
 	Firmware Firmware // BIOS
 	Bus      Bus      // Virtio
 	MemoryMB int      // 1024
-	// KeepsMemory has a restart leave the memory as it was, which a new QEMU, the faster
-	// way to restart, otherwise does not.
+	// KeepsMemory makes a restart keep the memory. Otherwise a restart is a new QEMU, which
+	// is faster.
 	KeepsMemory bool
 	CPUs        int      // 1: several machines share the host's processors
 	Cmdline     string   // added to the kernel command line
@@ -86,9 +86,9 @@ type Machine struct {
 type hardware interface {
 	// powerOn starts the machine, which prints to the console.
 	powerOn(console io.Writer) (power, error)
-	// address is where the host reaches a TCP port of the machine.
+	// address returns the address at which the host reaches a TCP port of the machine.
 	address(port int) string
-	// mac is the address of the machine's interface on the network of the tests.
+	// mac returns the address of the machine's interface on the network of the tests.
 	mac() string
 	// plug attaches the machine to that network, or takes it off.
 	plug(in bool) error
@@ -161,7 +161,7 @@ func (m *Machine) MAC() string {
 	return m.hardware.mac()
 }
 
-// Address is where the host reaches a forwarded port.
+// Address returns the address at which the host reaches a forwarded port.
 func (m *Machine) Address(port int) string { return m.hardware.address(port) }
 
 // Unplug disconnects the machine from the tests' network. The machine notices only that
@@ -184,7 +184,7 @@ func (m *Machine) PowerButton() error {
 	return m.hardware.pressButton()
 }
 
-// Cut takes the power away: nothing in the machine gets to do anything.
+// Cut cuts the power: no program in the machine can do anything more.
 func (m *Machine) Cut() {
 	m.mu.Lock()
 	m.cut = true

@@ -30,8 +30,8 @@ func socketPair() (net.Conn, *os.File, error) {
 	return connection, theirs, nil
 }
 
-// sawReset follows QEMU's events until they end and reports whether a reset, by the
-// machine or by us, was the last thing.
+// sawReset follows QEMU's events until they end, and reports whether the last one was a
+// reset, by the machine or by the test.
 func sawReset(events net.Conn) bool {
 	lines, err := negotiate(events)
 	if err != nil {

@@ -152,8 +152,8 @@ func (h *native) powerOn(console io.Writer) (_ power, err error) {
 // runInMachine is the path of that directory in the machine.
 const runInMachine = "/run/machine"
 
-// nspawn is the command that runs the machine. It must not touch what all share: it has no
-// capability for clocks and modules, and may not load another kernel.
+// nspawn returns the command that runs the machine. The machine must not touch what all
+// share: it has no capability for clocks and modules, and cannot load another kernel.
 func (h *native) nspawn(efi *loop) *exec.Cmd {
 	root := h.config.Root
 	args := []string{

@@ -59,7 +59,7 @@ func newQEMU(config *Config, key *Key) (*qemu, error) {
 	return q, os.WriteFile(q.variables(), fresh, 0o600)
 }
 
-// variables is where the firmware keeps them, for as long as the machine is on.
+// variables is the file in which the firmware keeps its variables while the machine is on.
 func (q *qemu) variables() string { return filepath.Join(q.dir, "variables") }
 
 func (q *qemu) monitor() string { return filepath.Join(q.dir, "qmp") }
@@ -115,7 +115,7 @@ func (q *qemu) address(port int) string {
 	return fmt.Sprintf("127.0.0.1:%d", q.forward[port])
 }
 
-// mac follows from the SSH port, which no two machines share.
+// mac returns an address that follows from the SSH port, which no two machines share.
 func (q *qemu) mac() string { return fmt.Sprintf("52:54:00:c0:%02x:%02x", q.port>>8, q.port&255) }
 
 // Type types at the console of a machine in QEMU.
@@ -214,13 +214,13 @@ func (q *qemu) metadata() []string {
 	return []string{"-nic", nic}
 }
 
-// slashed is an address with a port as bash has it.
+// slashed returns an address with its port as bash writes it.
 func slashed(address string) string {
 	host, port, _ := net.SplitHostPort(address)
 	return host + "/" + port
 }
 
-// accelerator picks KVM where it works. /dev/kvm alone says little: without the
+// accelerator returns KVM if it works. It is not enough that /dev/kvm exists: without the
 // processor's module a machine hangs at its first instruction.
 func accelerator() []string {
 	for _, module := range []string{"kvm_intel", "kvm_amd"} {

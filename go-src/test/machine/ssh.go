@@ -42,9 +42,9 @@ func (k *Key) authorizedBase64() string {
 	return base64.StdEncoding.EncodeToString(k.authorized())
 }
 
-// Bounds of one attempt to log in. QEMU accepts connections for a machine that has
-// no address yet and keeps them waiting: a first attempt must not wait for long,
-// and a later one long enough for a machine that makes its host keys first.
+// Bounds of one attempt to log in. QEMU accepts connections for a machine that has no
+// address yet and keeps them waiting. So the first attempt is short, and a later one long
+// enough for a machine that makes its host keys first.
 const (
 	firstAttempt = 3 * time.Second
 	lastAttempt  = 20 * time.Second

@@ -26,8 +26,8 @@ const (
 	pause   = 2 * time.Second // before the next attempt, for a config that somebody mends
 )
 
-// The system's own configuration of networks is for hardware. The interfaces of a machine
-// here are pairs of virtual ones, which it takes for those of containers.
+// The system's own configuration of networks is for hardware. It takes the virtual
+// interfaces of a machine here for those of containers.
 const (
 	nicDropIn = "/run/systemd/network/zz-default.network.d/hardware.conf"
 	nicMatch  = "[Match]\nKind=\nName=eth*\n"
