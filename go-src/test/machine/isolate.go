@@ -57,6 +57,15 @@ func Isolate() error {
 // one that merely inherits the environment, whose mounts would be the host's.
 func inside(environment string, pid int) bool { return environment != "" && pid == 1 }
 
+// socketDir is a directory with a short path for small files. An isolated process has one that
+// goes when the process ends, in whatever way; for others it is the system's.
+func socketDir() string {
+	if inside(os.Getenv(isolated), os.Getpid()) {
+		return "/run"
+	}
+	return os.TempDir()
+}
+
 // settleIn makes the new namespaces usable.
 func settleIn() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {

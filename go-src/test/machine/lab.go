@@ -178,12 +178,16 @@ func (l *Lab) makeUserNetwork() error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	l.dhcp = exec.Command("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--pid-file=",
+	dhcp := exec.Command("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--pid-file=",
 		"--interface="+userBridge, "--bind-interfaces", "--dhcp-authoritative", "--no-ping", "--log-facility=-",
 		"--dhcp-range="+userPrefix+"0,static,255.255.255.0,1h", "--dhcp-option=option:router,"+HostInMachine,
 		"--dhcp-hostsdir="+l.hosts, "--dhcp-leasefile="+filepath.Join(l.dir, "leases"))
-	l.dhcp.Stdout, l.dhcp.Stderr = log, log
-	return l.dhcp.Start()
+	dhcp.Stdout, dhcp.Stderr = log, log
+	if err := dhcp.Start(); err != nil {
+		return err
+	}
+	l.dhcp = dhcp
+	return nil
 }
 
 // lease tells the DHCP server of a machine, and the hostname of its lease if it has one.

@@ -130,13 +130,16 @@ func Start(dir string, key *Key, config Config) (*Machine, error) {
 }
 
 // powerOn switches the machine on, unless its power is cut.
-func (m *Machine) powerOn() (err error) {
+func (m *Machine) powerOn() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.cut {
 		return errors.New("its power is cut")
 	}
-	m.power, err = m.hardware.powerOn(m.Console)
+	on, err := m.hardware.powerOn(m.Console)
+	if err == nil { // else the old power stays, for Cut
+		m.power = on
+	}
 	return err
 }
 

@@ -41,7 +41,7 @@ func newQEMU(config *Config, key *Key) (*qemu, error) {
 		return nil, err
 	}
 	// The monitor's path has to be short: a socket's address holds 107 bytes.
-	dir, err := os.MkdirTemp("", "vm")
+	dir, err := os.MkdirTemp(socketDir(), "vm")
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +61,10 @@ func newQEMU(config *Config, key *Key) (*qemu, error) {
 
 // variables is the file in which the firmware keeps its variables while the machine is on.
 func (q *qemu) variables() string { return filepath.Join(q.dir, "variables") }
+
+// memory is where a machine that keeps its memory has it: beside its disk, where the next run
+// of the tests removes what a killed one has left.
+func (q *qemu) memory() string { return q.config.Disk.Path + ".memory" }
 
 func (q *qemu) monitor() string { return filepath.Join(q.dir, "qmp") }
 
@@ -106,6 +110,7 @@ func (q *qemu) scrap() {
 	_ = q.stdin.Close()
 	_ = q.typing.Close()
 	_ = os.RemoveAll(q.dir)
+	_ = os.Remove(q.memory())
 }
 
 func (q *qemu) address(port int) string {
@@ -161,7 +166,7 @@ func (q *qemu) args() []string {
 		"-smbios", "type=11,value=io.systemd.credential.binary:ssh.authorized_keys.root=" + q.key.authorizedBase64(),
 	}
 	if c.KeepsMemory {
-		args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=memory,size=%dM,share=on,mem-path=%s", memory, filepath.Join(q.dir, "memory")))
+		args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=memory,size=%dM,share=on,mem-path=%s", memory, q.memory()))
 	}
 	if c.Cmdline != "" { // GRUB reads the last string
 		args = append(args, "-smbios", "type=11,value=coreos.cmdline="+c.Cmdline)

@@ -74,7 +74,7 @@ func RunAll(t *testing.T, suite Suite) {
 	r.env.shared = shared
 	t.Cleanup(func() { _ = os.RemoveAll(shared.dir) })
 	r.openLab(t, suite, chosen)
-	r.measure(t, chosen, nativeSlowness, emulatedSlowness)
+	r.measure(t, chosen, nativeSlowness, func(ctx context.Context) (float64, error) { return emulatedSlowness(ctx, shared.dir) })
 	r.all(t, chosen)
 }
 
