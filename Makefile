@@ -64,6 +64,10 @@ ignition := github.com/coreos/ignition/v2
 export COREOS_IGNITION_LDFLAGS := -X $(ignition)/internal/distro.selinuxRelabel=false \
 	-X $(ignition)/internal/version.Raw=$(shell sed -n 's|^.*$(ignition) v\([^ ]*\).*|\1|p' $(TOP)/go-src/go.mod)
 
+# What containerd and its shim, linked from a module that go-src requires, say of themselves.
+containerd := github.com/containerd/containerd/v2
+export COREOS_CONTAINERD_VERSION_LDFLAGS := -X $(containerd)/version.Version=$(shell sed -n 's|^.*$(containerd) v\([^ ]*\).*|\1|p' $(TOP)/go-src/go.mod)
+
 include $(TOP)/base/buildroot.mk
 include $(TOP)/base/debian.mk
 

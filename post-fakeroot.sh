@@ -38,9 +38,6 @@ done
 
 # The system's linker exports all symbols of Go programs; nothing uses them.
 find "$tree"/usr/{bin,sbin,libexec} -type f -size +1M -exec dynstrip {} +
-# containerd 1.7 would load plugins that were made by the same compiler from the same sources;
-# later versions do not.
-dynstrip --plugins "$tree/usr/bin/containerd"
 
 # Desktops' devices
 rm -f "$tree"/usr/lib/udev/rules.d/{60-autosuspend,60-fido-id,60-persistent-alsa,60-persistent-v4l,60-sensor,70-camera,70-joystick,70-mouse,70-touchpad,78-sound-card}.rules

@@ -25,9 +25,12 @@ package-name = $(notdir $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST)))))
 package-prefix = $(shell echo '$(package-name)' | tr 'a-z-' 'A-Z_')
 if-selected = $(if $(filter BR2_PACKAGE_$(1),$(debian-selected)),$(2),$(3))
 
-# $(1): upper-case package name, $(2): package name
+# $(1): upper-case package name, $(2): package name. A package with tags or flags of its own is
+# built apart from the others.
 define debian-go-package
 debian-$(if $(filter YES,$($(1)_INSTALL_IMAGES)),initramfs,target)-commands += $(call if-selected,$(1),$(notdir $($(1)_BUILD_TARGETS)))
+$(if $($(1)_TAGS)$($(1)_LDFLAGS),debian-apart += $(call if-selected,$(1),$(1)))
+debian-own-links += $(call if-selected,$(1),$(addprefix $(notdir $($(1)_BUILD_TARGETS))/,$($(1)_LINKS)))
 endef
 define debian-host-package
 debian-host-commands += $(call if-selected,HOST_$(1),$(notdir $(HOST_$(1)_BUILD_TARGETS)))
@@ -43,6 +46,7 @@ coreos-command-package = $(call debian-command-package,$(package-prefix),$(packa
 # The two others have rules of their own below.
 include $(filter-out %/ignition.mk %/coreos-multicall.mk,$(sort $(wildcard $(TOP)/package/*/*.mk)))
 debian-commands := $(sort $(debian-target-commands) $(debian-host-commands) $(debian-initramfs-commands))
+debian-together := $(filter-out $(foreach p,$(debian-apart),$(notdir $($(p)_BUILD_TARGETS))),$(debian-commands))
 
 .PHONY: debian-defconfig
 debian-defconfig:
@@ -66,12 +70,14 @@ $(debian-base).stamp: $(O)/.config $(wildcard $(TOP)/base/debian/*) | debian-roo
 	@touch $@
 
 # Go decides what to rebuild. Binaries that have not changed keep their time.
-debian-go-build = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w'
+# $(1): main packages, $(2): tags, $(3): flags of the linker
+debian-go-build = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags '$(2)' -ldflags='-s -w $(3)' -o $(debian-go)/new/ $(addprefix ./,$(1))
 .PHONY: debian-go
 debian-go: | debian-room
 	$(if $(debian-commands),,@echo "error: $(O)/.config selects no command: load it again with make coreos_x86_64_dev_defconfig" >&2; exit 1)
-	@cd $(TOP)/go-src && $(debian-go-build) -o $(debian-go)/new/ $(addprefix ./cmd/,$(debian-commands))
-	@cd $(TOP)/go-src && $(debian-go-build) -tags '$(debian-left-out)' -o $(debian-go)/new/ ./cmd/multicall
+	@cd $(TOP)/go-src && $(call debian-go-build,$(addprefix cmd/,$(debian-together)))
+	@cd $(TOP)/go-src && $(call debian-go-build,cmd/multicall,$(debian-left-out))
+	@cd $(TOP)/go-src && $(foreach p,$(debian-apart),$(call debian-go-build,$($(p)_BUILD_TARGETS),$($(p)_TAGS),$($(p)_LDFLAGS)) &&) true
 	@for binary in $(debian-go)/new/*; do \
 		cmp -s $$binary $(debian-go)/$${binary##*/} || cp $$binary $(debian-go)/; done
 
@@ -107,6 +113,7 @@ $(debian-dir)/target.stamp: $(O)/.config $(debian-base).stamp $(overlay-files) $
 	@for overlay in $(overlays); do rsync -a $$overlay/ $(O)/target.new/; done
 	@install -m 755 $(addprefix $(debian-go)/,ignition $(debian-target-commands)) $(O)/target.new/usr/bin/
 	@install -D -m 755 $(debian-go)/multicall $(O)/target.new/usr/lib/coreos/multicall
+	@for link in $(debian-own-links); do ln -s $${link%/*} $(O)/target.new/usr/bin/$${link#*/}; done
 	@for name in $(debian-links); do ln -s ../lib/coreos/multicall $(O)/target.new/usr/bin/$$name; done
 	@chroot $(O)/target.new /usr/bin/ignition --version >/dev/null || { \
 		echo "error: ignition does not run in the image: this machine's C library is newer; build on Debian $(debian-suite)" >&2; exit 1; }

@@ -17,6 +17,12 @@ COREOS_ROOTFS_OVERLAYS = $(COREOS_TOP)/rootfs-overlay \
 include $(COREOS_TOP)/package/coreos.mk
 include $(sort $(wildcard $(COREOS_TOP)/package/*/*.mk))
 
+# docker-engine selects Buildroot's containerd. Ours takes its place: Buildroot's is neither
+# built nor listed.
+ifeq ($(BR2_PACKAGE_COREOS_CONTAINERD),y)
+PACKAGES := $(filter-out containerd,$(PACKAGES))
+endif
+
 # Buildroot does not look into local sources for changes; Go does, quickly
 .PHONY: coreos-go-rebuild
 coreos-go-rebuild: $(addsuffix -rebuild,$(filter $(COREOS_GO_PACKAGES),$(PACKAGES)))

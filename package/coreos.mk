@@ -50,6 +50,14 @@ $(1)_LDFLAGS += -s -w
 $(1)_GO_ENV := $$(COREOS_GO_ENV) $$($(1)_GO_ENV)
 $(1)_PRE_RSYNC_HOOKS += COREOS_GO_CLEAN
 $(1)_PRE_BUILD_HOOKS += COREOS_GO_RESOLVE
+
+# Other names of a package's one binary
+define $(1)_INSTALL_LINKS
+	$$(foreach l,$$($(1)_LINKS),\
+		ln -sfn $$(notdir $$($(1)_BUILD_TARGETS)) $$(TARGET_DIR)/usr/bin/$$(l)
+	)
+endef
+$(1)_POST_INSTALL_TARGET_HOOKS += $(1)_INSTALL_LINKS
 endef
 
 coreos-go-package = \

@@ -16,14 +16,16 @@ import (
 
 // apart are the commands that are binaries of their own, and why.
 var apart = map[string]string{
-	"multicall":  "is this binary",
-	"bootengine": "is alone in the initramfs",
-	"slotctl":    "runs in every boot and needs a sixth of the memory alone",
-	"bootkey":    "runs on the build host",
-	"configctl":  "runs on the build host and on operators' machines",
-	"dynstrip":   "runs on the build host",
-	"releasectl": "runs on the build host and where releases are published",
-	"sbom":       "runs on the build host",
+	"containerd":              "is ctr as well, and one binary with it",
+	"containerd-shim-runc-v2": "runs for each container, whose memory counts",
+	"multicall":               "is this binary",
+	"bootengine":              "is alone in the initramfs",
+	"slotctl":                 "runs in every boot and needs a sixth of the memory alone",
+	"bootkey":                 "runs on the build host",
+	"configctl":               "runs on the build host and on operators' machines",
+	"dynstrip":                "runs on the build host",
+	"releasectl":              "runs on the build host and where releases are published",
+	"sbom":                    "runs on the build host",
 }
 
 // commands returns the names of the commands in ../.

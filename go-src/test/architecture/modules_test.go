@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -33,17 +34,41 @@ func modulesOf(packages []goPackage) []string {
 func TestLinkedModules(t *testing.T) {
 	for _, p := range packages(t) {
 		if groupOf(p.ImportPath) == "cmd" {
-			checkList(t, p.ImportPath, "0", filepath.Join("cmd", path.Base(p.ImportPath), "modules.txt"))
+			name := path.Base(p.ImportPath)
+			checkList(t, p.ImportPath, "0", tagsOf(t, name), filepath.Join("cmd", name, "modules.txt"))
 		}
 	}
-	checkList(t, ignition, "1", "../package/ignition/modules.txt")
+	checkList(t, ignition, "1", "", "../package/ignition/modules.txt")
 }
+
+// tagsOf returns the tags that the Buildroot package of a command sets for it, separated by
+// spaces.
+func tagsOf(t *testing.T, command string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "../package/*/*.mk"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no packages: %v", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tags := setTags.FindSubmatch(text); tags != nil && bytes.Contains(text, []byte("_BUILD_TARGETS = cmd/"+command+"\n")) {
+			return string(tags[1])
+		}
+	}
+	return ""
+}
+
+// setTags finds tags that do not depend on the configuration.
+var setTags = regexp.MustCompile(`(?m)^[A-Z_]+_TAGS = ([a-z_ ]+)$`)
 
 // checkList compares the modules that a command links with those in a file below the
 // module's directory.
-func checkList(t *testing.T, command, cgo, file string) {
+func checkList(t *testing.T, command, cgo, tags, file string) {
 	t.Helper()
-	deps, err := goList(cgo, "-deps", command)
+	deps, err := goList(cgo, "-tags", tags, "-deps", command)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,11 @@ func init() {
 		Does: "pulls an image from a registry, runs it, and its volume survives a reboot",
 		Run:  dockerVolume,
 	})
+	suite.Register(suite.Test{
+		Name: "containerd", Native: true, Needs: suite.Host, Machines: 1, Limit: 10 * time.Minute,
+		Does: "containers outlive a restart of containerd, also of one that was killed; ctr runs an image without Docker",
+		Run:  containerd,
+	})
 }
 
 func dockerVolume(t *suite.T) {
@@ -51,6 +56,52 @@ func dockerVolume(t *suite.T) {
 	reboot(t, m)
 	t.Equal("run after the reboot", t.Run(m, run), "2 lines before")
 }
+
+func containerd(t *suite.T) {
+	reference, authority := serveImage(t, waiter)
+	m := running(t)
+	pull(t, m, reference, authority)
+	t.Run(m, "docker run --detach --name waiter "+reference+" wait")
+	process := func() string { return t.Run(m, "docker inspect --format '{{.State.Running}} {{.State.Pid}}' waiter") }
+	before := process()
+	for _, restart := range []string{"systemctl restart containerd", "systemctl kill --kill-whom=main --signal=KILL containerd"} {
+		pid := t.Run(m, "systemctl show --property=MainPID --value containerd")
+		t.Run(m, restart)
+		// Docker asks containerd which processes there are.
+		t.Run(m, fmt.Sprintf("timeout %d sh -c 'until [ $(systemctl show --property=MainPID --value containerd) != %s ] && docker top waiter >/dev/null 2>&1; do sleep 0.2; done'", t.Seconds(60), pid))
+		t.Equal("the container after "+restart, process(), before)
+	}
+	t.Equal("Docker's containers in containerd", t.Run(m, "ctr --namespace moby containers list --quiet | wc -l"), "1")
+	// Docker hears of the end through the new containerd.
+	t.Equal("how it ends", t.Run(m, "docker stop -t 60 waiter && docker wait waiter"), "waiter\n7")
+	t.Equal("plugins that failed", t.Run(m, "ctr plugins list | awk 'NR > 1 && $NF == \"error\"'"), "")
+	t.Equal("Kubernetes' interface", t.Run(m, "ctr plugins list | awk '$1 == \"io.containerd.grpc.v1\" && $2 == \"cri\" { print $NF }'"), "ok")
+	t.Run(m, "ctr images pull --local --skip-verify "+reference)
+	t.Equal("a run by ctr", t.Run(m, "ctr run --rm --cpu-shares 0 "+reference+" once"), "started")
+	t.Equal("containers of ctr", t.Run(m, "ctr containers list --quiet"), "")
+}
+
+// waiter is a program that says that it has started. With an argument it waits for SIGTERM,
+// and ends with status 7.
+const waiter = `package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	fmt.Println("started")
+	if len(os.Args) > 1 {
+		<-stop
+		os.Exit(7)
+	}
+}
+`
 
 // pull has a machine trust a registry, and pull an image from it.
 func pull(t *suite.T, m *machine.Machine, reference, authority string) {

@@ -14,8 +14,7 @@ import (
 func Main() { program.Main(command(), os.Args[1:]) }
 
 func command() *cobra.Command {
-	var plugins bool
-	command := &cobra.Command{
+	return &cobra.Command{
 		Use:   "dynstrip FILE...",
 		Short: "Remove the dynamic symbols that nobody looks up from the Go programs among some files",
 		Long: "A Go program that the system's linker links exports all its symbols. Files that are no\n" +
@@ -27,30 +26,28 @@ func command() *cobra.Command {
 				if err := command.Context().Err(); err != nil {
 					return err
 				}
-				if err := stripFile(path, plugins); err != nil {
+				if err := stripFile(path); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
 	}
-	command.Flags().BoolVar(&plugins, "plugins", false, "also of programs that load Go plugins, which they can no longer do then")
-	return command
 }
 
-func stripFile(path string, plugins bool) error {
+func stripFile(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read a program: %w", err)
 	}
-	if !Applies(text, plugins) {
+	if !Applies(text) {
 		return nil
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	removed, err := Strip(text, plugins)
+	removed, err := Strip(text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -38,22 +38,20 @@ type executable struct {
 	relocations                      [][]byte
 }
 
-// Applies reports whether a file is a dynamically linked Go program that loads no plugins, or
-// need not be able to, if plugins is true.
-func Applies(text []byte, plugins bool) bool {
+// Applies reports whether a file is a dynamically linked Go program that loads no plugins.
+func Applies(text []byte) bool {
 	file, err := elf.NewFile(bytes.NewReader(text))
 	if err != nil || file.Class != elf.ELFCLASS64 || file.Data != elf.ELFDATA2LSB {
 		return false
 	}
 	symbols, err := file.DynamicSymbols()
 	return err == nil && file.Section(".interp") != nil && file.Section(".go.buildinfo") != nil &&
-		(plugins || !slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return s.Name == loader }))
+		!slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return s.Name == loader })
 }
 
 // Strip removes the symbols from a program in place, and returns how many it has removed.
-// plugins is as for Applies.
-func Strip(text []byte, plugins bool) (removed int, err error) {
-	if !Applies(text, plugins) {
+func Strip(text []byte) (removed int, err error) {
+	if !Applies(text) {
 		return 0, ErrFormat
 	}
 	p, err := open(text)

@@ -116,7 +116,7 @@ func TestStrip(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			text := build(t, mode, source)
 			stripped := bytes.Clone(text)
-			removed, err := Strip(stripped, false)
+			removed, err := Strip(stripped)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,7 +128,7 @@ func TestStrip(t *testing.T) {
 			if want, got := "hello world\ntrue\n", run(t, stripped); got != want {
 				t.Errorf("it says %q, want %q", got, want)
 			}
-			if again, err := Strip(stripped, false); err != nil || again != 0 {
+			if again, err := Strip(stripped); err != nil || again != 0 {
 				t.Errorf("once more: %d removed, %v", again, err)
 			}
 			if bytes.Contains(stripped, []byte("runtime.mallocgc\x00main.")) {
@@ -146,23 +146,12 @@ func TestLeftAlone(t *testing.T) {
 	for name, text := range map[string][]byte{
 		"nothing": nil, "a script": []byte("#!/bin/sh\n"), "a program in C": shell, "one with plugins": build(t, "pie", plugins),
 	} {
-		if Applies(text, false) {
+		if Applies(text) {
 			t.Errorf("%s is taken for a program that can be stripped", name)
 		}
-		if _, err := Strip(text, false); !errors.Is(err, ErrFormat) {
+		if _, err := Strip(text); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: error %v", name, err)
 		}
-	}
-}
-
-func TestPluginsGivenUp(t *testing.T) {
-	text := build(t, "pie", plugins)
-	removed, err := Strip(text, true)
-	if err != nil || removed == 0 {
-		t.Errorf("%d removed, error %v", removed, err)
-	}
-	if out := run(t, text); out != "no plugin\n" {
-		t.Errorf("it says %q", out)
 	}
 }
 
@@ -182,7 +171,7 @@ func TestRefuses(t *testing.T) {
 	} {
 		changed := bytes.Clone(text)
 		change(changed)
-		if _, err := Strip(changed, false); !errors.Is(err, ErrFormat) {
+		if _, err := Strip(changed); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
