@@ -82,9 +82,10 @@ debian-go: | debian-room
 		cmp -s $$binary $(debian-go)/$${binary##*/} || cp $$binary $(debian-go)/; done
 
 # Ignition is linked with libblkid of the build machine and has to run with the image's.
-$(debian-go)/ignition: $(TOP)/go-src/go.mod $(TOP)/Makefile | debian-room
+ignition-tags := $(shell sed -n 's/^IGNITION_TAGS = //p' $(TOP)/package/ignition/ignition.mk)
+$(debian-go)/ignition: $(TOP)/go-src/go.mod $(TOP)/Makefile $(TOP)/package/ignition/ignition.mk | debian-room
 	@echo "ignition"
-	@cd $(TOP)/go-src && CGO_ENABLED=1 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w $(COREOS_IGNITION_LDFLAGS)' -o $@ $(ignition)/internal
+	@cd $(TOP)/go-src && CGO_ENABLED=1 $(GO) build -trimpath -buildvcs=false -tags '$(ignition-tags)' -ldflags='-s -w $(COREOS_IGNITION_LDFLAGS)' -o $@ $(ignition)/internal
 
 $(addprefix $(debian-go)/,$(debian-commands) multicall): debian-go ;
 

@@ -38,7 +38,7 @@ func TestLinkedModules(t *testing.T) {
 			checkList(t, p.ImportPath, "0", tagsOf(t, name), filepath.Join("cmd", name, "modules.txt"))
 		}
 	}
-	checkList(t, ignition, "1", "", "../package/ignition/modules.txt")
+	checkList(t, ignition, "1", tagsOf(t, "ignition"), "../package/ignition/modules.txt")
 }
 
 // tagsOf returns the tags that the Buildroot package of a command sets for it, separated by
@@ -54,15 +54,20 @@ func tagsOf(t *testing.T, command string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if tags := setTags.FindSubmatch(text); tags != nil && bytes.Contains(text, []byte("_BUILD_TARGETS = cmd/"+command+"\n")) {
+		tags, builds := setTags.FindSubmatch(text), isBuilt.FindSubmatch(text)
+		if tags != nil && builds != nil && string(builds[1]) == command {
 			return string(tags[1])
 		}
 	}
 	return ""
 }
 
-// setTags finds tags that do not depend on the configuration.
-var setTags = regexp.MustCompile(`(?m)^[A-Z_]+_TAGS = ([a-z_ ]+)$`)
+var (
+	// setTags finds tags that do not depend on the configuration.
+	setTags = regexp.MustCompile(`(?m)^[A-Z_]+_TAGS = ([a-z_ ]+)$`)
+	// isBuilt finds the command that a package builds.
+	isBuilt = regexp.MustCompile(`(?m)^[A-Z_]+_(?:BUILD_TARGETS = cmd/|BIN_NAME = )(\S+)$`)
+)
 
 // checkList compares the modules that a command links with those in a file below the
 // module's directory.
