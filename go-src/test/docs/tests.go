@@ -73,3 +73,36 @@ func functionsIn(dir string) ([]string, error) {
 	})
 	return found, err
 }
+
+// registeredIn returns the names of the black-box tests that the test files of a directory
+// register, as far as they are written out there.
+func registeredIn(dir string) ([]string, error) {
+	var found []string
+	err := eachTestFile(dir, func(file *ast.File) {
+		ast.Inspect(file, func(node ast.Node) bool {
+			composite, ok := node.(*ast.CompositeLit)
+			if !ok {
+				return true
+			}
+			if of, ok := composite.Type.(*ast.SelectorExpr); !ok || of.Sel.Name != "Test" {
+				return true
+			}
+			for _, element := range composite.Elts {
+				field, ok := element.(*ast.KeyValueExpr)
+				if !ok {
+					continue
+				}
+				key, _ := field.Key.(*ast.Ident)
+				name, ok := field.Value.(*ast.BasicLit)
+				if !ok || key == nil || key.Name != "Name" {
+					continue
+				}
+				if value, err := strconv.Unquote(name.Value); err == nil {
+					found = append(found, value)
+				}
+			}
+			return true
+		})
+	})
+	return found, err
+}

@@ -83,6 +83,27 @@ func TestTreeMake(t *testing.T) {
 	}
 }
 
+// docs/testing.md names each black-box test, or a pattern that it matches.
+func TestTreeTests(t *testing.T) {
+	all := pages(t)
+	i := slices.IndexFunc(all, func(p Page) bool { return p.Path == "docs/testing.md" })
+	if i < 0 {
+		t.Fatal("there is no docs/testing.md")
+	}
+	registered, err := registeredIn(goSrc + "/test/blackbox")
+	if err != nil || len(registered) < 20 {
+		t.Fatalf("%d tests are registered, %v", len(registered), err)
+	}
+	for _, name := range registered {
+		if !slices.ContainsFunc(all[i].Spans, func(span string) bool {
+			matches, err := filepath.Match(span, name)
+			return matches && err == nil || span == name+"-*" // one for each seed
+		}) {
+			t.Errorf("docs/testing.md does not name the test `%s`: add a line to its table", name)
+		}
+	}
+}
+
 // docs/architecture.md names each package.
 func TestTreePackages(t *testing.T) {
 	all := pages(t)
