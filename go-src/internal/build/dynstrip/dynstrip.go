@@ -6,7 +6,8 @@
 // a relocation of the program uses, are kept.
 //
 // The format is that of the System V ABI with GNU's hash table. No byte is moved: what is
-// removed becomes zeros.
+// removed becomes zeros. Programs with System V's own hash table are left as they are: those
+// that Go's linker has linked, which export nothing, and those of other linkers' settings.
 package dynstrip
 
 import (
@@ -38,14 +39,17 @@ type executable struct {
 	relocations                      [][]byte
 }
 
-// Applies reports whether a file is a dynamically linked Go program that loads no plugins.
+// Applies reports whether a file is a dynamically linked Go program that loads no plugins and
+// has GNU's hash table only.
 func Applies(text []byte) bool {
 	file, err := elf.NewFile(bytes.NewReader(text))
 	if err != nil || file.Class != elf.ELFCLASS64 || file.Data != elf.ELFDATA2LSB {
 		return false
 	}
 	symbols, err := file.DynamicSymbols()
+	systemV := slices.ContainsFunc(file.Sections, func(s *elf.Section) bool { return s.Type == elf.SHT_HASH })
 	return err == nil && file.Section(".interp") != nil && file.Section(".go.buildinfo") != nil &&
+		file.Section(".gnu.hash") != nil && !systemV &&
 		!slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return s.Name == loader })
 }
 
@@ -100,7 +104,7 @@ func open(text []byte) (*executable, error) {
 				return nil, err
 			}
 			p.relocations = append(p.relocations, part)
-		case elf.SHT_REL, elf.SHT_HASH, elf.SHT_GNU_VERDEF:
+		case elf.SHT_REL, elf.SHT_GNU_VERDEF:
 			return nil, fmt.Errorf("%w: section %s", ErrFormat, section.Name)
 		}
 	}

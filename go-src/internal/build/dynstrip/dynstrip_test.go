@@ -57,6 +57,12 @@ func main() {
 // build compiles a Go program as a distribution does.
 func build(t testing.TB, mode, source string) []byte {
 	t.Helper()
+	return link(t, mode, "-linkmode=external -extldflags=-Wl,--hash-style=gnu", source)
+}
+
+// link compiles a Go program with flags of the linker.
+func link(t testing.TB, mode, flags, source string) []byte {
+	t.Helper()
 	if _, err := exec.LookPath("gcc"); err != nil {
 		t.Skip("there is no C compiler")
 	}
@@ -64,7 +70,7 @@ func build(t testing.TB, mode, source string) []byte {
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command("go", "build", "-buildvcs=false", "-buildmode="+mode, "-ldflags=-s -w -linkmode=external", "-o", "program", "main.go")
+	command := exec.Command("go", "build", "-buildvcs=false", "-buildmode="+mode, "-ldflags=-s -w "+flags, "-o", "program", "main.go")
 	command.Dir, command.Env = dir, append(os.Environ(), "CGO_ENABLED=1", "GO111MODULE=off", "GOFLAGS=")
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -173,6 +179,22 @@ func TestRefuses(t *testing.T) {
 		change(changed)
 		if _, err := Strip(changed); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+func TestOtherLinkers(t *testing.T) {
+	for name, flags := range map[string]string{
+		"Go's linker":           "-linkmode=internal",
+		"System V's hash":       "-linkmode=external -extldflags=-Wl,--hash-style=sysv",
+		"both tables of hashes": "-linkmode=external -extldflags=-Wl,--hash-style=both",
+	} {
+		text := link(t, "exe", flags, source)
+		if file, err := elf.NewFile(bytes.NewReader(text)); err != nil || file.Section(".dynsym") == nil {
+			t.Errorf("%s: the program is not one with dynamic symbols: %v", name, err)
+		}
+		if Applies(text) {
+			t.Errorf("%s: the program would be changed", name)
 		}
 	}
 }
