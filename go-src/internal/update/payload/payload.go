@@ -4,9 +4,11 @@
 //   - a payload, from which each block can be downloaded by itself: zstd's seekable format
 //     (https://github.com/facebook/zstd/blob/dev/contrib/seekable_format/zstd_seekable_compression_format.md),
 //     with frames of FrameBlocks blocks;
-//   - a whole stream: one zstd frame, which is a third smaller, for all blocks.
+//   - a whole stream, which is a third smaller, for all blocks: one zstd frame with all
+//     chunks of ChunkBlocks blocks, similar ones beside each other, after a skippable frame
+//     that has their order.
 //
-// `zstd -d` unpacks both.
+// `zstd -d` unpacks both, the chunks of a stream in its order.
 //
 // The content of such a file is not trusted: an Index is checked against the size in the
 // signed manifest, a window against MaxWindow, and the caller checks each block against

@@ -19,7 +19,7 @@ func packWhole(t testing.TB, content []byte, effort Effort) []byte {
 		t.Skip("zstd is not installed")
 	}
 	var packed bytes.Buffer
-	if err := WriteWhole(context.Background(), &packed, bytes.NewReader(content), effort); err != nil {
+	if err := WriteWhole(context.Background(), &packed, bytes.NewReader(content), uint64(len(content)/verity.BlockSize), effort, nil); err != nil {
 		t.Fatal(err)
 	}
 	return packed.Bytes()
@@ -33,16 +33,15 @@ func TestWhole(t *testing.T) {
 			if !bytes.Equal(packed, packWhole(t, content, effort)) {
 				t.Error("two streams of the same content differ")
 			}
-			var got []byte
+			got := make([]byte, len(content))
+			blocks := 0
 			err := ReadWhole(bytes.NewReader(packed), 333, func(block uint64, data []byte) error {
-				if block != uint64(len(got)/verity.BlockSize) {
-					t.Errorf("block %d after %d bytes", block, len(got))
-				}
-				got = append(got, data...)
+				blocks++
+				copy(got[block*verity.BlockSize:], data)
 				return nil
 			})
-			if err != nil || !bytes.Equal(got, content) {
-				t.Errorf("%d bytes, error %v", len(got), err)
+			if err != nil || blocks != 333 || !bytes.Equal(got, content) {
+				t.Errorf("%d blocks, error %v", blocks, err)
 			}
 		})
 	}
@@ -64,6 +63,7 @@ func TestReadWholeRefuses(t *testing.T) {
 	}
 	stop, lost := errors.New("stop"), errors.New("connection lost")
 	blocks := uint64(len(content) / verity.BlockSize)
+	begin := ascending(chunksOf(blocks)).frame()
 	for name, test := range map[string]struct {
 		packed io.Reader
 		blocks uint64
@@ -73,7 +73,8 @@ func TestReadWholeRefuses(t *testing.T) {
 		"cut short":    {bytes.NewReader(packed[:len(packed)/2]), blocks, nil, ErrFormat},
 		"too few":      {bytes.NewReader(packed), blocks + 1, nil, ErrFormat},
 		"other bytes":  {bytes.NewReader(bytes.Repeat([]byte("<html>"), 999)), blocks, nil, ErrFormat},
-		"large window": {bytes.NewReader(wide.Bytes()), blocks, nil, ErrFormat},
+		"no order":     {bytes.NewReader(packed[len(begin):]), blocks, nil, ErrFormat},
+		"large window": {io.MultiReader(bytes.NewReader(begin), &wide), blocks, nil, ErrFormat},
 		"lost":         {io.MultiReader(bytes.NewReader(packed[:len(packed)/2]), broken{lost}), blocks, nil, lost},
 		"stopped":      {bytes.NewReader(packed), blocks, stop, stop},
 		"the good one": {bytes.NewReader(packed), blocks, nil, nil},
@@ -90,35 +91,40 @@ type broken struct{ error }
 
 func (b broken) Read([]byte) (int, error) { return 0, b.error }
 
+func (b broken) ReadAt([]byte, int64) (int, error) { return 0, b.error }
+
 func TestWriteWholeEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, effort := range []Effort{Fast, Best} {
-		if err := WriteWhole(ctx, io.Discard, bytes.NewReader(usr(3)), effort); !errors.Is(err, context.Canceled) {
+		if err := WriteWhole(ctx, io.Discard, bytes.NewReader(usr(3)), 3, effort, nil); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: error %v", effort, err)
 		}
 	}
 	lost := errors.New("disk error")
 	for _, effort := range []Effort{Fast, Best} {
-		if err := WriteWhole(context.Background(), io.Discard, broken{lost}, effort); !errors.Is(err, lost) {
+		if err := WriteWhole(context.Background(), io.Discard, broken{lost}, 3, effort, nil); !errors.Is(err, lost) {
 			t.Errorf("%s: error %v", effort, err)
 		}
 	}
 }
 
 func FuzzReadWhole(f *testing.F) {
-	f.Add(packWhole(f, usr(10), Fast))
+	const blocks = 2*ChunkBlocks + 5
+	packed := packWhole(f, usr(blocks), Fast)
+	f.Add(packed)
+	f.Add(append(order{1, 0, 2}.frame(), packed[8+4*3:]...))
 	f.Fuzz(func(t *testing.T, packed []byte) {
-		next := uint64(0)
-		err := ReadWhole(bytes.NewReader(packed), 10, func(block uint64, data []byte) error {
-			if block != next || len(data) != verity.BlockSize {
-				t.Errorf("block %d of %d bytes, want block %d", block, len(data), next)
+		seen := map[uint64]bool{}
+		err := ReadWhole(bytes.NewReader(packed), blocks, func(block uint64, data []byte) error {
+			if block >= blocks || len(data) != verity.BlockSize || seen[block] {
+				t.Errorf("block %d of %d bytes, seen before: %v", block, len(data), seen[block])
 			}
-			next++
+			seen[block] = true
 			return nil
 		})
-		if (err == nil) != (next == 10) {
-			t.Errorf("%d blocks, error %v", next, err)
+		if (err == nil) != (len(seen) == blocks) {
+			t.Errorf("%d blocks, error %v", len(seen), err)
 		}
 	})
 }

@@ -88,31 +88,17 @@ func writeContent(ctx context.Context, dir, name string, data io.ReadSeeker) (re
 
 // writeWhole writes the whole stream of a content.
 func writeWhole(ctx context.Context, dir, name string, data *io.SectionReader, packing Packing) (*release.File, error) {
-	if _, err := data.Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("add a release: %s: %w", name, err)
-	}
 	file, err := writeHashed(filepath.Join(dir, release.WholeFile(name)), func(w io.Writer) error {
-		return payload.WriteWhole(ctx, w, &reported{data, 0, data.Size(), packing.Progress}, packing.Effort)
+		return payload.WriteWhole(ctx, w, data, uint64(data.Size()/verity.BlockSize), packing.Effort, func(done int64) {
+			if packing.Progress != nil {
+				packing.Progress(done, data.Size())
+			}
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("add a release: %s: %w", release.WholeFile(name), err)
 	}
 	return &file, nil
-}
-
-// reported reports how much of a file has been read.
-type reported struct {
-	io.Reader
-	done, total int64
-	report      func(done, total int64)
-}
-
-func (r *reported) Read(b []byte) (int, error) {
-	n, err := r.Reader.Read(b)
-	if r.done += int64(n); r.report != nil {
-		r.report(r.done, r.total)
-	}
-	return n, err
 }
 
 // writeHashed writes a file durably and returns its size and hash.

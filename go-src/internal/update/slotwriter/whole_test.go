@@ -19,7 +19,7 @@ func (v *version) withWhole() *version {
 	with.manifest, with.files = new(release.Manifest), maps.Clone(v.files)
 	*with.manifest = *v.manifest
 	var stream bytes.Buffer
-	if err := payload.WriteWhole(context.Background(), &stream, bytes.NewReader(v.usr[:v.manifest.Usr.Size()]), payload.Fast); err != nil {
+	if err := payload.WriteWhole(context.Background(), &stream, bytes.NewReader(v.usr), v.manifest.Usr.Blocks, payload.Fast, nil); err != nil {
 		panic(err)
 	}
 	with.files[release.WholeFile(release.Usr)] = stream.Bytes()
