@@ -70,12 +70,12 @@ done
 
 # Kernel modules.
 kernel=$(basename "$(echo "$tree"/usr/lib/modules/*)")
+# An update is compressed as a whole; unpacking each module at boot costs seconds.
+find "$tree/usr/lib/modules/$kernel" -name '*.ko.xz' -exec xz --decompress {} +
 entries "$board/modules-remove.list" | while read -r path; do
 	# shellcheck disable=SC2086 # a pattern
 	rm -rf "$tree/usr/lib/modules/$kernel/kernel"/$path
 done
-# An update is compressed as a whole; unpacking each module at boot costs seconds.
-find "$tree/usr/lib/modules/$kernel" -name '*.ko.xz' -exec xz --decompress {} +
 depmod --basedir "$tree/usr" "$kernel"
 # Device nodes that load a module when somebody opens them, for
 # systemd-tmpfiles-setup-dev.service; kmod-static-nodes.service would list them at each boot.

@@ -69,6 +69,8 @@ strip_comments "$here/remove.list" | while read -r package; do
 		if [ -L "$root$path" ] || [ -f "$root$path" ]; then rm -f "$root$path"; fi
 	done <"$list"
 done
+gcc -Wall -O2 -fPIC -shared -nostdlib -s -Wl,-soname,librtmp.so.1,--build-id=none \
+	-o "$(echo "$root"/usr/lib/*-linux-gnu)/librtmp.so.1" "$here/librtmp.c"
 rm -rf "$root"/var/lib/dpkg "$root"/var/lib/apt "$root"/var/cache "$root"/var/log/* \
 	"$root"/etc/dpkg "$root"/etc/apt "$root"/etc/kernel "$root"/etc/initramfs-tools \
 	"$root"/usr/share/initramfs-tools "$root"/usr/lib/dracut "$root"/usr/lib/klibc* \

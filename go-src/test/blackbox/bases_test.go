@@ -2,6 +2,8 @@ package blackbox
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ func init() {
 		Run: func(t *suite.T) {
 			m := running(t)
 			tools(t, m)
+			removed(t, m)
 			defaults(t, m)
 			if !t.Native() {
 				kernel(t, m)
@@ -37,9 +40,24 @@ func tools(t *suite.T, m *machine.Machine) {
 		"containerd", "ctr", "docker", "runc",
 	}
 	t.Equal("missing commands", t.Run(m, "for c in "+strings.Join(commands, " ")+"; do command -v $c >/dev/null || echo $c; done"), "")
+	t.Run(m, "curl --version") // of the many libraries that it is linked with, some are left out
 	t.Equal("a user's shell with a name", t.Run(m, "su --login root --command hostname"), t.Run(m, "uname -n"))
 	for _, terminal := range []string{"xterm-256color", "screen-256color", "tmux-256color", "linux", "vt220"} {
 		t.Run(m, "TERM="+terminal+" clear")
+	}
+}
+
+// removed checks that no file is left of those that the lists of board/coreos name.
+func removed(t *suite.T, m *machine.Machine) {
+	for list, dir := range map[string]string{"modules-remove.list": "/usr/lib/modules/*/kernel", "usr-remove.list": "/usr"} {
+		text, err := os.ReadFile(filepath.Join(t.Env.Top, "board/coreos", list))
+		t.Must(err)
+		var patterns []string
+		for line := range strings.Lines(string(text)) {
+			line, _, _ = strings.Cut(line, "#")
+			patterns = append(patterns, strings.Fields(strings.Replace(line, "LIB/", "lib/{.,*-linux-gnu}/", 1))...)
+		}
+		t.Equal("files of "+list, t.Run(m, "cd "+dir+" && shopt -s nullglob && for f in "+strings.Join(patterns, " ")+"; do [ ! -e $f ] || echo $f; done"), "")
 	}
 }
 
