@@ -78,10 +78,11 @@ func RunAll(t *testing.T, suite Suite) {
 	r.all(t, chosen)
 }
 
-// all runs the tests, each as soon as there are seats for its machines.
+// all runs the tests, each as soon as there are seats for its machines; one without a machine
+// takes a seat, too.
 func (r *run) all(t *testing.T, tests []Test) {
 	seats := seatsQEMU*max(2, runtime.NumCPU()) + seatsMore
-	needs := func(test Test) int { return min(test.Machines*r.seatsFor(test), seats) }
+	needs := func(test Test) int { return min(max(1, test.Machines*r.seatsFor(test)), seats) }
 	slices.SortStableFunc(tests, func(a, b Test) int { return cmp.Compare(r.expected(b), r.expected(a)) })
 	free, ended := seats, make(chan int)
 	for len(tests) > 0 || free < seats {
@@ -196,6 +197,9 @@ func (r *run) one(t *testing.T, test Test) {
 	}
 	of := &T{T: t, Env: r.env, Dir: dir, scale: r.qemu}
 	where := "in QEMU"
+	if test.Machines == 0 {
+		where = "on the build host"
+	}
 	if r.isNative(test) {
 		of.lab, of.scale, where = r.lab, r.native, "on the host's kernel"
 	}

@@ -33,7 +33,7 @@ type Test struct {
 	Does     string        // one line
 	Native   bool          // whether its machines may run on the host's kernel, see machine.Lab
 	Needs    []Need        // what must be there besides the image
-	Machines int           // that run at the same time
+	Machines int           // that run at the same time; 0 for a test of files
 	Limit    time.Duration // after which it has failed, on a host of the usual speed
 	Run      func(*T)
 }
