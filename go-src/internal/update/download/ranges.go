@@ -65,19 +65,21 @@ func span(offset int64, b []byte) string {
 // errors.ErrUnsupported if the server does not send several ranges in one response: most web
 // servers do, object stores do not.
 func (d Directory) ReadRanges(ctx context.Context, name string, offsets []int64, b [][]byte) error {
-	got := 0
-	err := d.Client.retry(ctx, func() error {
-		n, err := d.readRanges(ctx, name, offsets[got:], b[got:])
-		got += n
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("download %s, %d ranges from byte %d on: %w", d.url(name), len(offsets)-got, offsets[got], err)
+	for got := 0; got < len(b); {
+		err := d.Client.retry(ctx, func() error {
+			n, err := d.readRanges(ctx, name, offsets[got:], b[got:])
+			got += n
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("download %s, %d ranges from byte %d on: %w", d.url(name), len(offsets)-got, offsets[got], err)
+		}
 	}
 	return nil
 }
 
-// readRanges returns how many ranges were read.
+// readRanges returns how many ranges were read: at least one if there is no error, and maybe
+// fewer than requested, since lighttpd sends at most ten.
 func (d Directory) readRanges(ctx context.Context, name string, offsets []int64, b [][]byte) (int, error) {
 	if len(b) == 1 {
 		// The response to one range has no parts.
@@ -101,6 +103,12 @@ func (d Directory) readRanges(ctx context.Context, name string, offsets []int64,
 	parts := multipart.NewReader(body, params["boundary"])
 	for i := range b {
 		part, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) && i > 0 {
+			return i, nil
+		}
+		if errors.Is(err, io.EOF) {
+			return 0, fmt.Errorf("%w: a response without parts", errors.ErrUnsupported)
+		}
 		if err != nil {
 			return i, fmt.Errorf("range %d of %d: %w", i+1, len(b), err)
 		}

@@ -94,19 +94,19 @@ func TestReadRangesFromBadServers(t *testing.T) {
 		"not there":       {http.NotFound, fs.ErrNotExist, 1},
 		"broken":          {status(http.StatusBadGateway), ErrStatus, 3},
 		"no boundary":     {func(w http.ResponseWriter, _ *http.Request) { begin(w, "multipart/byteranges") }, nil, 3},
-		"no part":         {func(w http.ResponseWriter, _ *http.Request) { multipartAnswer(w) }, io.EOF, 3},
+		"no part":         {func(w http.ResponseWriter, _ *http.Request) { multipartAnswer(w) }, errors.ErrUnsupported, 1},
 		"a short part": {func(w http.ResponseWriter, _ *http.Request) {
 			multipartAnswer(w, "bytes 0-0/131072", "")
 		}, io.ErrUnexpectedEOF, 3},
 		"an endless preamble": {func(w http.ResponseWriter, _ *http.Request) {
 			begin(w, "multipart/byteranges; boundary=THAT")
 			endless(w, "x\r\n")
-		}, nil, 3},
+		}, errors.ErrUnsupported, 1},
 		"an endless header": {func(w http.ResponseWriter, _ *http.Request) {
 			begin(w, "multipart/byteranges; boundary=THAT")
 			fmt.Fprint(w, "--THAT\r\nA: ")
 			endless(w, strings.Repeat("x", 1000))
-		}, nil, 3},
+		}, errors.ErrUnsupported, 1},
 		"an endless part": {func(w http.ResponseWriter, _ *http.Request) {
 			begin(w, "multipart/byteranges; boundary=THAT")
 			fmt.Fprint(w, "--THAT\r\nContent-Range: bytes 0-0/131072\r\n\r\n")
@@ -157,5 +157,28 @@ func TestReadRangesResumes(t *testing.T) {
 	wantRanges(t, offsets, b)
 	if want := []string{"bytes=0-0,5000-8999,100000-100069", "bytes=5000-8999,100000-100069", "bytes=100000-100069"}; !slices.Equal(asked, want) {
 		t.Errorf("asked for %q, want %q", asked, want)
+	}
+}
+
+// A server that sends a part of the ranges, as lighttpd does, is asked for the rest.
+func TestReadRangesFromAServerWithALimit(t *testing.T) {
+	var requests atomic.Int64
+	d := Directory{client(t, Options{Attempts: 2}), serve(t, func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		spans := strings.Split(r.Header.Get("Range"), ",")
+		r.Header.Set("Range", strings.Join(spans[:min(2, len(spans))], ","))
+		good(w, r)
+	})}
+	var offsets []int64
+	var b [][]byte
+	for offset := int64(0); offset < 9000; offset += 1000 {
+		offsets, b = append(offsets, offset), append(b, make([]byte, 100))
+	}
+	if err := d.ReadRanges(context.Background(), "file", offsets, b); err != nil {
+		t.Fatal(err)
+	}
+	wantRanges(t, offsets, b)
+	if got := requests.Load(); got != 5 {
+		t.Errorf("%d requests for 9 ranges, want 5", got)
 	}
 }
