@@ -22,8 +22,7 @@ entries() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"; }
 # What a machine that nobody logs into does not need.
 rm -rf "$tree"/usr/share/{doc,man,info,locale,i18n,lintian,bug,bash-completion,zsh,fish,icons,pixmaps,applications,gtk-doc,common-licenses} \
 	"$tree"/usr/lib/*/gconv "$tree"/usr/lib/gconv "$tree"/usr/lib/locale/!(C.utf8) \
-	"$tree"/usr/lib/udev/hwdb.d "$tree"/usr/include \
-	"$tree"/usr/bin/{containerd-shim,containerd-shim-runc-v1} 2>/dev/null || true
+	"$tree"/usr/lib/udev/hwdb.d "$tree"/usr/include 2>/dev/null || true
 # XFS is checked when it is asked for: by xfs_repair. The rest of it is scripts in Python.
 rm -rf "$tree"/usr/{s,}bin/{xfs_scrub,xfs_scrub_all,xfs_protofile} "$tree"/usr/{libexec,share}/xfsprogs \
 	"$tree"/usr/lib/systemd/system/{,system-}xfs_scrub*
