@@ -121,6 +121,13 @@ func (a *Agent) retryLater(ctx context.Context, name string, u *unit, err error)
 	u.retry = time.AfterFunc(pause, func() { a.send(ctx, retryDue{name}) })
 }
 
+// resume acts on a unit after the pause that follows a failure. There may be nothing left to do, so
+// that the units that wait for it can go on.
+func (a *Agent) resume(ctx context.Context, name string) {
+	a.act(ctx, name)
+	a.actWaiting(ctx, name)
+}
+
 // actDependents acts on the units that name one in Requires=, BindsTo= or After=.
 func (a *Agent) actDependents(ctx context.Context, name string) {
 	for other := range a.dependents[name] {
@@ -130,7 +137,7 @@ func (a *Agent) actDependents(ctx context.Context, name string) {
 	}
 }
 
-// actWaiting acts on the units that are not started before one has stopped.
+// actWaiting acts on the units that wait for another one.
 func (a *Agent) actWaiting(ctx context.Context, name string) {
 	for other, u := range a.units {
 		if u.waitsFor == name {

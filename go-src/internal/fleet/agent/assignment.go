@@ -116,8 +116,12 @@ func (a *Agent) setWanted(ctx context.Context, name string) {
 		u.published = store.State{} // the leader has removed it with the last assignment
 	}
 	u.want = w
-	u.cancelRetry() // what failed may not be wanted any more
 	a.markDirty(name)
+	if u.phase == retrying {
+		u.cancelRetry() // what failed may not be wanted any more
+		a.resume(ctx, name)
+		return
+	}
 	a.act(ctx, name)
 }
 

@@ -82,7 +82,7 @@ type retryDue struct{ unit string }
 func (e retryDue) handle(ctx context.Context, a *Agent) {
 	if u := a.units[e.unit]; u != nil {
 		u.phase, u.retry = idle, nil
-		a.act(ctx, e.unit)
+		a.resume(ctx, e.unit)
 	}
 }
 

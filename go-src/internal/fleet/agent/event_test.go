@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"testing"
+	"time"
 
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
+	"coreos/internal/fleet/unitfile"
 )
 
 // TestOldStates gives the agent reports of systemd from before and after an action.
@@ -39,6 +41,33 @@ func TestOldStates(t *testing.T) {
 type silentSystemd struct{ Systemd }
 
 func (silentSystemd) State(context.Context, string) (State, error) { return State{}, nil }
+func (silentSystemd) Start(context.Context, string) error          { return nil }
+
+// TestPauseEnds ends the pause after an action on back.service failed that is no longer wanted: the
+// agent began to remove the stand-in, which is needed again. Nothing is left to do, and front.service,
+// which waits for back.service, has to be started.
+func TestPauseEnds(t *testing.T) {
+	for what, end := range map[string]func(context.Context, *Agent){
+		"in time":                        func(ctx context.Context, a *Agent) { retryDue{"back.service"}.handle(ctx, a) },
+		"because what is wanted changes": func(ctx context.Context, a *Agent) { a.setWanted(ctx, "back.service") },
+	} {
+		a := newAgent(t)
+		a.Systemd = silentSystemd{}
+		front := &unit{installed: installed{hash: "x"}, want: wanted("x", schema.Launched)}
+		back := &unit{installed: installed{hash: standInHash, run: maybeStarted}, want: wanted(standInHash, schema.Loaded), phase: retrying, retry: time.NewTimer(time.Hour)}
+		a.units["front.service"], a.units["back.service"] = front, back
+		a.session.peers["back.service"] = elsewhere(schema.Launched, store.State{Current: schema.Launched, Active: "active"})
+		a.link("front.service", installed{hash: "x", needs: unitfile.Needs{Requires: []string{"back.service"}}})
+		ended, stop := context.WithCancel(t.Context())
+		stop()
+		if a.act(ended, "front.service"); front.waitsFor != "back.service" || front.phase != idle {
+			t.Fatalf("%s: waits for %q, %s", what, front.waitsFor, front.phase)
+		}
+		if end(ended, a); front.phase != starting {
+			t.Errorf("%s: waits for %q, %s", what, front.waitsFor, front.phase)
+		}
+	}
+}
 
 // TestRecordsOfSessions gives the agent records of the current session and of the one before.
 func TestRecordsOfSessions(t *testing.T) {
