@@ -7,11 +7,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// progressTime is the time after which etcd tells a watcher that nothing has changed.
-const progressTime = 10 * time.Minute
-
-// Watch implements clientv3.Watcher. As in etcd, an answer without events, which reports progress,
-// comes only on request and after progressTime.
+// Watch implements clientv3.Watcher. An answer without events, which reports progress, comes only on
+// request. etcd also sends one every ten minutes, which is longer than a history.
 func (c *Client) Watch(ctx context.Context, key string, options ...clientv3.OpOption) clientv3.WatchChan {
 	op := clientv3.OpGet(key, options...)
 	answers := make(chan clientv3.WatchResponse)
@@ -43,17 +40,13 @@ func (c *Client) Watch(ctx context.Context, key string, options ...clientv3.OpOp
 					return
 				}
 			}
-			progress := time.NewTimer(progressTime)
 			select {
 			case <-advanced:
 				asked = false
 			case <-asks:
 				asked = true
-			case <-progress.C:
-				asked = true
 			case <-ctx.Done():
 			}
-			progress.Stop()
 		}
 	}()
 	return answers

@@ -72,3 +72,23 @@ func registriesBehind(t *testing.T, seed uint64) {
 		}
 	}
 }
+
+// TestRegistryUnused makes requests at the moment when the copy of the cluster is dropped because
+// nobody has used it. Meanwhile etcd has advanced, so that the copy has to follow.
+func TestRegistryUnused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := NewEtcd().NewClient(1)
+		fleet := registry.New(store.New(client, store.DefaultPrefix))
+		defer fleet.Close()
+		for range 100 {
+			if _, err := client.Put(t.Context(), "elsewhere", ""); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if _, err := fleet.Machines(t.Context()); err != nil || time.Since(began) > time.Second {
+				t.Fatalf("a request took %v: %v", time.Since(began), err)
+			}
+			sleep(t.Context(), 5*time.Minute)
+		}
+	})
+}

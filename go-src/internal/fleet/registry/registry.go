@@ -24,6 +24,7 @@ type Registry struct {
 	mu     sync.Mutex
 	copy   *mirror
 	unused *time.Timer
+	used   time.Time // the last request
 }
 
 // idleTime is how long the copy is kept without a request.
@@ -48,14 +49,25 @@ func (r *Registry) Close() {
 	}
 }
 
+// closeUnused ends the watch, unless a request came when the timer had fired already.
+func (r *Registry) closeUnused() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.copy != nil && time.Since(r.used) >= idleTime {
+		r.copy.stop()
+		r.copy = nil
+	}
+}
+
 // mirror returns the copy, and keeps it for another idleTime. The first call begins to watch.
 func (r *Registry) mirror() *mirror {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.copy == nil {
 		r.copy = newMirror(r.store)
-		r.unused = time.AfterFunc(idleTime, r.Close)
+		r.unused = time.AfterFunc(idleTime, r.closeUnused)
 	}
+	r.used = time.Now()
 	r.unused.Reset(idleTime)
 	return r.copy
 }
