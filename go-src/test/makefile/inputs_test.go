@@ -64,8 +64,10 @@ func TestTreeOfAnotherUser(t *testing.T) {
 	write(t, filepath.Join(dir, "print.mk"), "print:\n\t@echo time $$SOURCE_DATE_EPOCH\n", 0o644)
 	script := `set -eu; cd "$1"; export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
 		git init -q; GIT_COMMITTER_DATE=@1700000000 git -c user.name=a -c user.email=a commit -q --allow-empty -m x
-		chown 65534 . .git; unset SOURCE_DATE_EPOCH SUDO_UID; make --no-print-directory -f print.mk -f Makefile print`
-	out, err := exec.Command("bash", "-c", script, "bash", dir).CombinedOutput()
+		chown 65534 . .git; unset SUDO_UID; make --no-print-directory -f print.mk -f Makefile print`
+	command := exec.Command("bash", "-c", script, "bash", dir)
+	command.Env = environment()
+	out, err := command.CombinedOutput()
 	if err != nil || !strings.HasSuffix(string(out), "\ntime 1700000000\n") { // after complaints about files that this tree lacks
 		t.Errorf("got %q, %v", out, err)
 	}

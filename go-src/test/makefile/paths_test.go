@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -12,9 +13,18 @@ import (
 func run(t *testing.T, dir string, args ...string) (out string, ok bool) {
 	t.Helper()
 	command := exec.Command("make", append([]string{"--no-print-directory", "-f", filepath.Join(top(t), "Makefile")}, args...)...)
-	command.Dir = dir
+	command.Dir, command.Env = dir, environment()
 	text, err := command.CombinedOutput()
 	return string(text), err == nil
+}
+
+// environment is that of these tests without what a make that runs them hands on: its flags
+// and the settings on its command line.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return slices.Contains([]string{"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "SOURCE_DATE_EPOCH", "O"}, name)
+	})
 }
 
 // TestRefusedPaths names output directories that make clean must not remove, and paths that
@@ -59,7 +69,7 @@ func TestTreeWithSpace(t *testing.T) {
 		}
 	}
 	command := exec.Command("make", "help")
-	command.Dir = dir
+	command.Dir, command.Env = dir, environment()
 	if out, err := command.CombinedOutput(); err == nil || !strings.Contains(string(out), "the path of this tree has a space") {
 		t.Errorf("%v: %s", err, out)
 	}
