@@ -91,6 +91,7 @@ $(flavours):
 	if [ -f $(O)/.config ] && [ "$$new" != "$(base)" ]; then \
 		echo "error: $(O) holds a build on the other base: run make clean, or set O= to another directory" >&2; exit 1; fi; \
 	$(submake) $$new-defconfig DEFCONFIG=$@
+	@cd $(TOP) && sha256sum configs/$@ >$(O)/.flavour
 
 ##@ Building and running
 ## build the images into O/images; what make does without a target
@@ -100,6 +101,13 @@ all: $(filter %_defconfig %-dirclean %-rebuild %-reconfigure,$(MAKECMDGOALS))
 	@[ "$(base)" = buildroot ] || $(TOP)/base/host-tools.sh check
 	@flock $(O)/.lock $(submake) $(base)-build
 	@echo "images are in $(O)/images"
+	@$(submake) flavour-is-current
+
+# A configuration that was made before its flavour changed lacks what is new in it.
+.PHONY: flavour-is-current
+flavour-is-current:
+	@[ ! -f $(O)/.flavour ] || (cd $(TOP) && sha256sum --status --check $(O)/.flavour) || { read -r _ flavour <$(O)/.flavour; \
+		echo "warning: $$flavour has changed since $(O)/.config was made of it: run make $${flavour#configs/} and make again" >&2; }
 
 ## install the tools that the build host lacks (Debian, as root)
 host-tools:

@@ -50,6 +50,22 @@ func TestPublicationRecord(t *testing.T) {
 	}
 }
 
+// TestFlavourIsCurrent changes a flavour after a configuration was made of it.
+func TestFlavourIsCurrent(t *testing.T) {
+	output := t.TempDir()
+	const flavour = "coreos_x86_64_dev_defconfig"
+	if out, ok := run(t, output, "O="+output, flavour); !ok {
+		t.Fatal(out)
+	}
+	if out, ok := run(t, output, "O="+output, "flavour-is-current"); !ok || strings.Contains(out, "warning") {
+		t.Errorf("after make %s: %s", flavour, out)
+	}
+	write(t, filepath.Join(output, ".flavour"), strings.Repeat("0", 64)+"  configs/"+flavour+"\n", 0o644)
+	if out, ok := run(t, output, "O="+output, "flavour-is-current"); !ok || !strings.Contains(out, "run make "+flavour) {
+		t.Errorf("after a change of the flavour: %s", out)
+	}
+}
+
 // TestTreeOfAnotherUser has the time of the last commit, though git refuses such a tree.
 func TestTreeOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
