@@ -101,11 +101,11 @@ all: $(filter %_defconfig %-dirclean %-rebuild %-reconfigure,$(MAKECMDGOALS))
 	@[ "$(base)" = buildroot ] || $(TOP)/base/host-tools.sh check
 	@flock $(O)/.lock $(submake) $(base)-build
 	@echo "images are in $(O)/images"
-	@$(submake) flavour-is-current
+	@$(submake) .flavour-is-current
 
 # A configuration that was made before its flavour changed lacks what is new in it.
-.PHONY: flavour-is-current
-flavour-is-current:
+.PHONY: .flavour-is-current
+.flavour-is-current:
 	@[ ! -f $(O)/.flavour ] || (cd $(TOP) && sha256sum --status --check $(O)/.flavour) || { read -r _ flavour <$(O)/.flavour; \
 		echo "warning: $$flavour has changed since $(O)/.config was made of it: run make $${flavour#configs/} and make again" >&2; }
 

@@ -57,11 +57,11 @@ func TestFlavourIsCurrent(t *testing.T) {
 	if out, ok := run(t, output, "O="+output, flavour); !ok {
 		t.Fatal(out)
 	}
-	if out, ok := run(t, output, "O="+output, "flavour-is-current"); !ok || strings.Contains(out, "warning") {
+	if out, ok := run(t, output, "O="+output, ".flavour-is-current"); !ok || strings.Contains(out, "warning") {
 		t.Errorf("after make %s: %s", flavour, out)
 	}
 	write(t, filepath.Join(output, ".flavour"), strings.Repeat("0", 64)+"  configs/"+flavour+"\n", 0o644)
-	if out, ok := run(t, output, "O="+output, "flavour-is-current"); !ok || !strings.Contains(out, "run make "+flavour) {
+	if out, ok := run(t, output, "O="+output, ".flavour-is-current"); !ok || !strings.Contains(out, "run make "+flavour) {
 		t.Errorf("after a change of the flavour: %s", out)
 	}
 }
