@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -168,6 +169,7 @@ func update(t *suite.T) {
 	t.Run(m, "update_engine_client -update")
 	t.Logf("update: %d bytes in %d requests, %.1f s, CPU and memory of update-engine: %s", u.sent.Load(), u.asks.Load(), time.Since(start).Seconds(),
 		strings.ReplaceAll(t.Run(m, "systemctl show update-engine -p CPUUsageNSec; grep VmHWM /proc/$(systemctl show update-engine -p MainPID --value)/status"), "\n", " "))
+	wantMemory(t, m)
 	t.Equal("operation", operation(t, m), "UPDATE_STATUS_UPDATED_NEED_REBOOT")
 	u.wantEvents("started success "+goodVersion, "finished success "+goodVersion, "complete success "+goodVersion)
 	// The size of the download depends on what is new in another build; NEWER may be packed in
@@ -198,6 +200,19 @@ func update(t *suite.T) {
 	u.wantEvents("complete error " + badVersion + " unhealthy:90-shop")
 	if status := t.Run(m, "update_engine_client -status"); !strings.Contains(status, "REFUSED_VERSION="+badVersion+" unhealthy:90-shop") {
 		t.Errorf("the status does not name the refused version:\n%s", status)
+	}
+}
+
+// wantMemory checks what update-engine has taken at most, with the page cache of what it read
+// and wrote.
+func wantMemory(t *suite.T, m *machine.Machine) {
+	t.Helper()
+	const most = 64 << 20
+	peak, err := strconv.ParseInt(t.Run(m, "systemctl show update-engine -p MemoryPeak --value"), 10, 64)
+	t.Must(err)
+	t.Logf("update-engine took %.1f MB at most", float64(peak)/1e6)
+	if peak > most {
+		t.Errorf("update-engine took %d bytes of memory, want at most %d", peak, most)
 	}
 }
 
@@ -245,6 +260,7 @@ func withBundle(t *suite.T, name string) *machine.Machine {
 func apply(t *suite.T, m *machine.Machine) {
 	t.Helper()
 	t.Run(m, "cd /root && update_engine_client --apply update.bundle")
+	wantMemory(t, m)
 	t.Equal("operation", operation(t, m), "UPDATE_STATUS_UPDATED_NEED_REBOOT")
 	t.Run(m, "sync")
 	m.Cut()
