@@ -58,15 +58,18 @@ override COREOS_REPOSITORY := $(abspath $(COREOS_REPOSITORY))
 ## the image that smoke, soak and bench boot
 IMAGE ?= $(O)/images/coreos_production_qemu_image.img
 
+# module-version prints the version of a module that go-src requires.
+module-version = $(shell sed -n 's|^.*$(1) v\([^ ]*\).*|\1|p' $(TOP)/go-src/go.mod)
+
 # How both bases link Ignition, a command of a module that go-src requires: its version,
 # and no labels of SELinux, which this system does not have.
 ignition := github.com/coreos/ignition/v2
 export COREOS_IGNITION_LDFLAGS := -X $(ignition)/internal/distro.selinuxRelabel=false \
-	-X $(ignition)/internal/version.Raw=$(shell sed -n 's|^.*$(ignition) v\([^ ]*\).*|\1|p' $(TOP)/go-src/go.mod)
+	-X $(ignition)/internal/version.Raw=$(call module-version,$(ignition))
 
 # What containerd and its shim, linked from a module that go-src requires, say of themselves.
 containerd := github.com/containerd/containerd/v2
-export COREOS_CONTAINERD_VERSION_LDFLAGS := -X $(containerd)/version.Version=$(shell sed -n 's|^.*$(containerd) v\([^ ]*\).*|\1|p' $(TOP)/go-src/go.mod)
+export COREOS_CONTAINERD_VERSION_LDFLAGS := -X $(containerd)/version.Version=$(call module-version,$(containerd))
 
 include $(TOP)/base/buildroot.mk
 include $(TOP)/base/debian.mk

@@ -5,7 +5,6 @@ import (
 	"debug/elf"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,12 +25,9 @@ func init() {
 var libraryDirs = []string{"lib", "lib64", "lib/x86_64-linux-gnu"}
 
 func libraries(t *suite.T) {
-	usr := filepath.Join(t.Dir, "usr")
-	out, err := exec.CommandContext(t.Context, "fsck.erofs", "--extract="+usr, "--overwrite", t.Env.ImageFile("coreos_production_usr.img")).CombinedOutput()
-	if err != nil {
-		t.Fatalf("unpack /usr: %v: %s", err, out)
-	}
-	defer func() { t.Must(os.RemoveAll(usr)) }()
+	v := newVariant(t)
+	usr := filepath.Join(v.tree, "usr")
+	defer func() { t.Must(os.RemoveAll(v.tree)) }()
 	linked := 0
 	t.Must(filepath.WalkDir(usr, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {

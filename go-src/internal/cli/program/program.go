@@ -46,12 +46,12 @@ func Process(run func(context.Context, Streams) int) {
 // for an error, 2 for a wrong command line, or what an exit.Status says. Errors are
 // written to Err, after the command's name.
 func Run(ctx context.Context, command *cobra.Command, args []string, streams Streams) int {
-	connect(command, args, streams)
+	connect(ctx, command, args, streams)
 	// cobra would add these later, after prepare.
 	command.InitDefaultHelpCmd()
 	command.InitDefaultCompletionCmd(args...)
 	prepare(command)
-	status, print, err := Execute(ctx, command, args, streams)
+	status, print, err := execute(ctx, command)
 	if status == exit.Misuse && print && command.Annotations[MisuseFails] != "" {
 		status = exit.Failure
 	}
@@ -64,19 +64,23 @@ func Run(ctx context.Context, command *cobra.Command, args []string, streams Str
 // Execute executes a command as it is. It returns the exit status, and whether the error has
 // to be printed.
 func Execute(ctx context.Context, command *cobra.Command, args []string, streams Streams) (status int, print bool, err error) {
-	if streams.In != nil {
-		streams.In = input{ctx, streams.In}
-	}
-	connect(command, args, streams)
+	connect(ctx, command, args, streams)
+	return execute(ctx, command)
+}
+
+func execute(ctx context.Context, command *cobra.Command) (status int, print bool, err error) {
 	err = command.ExecuteContext(ctx)
 	status, print = exit.Of(err)
 	return status, print, err
 }
 
-// connect gives a command its arguments and streams.
-func connect(command *cobra.Command, args []string, streams Streams) {
+// connect gives a command its arguments and streams. Reads of its input end with the context.
+func connect(ctx context.Context, command *cobra.Command, args []string, streams Streams) {
 	if args == nil {
 		args = []string{} // cobra would take those of the process
+	}
+	if streams.In != nil {
+		streams.In = input{ctx, streams.In}
 	}
 	command.SetArgs(args)
 	command.SetIn(streams.In)

@@ -2,10 +2,13 @@ package download
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+
+	"coreos/internal/host/bounded"
 )
 
 // Directory is a directory of files on a server.
@@ -39,8 +42,8 @@ func (d Directory) Get(ctx context.Context, name string, most int64) ([]byte, er
 			return err
 		}
 		defer response.Body.Close()
-		text, err = io.ReadAll(io.LimitReader(response.Body, most+1))
-		if err == nil && int64(len(text)) > most {
+		text, err = bounded.Read(response.Body, most)
+		if errors.Is(err, bounded.ErrTooLarge) {
 			err = fmt.Errorf("%w: %d bytes", ErrTooLong, most)
 		}
 		return err

@@ -70,12 +70,33 @@ func hijack(w http.ResponseWriter, text string) {
 	_ = connection.Close()
 }
 
+// badServer is a server whose answers are of no use.
+type badServer struct {
+	serve    http.HandlerFunc
+	want     error // nil: any
+	requests int64
+}
+
+// wantFailure checks the error of reading from the server by three attempts, and how many
+// requests it gets.
+func (s badServer) wantFailure(t *testing.T, stall time.Duration, read func(Directory) error) {
+	t.Parallel()
+	var requests atomic.Int64
+	err := read(Directory{client(t, Options{Attempts: 3, Stall: stall}), serve(t, func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		s.serve(w, r)
+	})})
+	if err == nil || s.want != nil && !errors.Is(err, s.want) {
+		t.Errorf("error %v, want %v", err, s.want)
+	}
+	// Go's transport repeats a request by itself on a kept connection.
+	if got := requests.Load(); got < s.requests || got > s.requests+1 {
+		t.Errorf("%d requests, want %d", got, s.requests)
+	}
+}
+
 func TestBadServers(t *testing.T) {
-	tests := map[string]struct {
-		serve    http.HandlerFunc
-		want     error
-		requests int64
-	}{
+	tests := map[string]badServer{
 		"not there":        {http.NotFound, ErrStatus, 1},
 		"forbidden":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, ErrStatus, 1},
 		"broken":           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, ErrStatus, 3},
@@ -126,20 +147,9 @@ func TestBadServers(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var requests atomic.Int64
-			d := Directory{client(t, Options{Attempts: 3, Stall: 100 * time.Millisecond}), serve(t, func(w http.ResponseWriter, r *http.Request) {
-				requests.Add(1)
-				test.serve(w, r)
-			})}
-			err := d.ReadRange(context.Background(), "file", 10, make([]byte, 100))
-			if err == nil || test.want != nil && !errors.Is(err, test.want) {
-				t.Errorf("error %v, want %v", err, test.want)
-			}
-			// Go's transport repeats a request by itself on a kept connection.
-			if got := requests.Load(); got < test.requests || got > test.requests+1 {
-				t.Errorf("%d requests, want %d", got, test.requests)
-			}
+			test.wantFailure(t, 100*time.Millisecond, func(d Directory) error {
+				return d.ReadRange(context.Background(), "file", 10, make([]byte, 100))
+			})
 		})
 	}
 }

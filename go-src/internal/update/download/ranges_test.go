@@ -73,11 +73,7 @@ func TestReadRangesFromBadServers(t *testing.T) {
 		w.Header().Set("Content-Type", kind)
 		w.WriteHeader(http.StatusPartialContent)
 	}
-	tests := map[string]struct {
-		serve    http.HandlerFunc
-		want     error
-		requests int64
-	}{
+	tests := map[string]badServer{
 		"the whole file": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) }, errors.ErrUnsupported, 1},
 		"the first range": {func(w http.ResponseWriter, r *http.Request) {
 			r.Header.Set("Range", "bytes=0-0")
@@ -116,21 +112,10 @@ func TestReadRangesFromBadServers(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var requests atomic.Int64
-			d := Directory{client(t, Options{Attempts: 3, Stall: 500 * time.Millisecond}), serve(t, func(w http.ResponseWriter, r *http.Request) {
-				requests.Add(1)
-				test.serve(w, r)
-			})}
-			offsets, b := wanted()
-			err := d.ReadRanges(context.Background(), "file", offsets, b)
-			if err == nil || test.want != nil && !errors.Is(err, test.want) {
-				t.Errorf("error %v, want %v", err, test.want)
-			}
-			// Go's transport repeats a request by itself on a kept connection.
-			if got := requests.Load(); got < test.requests || got > test.requests+1 {
-				t.Errorf("%d requests, want %d", got, test.requests)
-			}
+			test.wantFailure(t, 500*time.Millisecond, func(d Directory) error {
+				offsets, b := wanted()
+				return d.ReadRanges(context.Background(), "file", offsets, b)
+			})
 		})
 	}
 }
