@@ -169,7 +169,10 @@ func update(t *suite.T) {
 	t.Run(m, "update_engine_client -update")
 	t.Logf("update: %d bytes in %d requests, %.1f s, CPU and memory of update-engine: %s", u.sent.Load(), u.asks.Load(), time.Since(start).Seconds(),
 		strings.ReplaceAll(t.Run(m, "systemctl show update-engine -p CPUUsageNSec; grep VmHWM /proc/$(systemctl show update-engine -p MainPID --value)/status"), "\n", " "))
-	wantMemory(t, m)
+	// With NEWER= the image that is tested is an older one, and its daemon installs this update.
+	if newerImages() == "" {
+		wantMemory(t, m)
+	}
 	t.Equal("operation", operation(t, m), "UPDATE_STATUS_UPDATED_NEED_REBOOT")
 	u.wantEvents("started success "+goodVersion, "finished success "+goodVersion, "complete success "+goodVersion)
 	// The size of the download depends on what is new in another build; NEWER may be packed in
@@ -189,6 +192,7 @@ func update(t *suite.T) {
 
 	u.offer(badVersion)
 	t.Run(m, "update_engine_client -update")
+	wantMemory(t, m)
 	u.Events()
 	before := m.Console.Mark()
 	t.Must(m.Reboot(t.Context))

@@ -28,10 +28,22 @@ func newVariant(t *suite.T) *variant {
 
 func newNewerVariant(t *suite.T) *variant {
 	t.Helper()
-	if newer := newerImages(); newer != "" {
-		return variantOf(t, newer)
+	newer := newerImages()
+	if newer == "" {
+		return newVariant(t)
 	}
-	return newVariant(t)
+	v := variantOf(t, newer)
+	v.trustTestKeys()
+	return v
+}
+
+// trustTestKeys has the variant trust the keys that sign the test's releases, as a release of
+// their owner does: the images that NEWER= names may be another builder's.
+func (v *variant) trustTestKeys() {
+	v.t.Helper()
+	coreos := filepath.Join(v.tree, "usr/share/coreos")
+	v.command("releasectl", "keys", filepath.Join(keyDir(v.t), "update"), "--root-file", filepath.Join(coreos, "update-root.json"))
+	v.command("install", "-m", "644", filepath.Join(keyDir(v.t), "boot.pub"), coreos)
 }
 
 // newerImages is the directory that NEWER= names, "" without it.
