@@ -93,30 +93,19 @@ func checkLevel(above, below []byte) error {
 
 // NewTree makes the tree of data, which it reads to the end.
 func NewTree(data io.Reader) (*Tree, error) {
-	level, blocks, err := hashBlocks(data)
+	leaves, blocks, err := hashBlocks(data)
 	if err != nil {
 		return nil, err
 	}
 	if blocks == 0 {
 		return nil, fmt.Errorf("a hash tree needs data")
 	}
-	tree := &Tree{Root: Root{Blocks: blocks}, bytes: level}
-	for len(level) > BlockSize {
-		above := make([]byte, 0, len(level)/hashesPerBlock+BlockSize)
-		for i := 0; i < len(level); i += BlockSize {
-			sum := sha256.Sum256(level[i : i+BlockSize])
-			above = append(above, sum[:]...)
-		}
-		level = pad(above)
-		tree.bytes = append(level, tree.bytes...)
-	}
-	tree.leaves = len(tree.bytes) - int((blocks+hashesPerBlock-1)/hashesPerBlock*BlockSize)
-	tree.Hash = sha256.Sum256(tree.bytes[:BlockSize])
-	return tree, nil
+	b := NewBuilder(blocks)
+	copy(b.tree.bytes[b.tree.leaves:], leaves)
+	return b.Tree(), nil
 }
 
-// hashBlocks returns the leaves of the data, in whole blocks, and the number of blocks of
-// the data.
+// hashBlocks returns the hashes of the blocks of the data, and their number.
 func hashBlocks(data io.Reader) (leaves []byte, blocks uint64, err error) {
 	block := make([]byte, BlockSize)
 	for {
@@ -126,16 +115,11 @@ func hashBlocks(data io.Reader) (leaves []byte, blocks uint64, err error) {
 			leaves = append(leaves, sum[:]...)
 			blocks++
 		case io.EOF:
-			return pad(leaves), blocks, nil
+			return leaves, blocks, nil
 		default:
 			return nil, 0, fmt.Errorf("read block %d of the data: %w", blocks, err)
 		}
 	}
-}
-
-// pad fills up the last block of a level.
-func pad(level []byte) []byte {
-	return append(level, make([]byte, -len(level)&(BlockSize-1))...)
 }
 
 // Leaf returns the hash of a block of the data.

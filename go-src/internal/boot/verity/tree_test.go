@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,28 +69,75 @@ func TestReadTreeRefuses(t *testing.T) {
 	}
 }
 
-// The superblock is the same as veritysetup's, called as in make-slot.sh.
-func TestSuperblock(t *testing.T) {
+// Behind the data there is what veritysetup writes, called as in make-slot.sh, to the byte.
+// veritysetup makes no tree for a single block, which is no /usr.
+func TestVeritysetup(t *testing.T) {
 	tool, err := exec.LookPath("veritysetup")
 	if err != nil {
 		t.Skip("veritysetup is not installed")
 	}
-	path := filepath.Join(t.TempDir(), "usr.img")
-	if err := os.WriteFile(path, data(300), 0o644); err != nil {
-		t.Fatal(err)
+	for _, blocks := range []int{2, 127, 128, 129, 300, 16384, 16385} {
+		t.Run(strconv.Itoa(blocks), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "usr.img")
+			content := data(blocks)
+			if err := os.WriteFile(path, content, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(tool, "format", "--salt=-", "--hash=sha256", "--data-block-size=4096", "--hash-block-size=4096",
+				"--uuid=00000000-0000-0000-0000-00000000c05e", fmt.Sprintf("--hash-offset=%d", len(content)),
+				fmt.Sprintf("--data-blocks=%d", blocks), path, path).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tree := shuffled(content)
+			if got := append(tree.Superblock(), tree.Bytes()...); !bytes.Equal(got, want[len(content):]) {
+				t.Errorf("%d bytes behind the data are not the %d of veritysetup", len(got), len(want)-len(content))
+			}
+			if hash := hex.EncodeToString(tree.Hash[:]); !bytes.Contains(out, []byte(hash)) {
+				t.Errorf("root hash %s, but veritysetup says %s", hash, out)
+			}
+		})
 	}
-	out, err := exec.Command(tool, "format", "--salt=-", "--uuid=00000000-0000-0000-0000-00000000c05e",
-		"--hash-offset=1228800", "--data-blocks=300", path, path).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+}
+
+// shuffled builds the tree of data whose blocks come in any order.
+func shuffled(content []byte) *Tree {
+	blocks := len(content) / BlockSize
+	b := NewBuilder(uint64(blocks))
+	for _, block := range rand.New(rand.NewPCG(1, uint64(blocks))).Perm(blocks) {
+		b.SetLeaf(uint64(block), sha256.Sum256(content[block*BlockSize:][:BlockSize]))
 	}
-	got, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := Root{Blocks: 300}
-	if !bytes.Equal(got[300*BlockSize:][:BlockSize], root.Superblock()) {
-		t.Errorf("got %x\nwant %x", root.Superblock()[:160], got[300*BlockSize:][:160])
+	return b.Tree()
+}
+
+// A tree of blocks of which one is changed, exchanged or was never set has another root.
+func TestBuilderRoot(t *testing.T) {
+	for _, blocks := range []int{2, 129, 16385} {
+		content := data(blocks)
+		want := shuffled(content).Root
+		last := content[(blocks-1)*BlockSize:]
+		last[BlockSize-1] ^= 1
+		if shuffled(content).Root == want {
+			t.Errorf("%d blocks: a changed block does not change the root", blocks)
+		}
+		last[BlockSize-1] ^= 1
+		first := bytes.Clone(content[:BlockSize])
+		copy(content, last)
+		copy(last, first)
+		if shuffled(content).Root == want {
+			t.Errorf("%d blocks: exchanged blocks do not change the root", blocks)
+		}
+		b := NewBuilder(uint64(blocks))
+		for block := range blocks - 1 {
+			b.SetLeaf(uint64(block), sha256.Sum256(content[block*BlockSize:][:BlockSize]))
+		}
+		if b.Tree().Root == want {
+			t.Errorf("%d blocks: a block that is missing does not change the root", blocks)
+		}
 	}
 }
 
