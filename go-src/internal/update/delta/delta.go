@@ -69,6 +69,16 @@ func New(target Source, destination Source, sources ...Source) *Plan {
 	return plan
 }
 
+// NewMissing returns the plan for content whose hashes are not known: all blocks are
+// missing.
+func NewMissing(blocks uint64) *Plan {
+	plan := &Plan{places: make([]Place, blocks)}
+	for block := range blocks {
+		plan.Miss(block)
+	}
+	return plan
+}
+
 // Place returns where a block comes from.
 func (p *Plan) Place(block uint64) Place { return p.places[block] }
 

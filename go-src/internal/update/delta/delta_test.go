@@ -101,6 +101,14 @@ func TestMiss(t *testing.T) {
 	}
 }
 
+func TestNewMissing(t *testing.T) {
+	plan := NewMissing(3)
+	plan.Done(1)
+	if got, want := slices.Collect(plan.Missing()), []Run{{0, 1}, {2, 1}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("missing %v, want %v", got, want)
+	}
+}
+
 // BenchmarkPlan plans an update between versions of 480 MB that have most blocks in common.
 func BenchmarkPlan(b *testing.B) {
 	const blocks = 120_000

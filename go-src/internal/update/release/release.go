@@ -50,6 +50,10 @@ const (
 	Usr  = "usr"  // the content of the /usr partition before the hash tree
 )
 
+// ErrLeftOut says that a file of a release is left out where the release comes from, because
+// the machine can compute it: a hash tree in a bundle.
+var ErrLeftOut = errors.New("left out, since it can be computed")
+
 // TreeFile returns the name of the file with the hash tree of a content.
 func TreeFile(content string) string { return content + ".verity" }
 

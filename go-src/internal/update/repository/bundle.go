@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,42 +25,10 @@ const bundleTargets = "metadata/targets.json"
 const (
 	// PayloadBundle has the payload of /usr. All machines can read it.
 	PayloadBundle = 1
-	// BundleFormat has the whole stream of /usr instead, which is a third smaller. It is
-	// the newest format.
+	// BundleFormat has the whole stream of /usr instead, which is a third smaller, and no
+	// hash trees: the machine computes them from the data. It is the newest format.
 	BundleFormat = 2
 )
-
-// WriteBundle writes a release as one file, for machines without a network: a tar archive
-// with all root metadata, the targets metadata and the files of the release, under their
-// names in the repository.
-func (r *Repository) WriteBundle(ctx context.Context, w io.Writer, board, version string, format int) error {
-	manifest, err := r.Manifest(ctx, board, version)
-	if err != nil {
-		return fmt.Errorf("bundle: %w", err)
-	}
-	switch {
-	case format != PayloadBundle && format != BundleFormat:
-		return fmt.Errorf("bundle: format %d: want %d or %d", format, PayloadBundle, BundleFormat)
-	case manifest.Usr.Whole == nil:
-		format = PayloadBundle // an older release has only this
-	}
-	names, err := r.bundleFiles(board, version, format)
-	if err != nil {
-		return fmt.Errorf("bundle of version %s for %s: %w", version, board, err)
-	}
-	archive := tar.NewWriter(w)
-	if format > PayloadBundle {
-		if err := archive.WriteHeader(formatHeader(format)); err != nil {
-			return fmt.Errorf("bundle: %w", err)
-		}
-	}
-	for _, name := range names {
-		if err := r.addFile(archive, name.inBundle, name.inRepository); err != nil {
-			return fmt.Errorf("bundle: %w", err)
-		}
-	}
-	return archive.Close()
-}
 
 // formatRecord is the record in the header of a bundle with its format.
 const formatRecord = "COREOS.bundle"
@@ -75,58 +43,10 @@ func formatHeader(format int) *tar.Header {
 	}
 }
 
-type bundleFile struct{ inBundle, inRepository string }
-
-func (r *Repository) bundleFiles(board, version string, format int) ([]bundleFile, error) {
-	root, targets, err := r.published()
-	if err != nil {
-		return nil, err
-	}
-	manifest := ManifestTarget(board, version)
-	info, ok := targets.Signed.Targets[manifest]
-	if !ok {
-		return nil, fmt.Errorf("%s: %w", manifest, fs.ErrNotExist)
-	}
-	var files []bundleFile
-	for n := range root.Signed.Version {
-		name := fmt.Sprintf("metadata/%d.root.json", n+1)
-		files = append(files, bundleFile{name, name})
-	}
-	files = append(files,
-		bundleFile{bundleTargets, fmt.Sprintf("metadata/%d.targets.json", targets.Signed.Version)},
-		bundleFile{targetPath(manifest, info), targetPath(manifest, info)})
-	usr := release.PayloadFile(release.Usr)
-	if format > PayloadBundle {
-		usr = release.WholeFile(release.Usr)
-	}
-	for _, name := range []string{release.TreeFile(release.Boot), release.PayloadFile(release.Boot), release.TreeFile(release.Usr), usr} {
-		name = path.Join(release.Directory(board, version), name)
-		files = append(files, bundleFile{name, name})
-	}
-	return files, nil
-}
-
-// addFile adds a file. Its header does not depend on the time or the user.
-func (r *Repository) addFile(archive *tar.Writer, name, from string) error {
-	file, err := os.Open(filepath.Join(r.dir, filepath.FromSlash(from)))
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	if err := archive.WriteHeader(&tar.Header{Name: name, Size: info.Size(), Mode: 0o644, Format: tar.FormatUSTAR}); err != nil {
-		return err
-	}
-	_, err = io.Copy(archive, file)
-	return err
-}
-
 // Bundle is an open bundle.
 type Bundle struct {
 	file    io.ReaderAt
+	format  int
 	members map[string]member
 	// Board and Version are those of its release. They are not verified yet.
 	Board, Version string
@@ -143,7 +63,7 @@ var ErrBundle = errors.New("not an update bundle")
 // OpenBundle reads the table of a bundle of size bytes. Nothing in it is trusted until a
 // client has verified it.
 func OpenBundle(file io.ReaderAt, size int64) (*Bundle, error) {
-	b := &Bundle{file: file, members: map[string]member{}}
+	b := &Bundle{file: file, format: PayloadBundle, members: map[string]member{}}
 	section := io.NewSectionReader(file, 0, size)
 	archive := tar.NewReader(section)
 	for range maxMembers {
@@ -165,6 +85,7 @@ func OpenBundle(file io.ReaderAt, size int64) (*Bundle, error) {
 			if format != strconv.Itoa(BundleFormat) {
 				return nil, fmt.Errorf("%w: format %.20q, this system reads %d: update to a version in between first", ErrBundle, format, BundleFormat)
 			}
+			b.format = BundleFormat
 			continue
 		}
 		if header.Typeflag != tar.TypeReg || offset+header.Size > size {
@@ -199,15 +120,26 @@ func (b *Bundle) Get(_ context.Context, name string, most int64) ([]byte, error)
 	return io.ReadAll(section)
 }
 
+// findFile returns a file of the release. It returns release.ErrLeftOut for a hash tree that
+// the format of the bundle leaves out.
+func (b *Bundle) findFile(name string) (*io.SectionReader, error) {
+	section, err := b.find(path.Join(release.Directory(b.Board, b.Version), name))
+	trees := []string{release.TreeFile(release.Boot), release.TreeFile(release.Usr)}
+	if errors.Is(err, fs.ErrNotExist) && b.format > PayloadBundle && slices.Contains(trees, name) {
+		return nil, fmt.Errorf("bundle: %s: %w", name, release.ErrLeftOut)
+	}
+	return section, err
+}
+
 // Open opens a file of the release in the bundle.
 func (b *Bundle) Open(_ context.Context, name string) (io.ReadCloser, error) {
-	section, err := b.find(path.Join(release.Directory(b.Board, b.Version), name))
+	section, err := b.findFile(name)
 	return io.NopCloser(section), err
 }
 
 // ReadRange reads a part of a file of the release in the bundle.
 func (b *Bundle) ReadRange(_ context.Context, name string, offset int64, to []byte) error {
-	section, err := b.find(path.Join(release.Directory(b.Board, b.Version), name))
+	section, err := b.findFile(name)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func TestBundle(t *testing.T) {
 	if b.Version != "1.1.0" || b.Board != board || manifest.Version != "1.1.0" {
 		t.Errorf("version %s for %s: %+v", b.Version, b.Board, manifest)
 	}
-	for _, name := range []string{"boot.verity", "boot.zst", "usr.verity", "usr.whole.zst"} {
+	for _, name := range []string{"boot.zst", "usr.whole.zst"} {
 		want, err := os.ReadFile(filepath.Join(f.dir, board, "1.1.0", name))
 		f.must(err)
 		file, err := b.Open(context.Background(), name)
@@ -71,6 +71,17 @@ func TestBundle(t *testing.T) {
 		if err := b.ReadRange(context.Background(), name, int64(len(want)-5), part); !errors.Is(err, ErrBundle) {
 			t.Errorf("%s: behind its end: %v", name, err)
 		}
+	}
+	for _, name := range []string{"boot.verity", "usr.verity"} {
+		if _, err := b.Open(context.Background(), name); !errors.Is(err, release.ErrLeftOut) {
+			t.Errorf("%s: error %v", name, err)
+		}
+		if err := b.ReadRange(context.Background(), name, 0, make([]byte, 1)); !errors.Is(err, release.ErrLeftOut) {
+			t.Errorf("%s: a part: error %v", name, err)
+		}
+	}
+	if _, err := b.Open(context.Background(), "usr.zst"); errors.Is(err, release.ErrLeftOut) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the payload, which cannot be computed: error %v", err)
 	}
 }
 
@@ -104,11 +115,28 @@ func TestBundleForOlderMachines(t *testing.T) {
 	f.must(f.WriteBundle(context.Background(), &b, board, "1.0.0", PayloadBundle))
 	names, err := firstReader(b.Bytes())
 	f.must(err)
-	if !slices.Contains(names, "usr.zst") || slices.Contains(names, "usr.whole.zst") {
+	for _, name := range []string{"boot.verity", "boot.zst", "usr.verity", "usr.zst"} {
+		if !slices.Contains(names, name) {
+			t.Errorf("the first format has %q, without %s", names, name)
+		}
+	}
+	if slices.Contains(names, "usr.whole.zst") {
 		t.Errorf("the first format has %q", names)
 	}
-	_, _, err = f.read(f.machine(), b.Bytes())
+	_, first, err := f.read(f.machine(), b.Bytes())
 	f.must(err)
+	tree, err := os.ReadFile(filepath.Join(f.dir, board, "1.0.0", "usr.verity"))
+	f.must(err)
+	file, err := first.Open(context.Background(), "usr.verity")
+	f.must(err)
+	if got, err := io.ReadAll(file); err != nil || !bytes.Equal(got, tree) {
+		t.Errorf("its hash tree: %d bytes, %v", len(got), err)
+	}
+	// In this format a hash tree that is not there is lost.
+	delete(first.members, path.Join(board, "1.0.0", "usr.verity"))
+	if _, err := first.Open(context.Background(), "usr.verity"); errors.Is(err, release.ErrLeftOut) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a lost hash tree: error %v", err)
+	}
 	if err := f.WriteBundle(context.Background(), &b, board, "1.0.0", 3); err == nil {
 		t.Error("a bundle of a format that there is not was written")
 	}

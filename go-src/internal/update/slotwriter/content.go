@@ -30,7 +30,8 @@ type content struct {
 	sealed bool
 	first  []byte
 
-	tree    *verity.Tree
+	tree    *verity.Tree    // nil until it is downloaded or made
+	builder *verity.Builder // makes the tree from the blocks, if it is not downloaded
 	places  *delta.Plan
 	sources []io.ReaderAt
 	index   *payload.Index
@@ -38,7 +39,8 @@ type content struct {
 	written int
 }
 
-// prepare downloads the hash tree, before anything on the disk is changed.
+// prepare downloads the hash tree, before anything on the disk is changed. If the tree is
+// left out, it is made while the blocks are written.
 func (c *content) prepare(ctx context.Context) error {
 	room := c.want.Size()
 	if !c.sealed {
@@ -52,6 +54,10 @@ func (c *content) prepare(ctx context.Context) error {
 		return err
 	}
 	file, err := c.job.Files.Open(ctx, release.TreeFile(c.name))
+	if errors.Is(err, release.ErrLeftOut) {
+		c.builder = verity.NewBuilder(c.want.Blocks)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -70,7 +76,12 @@ func (c *content) prepare(ctx context.Context) error {
 
 // plan plans where the blocks come from. own is the partition of the running slot, tree its
 // hash tree, and before the hash tree of the content that is replaced, if they are known.
+// Without the hash tree of the new content all blocks are written.
 func (c *content) plan(ctx context.Context, own Device, tree, before *verity.Tree) error {
+	if c.builder != nil {
+		c.places = delta.NewMissing(c.want.Blocks)
+		return nil
+	}
 	destination, err := c.holds(ctx, c.to, before)
 	if err != nil {
 		return err
@@ -111,6 +122,9 @@ func (c *content) fill(ctx context.Context) error {
 		if err := c.fetch(ctx); err != nil {
 			return err
 		}
+		if err := c.makeTree(); err != nil {
+			return err
+		}
 		if err := c.to.Sync(); err != nil {
 			return err
 		}
@@ -128,6 +142,26 @@ func (c *content) fill(ctx context.Context) error {
 		c.job.report(Downloading)
 	}
 	return fmt.Errorf("%w: some blocks are still wrong after %d writes", ErrDisk, 1+repairs)
+}
+
+// makeTree makes the hash tree of the blocks that were written, if it was not downloaded. The
+// blocks are those of the release only if the tree has the root hash of the manifest.
+func (c *content) makeTree() error {
+	if c.builder == nil {
+		return nil
+	}
+	tree := c.builder.Tree()
+	c.builder = nil
+	want, err := c.want.Root()
+	if err != nil {
+		return err
+	}
+	if tree.Root != want {
+		return fmt.Errorf("%w: its blocks have the root hash %x, but %x is signed: the bundle is damaged, copy it again",
+			ErrWrongBytes, tree.Hash, want.Hash)
+	}
+	c.tree = tree
+	return nil
 }
 
 // copyFrom copies the blocks that a source has. They are checked when they are read back:
@@ -203,49 +237,4 @@ func (c *content) seal(ctx context.Context) error {
 		err = fmt.Errorf("%w: %d blocks", ErrDisk, bad)
 	}
 	return err
-}
-
-// batch collects consecutive blocks, to write them at once.
-type batch struct {
-	content *content
-	start   uint64
-	data    []byte
-}
-
-func (b *batch) end() uint64 { return b.start + uint64(len(b.data)/verity.BlockSize) }
-
-// put adds a block. It copies data.
-func (b *batch) put(block uint64, data []byte) error {
-	c := b.content
-	c.places.Done(block)
-	if block == 0 && c.sealed {
-		c.first = append([]byte(nil), data...)
-		return nil
-	}
-	if block != b.end() || len(b.data) == chunkBlocks*verity.BlockSize {
-		if err := b.flush(); err != nil {
-			return err
-		}
-		b.start = block
-	}
-	b.data = append(b.data, data...)
-	return nil
-}
-
-func (b *batch) flush() error {
-	if len(b.data) == 0 {
-		return nil
-	}
-	c := b.content
-	if _, err := c.to.WriteAt(b.data, int64(b.start*verity.BlockSize)); err != nil {
-		return err
-	}
-	if c.written += len(b.data) / verity.BlockSize; c.written >= syncBlocks {
-		c.written = 0
-		if err := c.to.Sync(); err != nil {
-			return err
-		}
-	}
-	b.start, b.data = b.end(), b.data[:0]
-	return nil
 }

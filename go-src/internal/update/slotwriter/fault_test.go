@@ -87,15 +87,21 @@ func (f *forgetOnce) Sync() error {
 
 // A block that is not read back correctly is written again.
 func TestRepair(t *testing.T) {
-	s := scenarios()[1]
-	m := s.machine(1)
-	j := s.job(m)
-	j.To.Usr = &forgetOnce{simPartition: j.To.Usr.(*simPartition)}
-	if err := j.Run(context.Background()); err != nil {
-		t.Fatal(err)
+	updated := scenarios()[1]
+	bundle := updated
+	bundle.new = updated.new.withWhole().inBundle()
+	for name, s := range map[string]scenario{"repository": updated, "bundle": bundle} {
+		t.Run(name, func(t *testing.T) {
+			m := s.machine(1)
+			j := s.job(m)
+			j.To.Usr = &forgetOnce{simPartition: j.To.Usr.(*simPartition)}
+			if err := j.Run(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			m.restart()
+			m.wantBoot(t, s.new, s.versions()...)
+		})
 	}
-	m.restart()
-	m.wantBoot(t, s.new, s.versions()...)
 }
 
 // A bad sector in the running slot costs a fetched block, not the update.

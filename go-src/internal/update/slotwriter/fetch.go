@@ -132,13 +132,18 @@ func (c *content) fetch(ctx context.Context) error {
 	return c.fetch(ctx)
 }
 
-// take returns a function that checks a block of a file, and writes it if it is missing.
+// take returns a function that checks a block of a file, and writes it if it is missing. As
+// long as there is no hash tree, makeTree checks all blocks together.
 func (c *content) take(file string, out *batch) func(uint64, []byte) error {
 	return func(block uint64, data []byte) error {
 		if c.places.Place(block).Source != delta.Missing {
 			return nil
 		}
-		if sha256.Sum256(data) != c.tree.Leaf(block) {
+		hash := sha256.Sum256(data)
+		switch {
+		case c.builder != nil:
+			c.builder.SetLeaf(block, hash)
+		case hash != c.tree.Leaf(block):
 			return fmt.Errorf("%w: block %d of %s", ErrWrongBytes, block, file)
 		}
 		return out.put(block, data)

@@ -30,7 +30,11 @@ func TestPatch(t *testing.T) {
 // update updates a machine, which must boot the new version then, and returns the last progress.
 func (s scenario) update(t *testing.T) (last Progress) {
 	t.Helper()
-	m := s.machine(1)
+	return s.updateOn(t, s.machine(1))
+}
+
+func (s scenario) updateOn(t *testing.T, m *simMachine) (last Progress) {
+	t.Helper()
 	j := s.job(m)
 	j.Report = func(p Progress) { last = p }
 	if err := j.Run(context.Background()); err != nil {

@@ -85,20 +85,32 @@ func (v *version) patchedFrom(older *version) *version {
 	return &with
 }
 
-func (v *version) Open(_ context.Context, name string) (io.ReadCloser, error) {
+// find returns a file.
+func (v *version) find(name string) ([]byte, error) {
 	file, ok := v.files[name]
-	if !ok {
+	switch {
+	case !ok:
 		return nil, fs.ErrNotExist
+	case file == nil:
+		return nil, release.ErrLeftOut
+	}
+	return file, nil
+}
+
+func (v *version) Open(_ context.Context, name string) (io.ReadCloser, error) {
+	file, err := v.find(name)
+	if err != nil {
+		return nil, err
 	}
 	return io.NopCloser(bytes.NewReader(file)), nil
 }
 
 func (v *version) ReadRange(_ context.Context, name string, offset int64, b []byte) error {
-	file, ok := v.files[name]
-	if !ok {
-		return fs.ErrNotExist
+	file, err := v.find(name)
+	if err != nil {
+		return err
 	}
-	_, err := bytes.NewReader(file).ReadAt(b, offset)
+	_, err = bytes.NewReader(file).ReadAt(b, offset)
 	return err
 }
 
@@ -278,7 +290,8 @@ func scenarios() []scenario {
 		{"nothing in common", oldest, running, unlike, multiple},
 		{"whole stream", oldest, running, unlike.withWhole(), multiple},
 		{"whole stream, no ranges", oldest, running, unlike.withWhole(), whole},
-		{"bundle", nil, running, next.withWhole().withoutPayload(), multiple},
+		{"bundle", nil, running, next.withWhole().inBundle(), multiple},
+		{"later bundle", oldest, running, unlike.withWhole().inBundle(), multiple},
 		{"same version again", running, running, running, multiple},
 	}
 }

@@ -27,14 +27,6 @@ func (v *version) withWhole() *version {
 	return &with
 }
 
-// withoutPayload returns the release as a bundle has it.
-func (v *version) withoutPayload() *version {
-	without := *v
-	without.files = maps.Clone(v.files)
-	delete(without.files, release.PayloadFile(release.Usr))
-	return &without
-}
-
 // wholeFiles is a server without ranges.
 type wholeFiles struct{ Files }
 
@@ -80,7 +72,7 @@ func TestBadWhole(t *testing.T) {
 					s := large()
 					want := test.payload
 					if s.server = server; bundle {
-						s.new, s.server, want = s.new.withoutPayload(), multiple, test.bundle
+						s.new, s.server, want = s.new.inBundle(), multiple, test.bundle
 					}
 					m := s.machine(1)
 					j := s.job(m)
