@@ -42,7 +42,7 @@ func newNewerVariant(t *suite.T) *variant {
 func (v *variant) trustTestKeys() {
 	v.t.Helper()
 	coreos := filepath.Join(v.tree, "usr/share/coreos")
-	v.command("releasectl", "keys", filepath.Join(keyDir(v.t), "update"), "--root-file", filepath.Join(coreos, "update-root.json"))
+	v.command(filepath.Join(v.t.Env.Output, "host/bin/releasectl"), "keys", filepath.Join(keyDir(v.t), "update"), "--root-file", filepath.Join(coreos, "update-root.json"))
 	v.command("install", "-m", "644", filepath.Join(keyDir(v.t), "boot.pub"), coreos)
 }
 
