@@ -45,6 +45,8 @@ func (p pair) images(of string) repository.Images {
 	return repository.Images{Boot: filepath.Join(of, "coreos_production_boot.img"), Usr: filepath.Join(of, "coreos_production_usr.img")}
 }
 
+func (p pair) bundle() string { return filepath.Join(p.dir, "update.bundle") }
+
 // cost is what one way of updating costs a machine.
 type cost struct {
 	name           string
@@ -61,7 +63,7 @@ func TestBenchUpdates(t *testing.T) {
 	}
 	p := pair{t.TempDir(), older, filepath.Dir(image)}
 	install := ours(t, p, "ours, from a version with a patch", true)
-	costs := []cost{install, hashing(t, p), whole(t, p), patchFrom(t, p), ours(t, p, "ours, from any other version", false)}
+	costs := []cost{install, hashing(t, p), whole(t, p), patchFrom(t, p), ours(t, p, "ours, from any other version", false), bundle(t, p)}
 	if _, err := exec.LookPath("casync"); err == nil {
 		costs = append(costs, casync(t, p))
 	}
@@ -102,10 +104,10 @@ func child(t *testing.T, test string, env ...string) *exec.Cmd {
 	return command
 }
 
-// task is the input of a child process.
+// task is the input of a child process: a release from the server at URL, or from a bundle.
 type task struct {
-	URL, Dir, Older string
-	Manifest        *release.Manifest
+	URL, Bundle, Dir, Older string
+	Manifest                *release.Manifest
 }
 
 func writeTask(t *testing.T, dir string, of task) string {
@@ -121,12 +123,8 @@ func writeTask(t *testing.T, dir string, of task) string {
 	return path
 }
 
-func readTask(t *testing.T) task {
+func readTask(t *testing.T, path string) task {
 	t.Helper()
-	path := os.Getenv("COREOS_TASK")
-	if path == "" {
-		t.Skip("a part of TestBenchUpdates")
-	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -138,6 +136,16 @@ func readTask(t *testing.T) task {
 	return of
 }
 
+// childTask returns the task of this process.
+func childTask(t *testing.T) task {
+	t.Helper()
+	path := os.Getenv("COREOS_TASK")
+	if path == "" {
+		t.Skip("a part of TestBenchUpdates")
+	}
+	return readTask(t, path)
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -145,18 +153,24 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// publish makes a repository with both versions and returns the newer one's manifest,
-// with a patch from the older one or without.
+// publish makes a repository with both versions, and the bundle of the newer one. It returns
+// the manifest of that one, with a patch from the older one or without.
 func publish(t *testing.T, p pair, patches bool) *release.Manifest {
-	keys, repo := filepath.Join(p.dir, "keys"), filepath.Join(p.dir, "repo")
-	must(t, os.MkdirAll(repo, 0o755))
+	keys, repo := filepath.Join(p.dir, "keys"), repository.Open(filepath.Join(p.dir, "repo"))
+	must(t, os.MkdirAll(filepath.Join(p.dir, "repo"), 0o755))
 	_, err := repository.MakeKeys(keys)
 	must(t, err)
-	must(t, repository.Open(repo).Pack(t.Context(), keys, board, "stable", p.images(p.older), repository.Packing{Effort: payload.Fast}, io.Discard))
-	start := time.Now()
-	manifest, err := repository.Open(repo).AddRelease(t.Context(), board, "", p.images(p.newer), repository.Packing{Patches: repository.Patches, Effort: payload.Effort(cmp.Or(os.Getenv("COREOS_COMPRESSION"), "best"))})
+	must(t, repo.Pack(t.Context(), keys, board, "stable", p.images(p.older), repository.Packing{Effort: payload.Fast}, io.Discard))
+	bundle, err := os.Create(p.bundle())
 	must(t, err)
+	start := time.Now()
+	packing := repository.Packing{Patches: repository.Patches, Effort: payload.Effort(cmp.Or(os.Getenv("COREOS_COMPRESSION"), "best"))}
+	must(t, errors.Join(repo.Pack(t.Context(), keys, board, "stable", p.images(p.newer), packing, bundle), bundle.Close()))
 	fmt.Printf("release added, with the patch, in %.1f s\n", time.Since(start).Seconds())
+	info, err := imageInfo(p.images(p.newer).Boot)
+	must(t, err)
+	manifest, err := repo.Manifest(t.Context(), board, info.Version)
+	must(t, err)
 	if !patches {
 		manifest.Usr.Patches = nil
 	}
@@ -180,6 +194,16 @@ func ours(t *testing.T, p pair, name string, patches bool) cost {
 	return c
 }
 
+// bundle installs the newer version from its bundle into an empty slot.
+func bundle(t *testing.T, p pair) cost {
+	of := readTask(t, filepath.Join(p.dir, "task.json")) // as ours has left it
+	of.Bundle = p.bundle()
+	path := writeTask(t, t.TempDir(), of)
+	c := measured(t, "ours, from a bundle", child(t, "TestInstallChild", "COREOS_TASK="+path))
+	c.wire = size(t, of.Bundle)
+	return c
+}
+
 type counted struct {
 	http.ResponseWriter
 	sent *atomic.Int64
@@ -193,7 +217,7 @@ func (c counted) Write(b []byte) (int, error) {
 
 // TestInstallChild is the installation alone, in a process whose cost is measured.
 func TestInstallChild(t *testing.T) {
-	of := readTask(t)
+	of := childTask(t)
 	env, err := grubenv.Env{"ORDER": "A B", "A_TRIES": "3", "A_OK": "1"}.Format()
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(of.Dir, "esp"), grubenvtest.Image(env), 0o644))
@@ -212,26 +236,44 @@ func TestInstallChild(t *testing.T) {
 	to := slotwriter.Pair{Boot: open(filepath.Join(of.Dir, "boot-b"), os.O_RDWR, 128<<20), Usr: open(filepath.Join(of.Dir, "usr-b"), os.O_RDWR, 2<<30)}
 	root, err := runningRoot(images.Boot)
 	must(t, err)
-	client, err := download.New(download.Options{})
-	must(t, err)
+	files := of.files(t)
 	must(t, slot.OnPartition(filepath.Join(of.Dir, "esp"), func(store slot.Store) error {
-		job := slotwriter.Job{Manifest: of.Manifest, Files: download.Directory{Client: client, URL: of.URL}, Slot: slot.B, To: to, Store: store, Own: own, UsrRoot: root}
+		job := slotwriter.Job{Manifest: of.Manifest, Files: files, Slot: slot.B, To: to, Store: store, Own: own, UsrRoot: root}
 		return job.Run(context.Background())
 	}))
 }
 
+// files returns the files of the release.
+func (of task) files(t *testing.T) slotwriter.Files {
+	t.Helper()
+	if of.Bundle == "" {
+		client, err := download.New(download.Options{})
+		must(t, err)
+		return download.Directory{Client: client, URL: of.URL}
+	}
+	file, err := os.Open(of.Bundle)
+	must(t, err)
+	bundle, err := repository.OpenBundle(file, size(t, of.Bundle))
+	must(t, err)
+	return bundle
+}
+
 // runningRoot returns the root of the /usr that a boot image starts.
 func runningRoot(boot string) (verity.Root, error) {
-	file, err := os.Open(boot)
-	if err != nil {
-		return verity.Root{}, err
-	}
-	defer file.Close()
-	info, err := bootimage.ReadInfo(file)
+	info, err := imageInfo(boot)
 	if err != nil {
 		return verity.Root{}, err
 	}
 	return cmdline.Usr(info.Cmdline)
+}
+
+func imageInfo(boot string) (bootimage.Info, error) {
+	file, err := os.Open(boot)
+	if err != nil {
+		return bootimage.Info{}, err
+	}
+	defer file.Close()
+	return bootimage.ReadInfo(file)
 }
 
 // hashing is the least that an installation must do: each block of the new version is
@@ -243,7 +285,7 @@ func hashing(t *testing.T, p pair) cost {
 
 // TestHashChild hashes the blocks of a version, and unpacks a patch.
 func TestHashChild(t *testing.T) {
-	of := readTask(t)
+	of := childTask(t)
 	repo := filepath.Join(of.Dir, "repo", release.Directory(board, of.Manifest.Version))
 	for _, name := range []string{"boot-b", "usr-b"} {
 		file, err := os.Open(filepath.Join(of.Dir, name))
