@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 )
 
 // Azure is the metadata server of Azure at a URL, such as http://169.254.169.254/. It has
@@ -35,8 +34,8 @@ func Azure(address string) Source {
 }
 
 type azureAddress struct {
-	Private netip.Addr `json:"privateIpAddress"`
-	Public  netip.Addr `json:"publicIpAddress"`
+	Private looseText `json:"privateIpAddress"`
+	Public  looseText `json:"publicIpAddress"`
 }
 
 type azureInstance struct {
@@ -64,14 +63,12 @@ type azureInstance struct {
 
 func parseAzure(text []byte) (*Data, error) {
 	var parsed azureInstance
-	if err := document(text, &parsed); err != nil {
+	data := &Data{}
+	err := data.Metadata.document(text, &parsed)
+	if err != nil {
 		return nil, err
 	}
-	data := &Data{}
-	var err error
-	if data.UserData, err = decodeBase64(parsed.Compute.UserData); err != nil {
-		return nil, fmt.Errorf("userData: %w", err)
-	}
+	data.UserData, data.Undecoded = decodeBase64(parsed.Compute.UserData)
 	m := &data.Metadata
 	if m.Hostname = parsed.Compute.OSProfile.ComputerName; m.Hostname == "" {
 		m.Hostname = parsed.Compute.Name
@@ -81,12 +78,12 @@ func parseAzure(text []byte) (*Data, error) {
 	}
 	for _, each := range parsed.Network.Interfaces {
 		for _, a := range each.IPv4.Addresses {
-			setFirst(&m.PrivateIPv4, a.Private)
-			setFirst(&m.PublicIPv4, a.Public)
+			setFirst(&m.PrivateIPv4, m.address("privateIpAddress", string(a.Private)))
+			setFirst(&m.PublicIPv4, m.address("publicIpAddress", string(a.Public)))
 		}
 		for _, a := range each.IPv6.Addresses {
-			setFirst(&m.PrivateIPv6, a.Private)
-			setFirst(&m.PublicIPv6, a.Public)
+			setFirst(&m.PrivateIPv6, m.address("privateIpAddress", string(a.Private)))
+			setFirst(&m.PublicIPv6, m.address("publicIpAddress", string(a.Public)))
 		}
 	}
 	return data, nil

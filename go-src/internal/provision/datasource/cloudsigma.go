@@ -94,10 +94,10 @@ func parseCloudSigma(text []byte, addressOf func(net.HardwareAddr) netip.Addr) (
 		UUID string            `json:"uuid"`
 		Meta map[string]string `json:"meta"`
 		NICs []struct {
-			MAC  string `json:"mac"`
+			MAC  looseText `json:"mac"`
 			IPv4 struct {
 				IP struct {
-					Address string `json:"uuid"`
+					Address looseText `json:"uuid"`
 				} `json:"ip"`
 			} `json:"ip_v4_conf"`
 			VLAN struct {
@@ -105,30 +105,28 @@ func parseCloudSigma(text []byte, addressOf func(net.HardwareAddr) netip.Addr) (
 			} `json:"vlan"`
 		} `json:"nics"`
 	}
-	if err := document(text, &parsed); err != nil {
+	data := &Data{}
+	m := &data.Metadata
+	err := m.document(text, &parsed)
+	if err != nil {
 		return nil, err
 	}
-	data := &Data{Metadata: Metadata{Hostname: parsed.Name, SSHKeys: []string{parsed.Meta["ssh_public_key"]}}}
-	if parsed.Name == "" {
-		data.Metadata.Hostname = parsed.UUID
+	m.SSHKeys = []string{parsed.Meta["ssh_public_key"]}
+	if m.Hostname = parsed.Name; m.Hostname == "" {
+		m.Hostname = parsed.UUID
 	}
-	for _, nic := range parsed.NICs {
-		mac, err := parseMAC(nic.MAC)
+	for i, nic := range parsed.NICs {
+		entry := fmt.Sprintf("nics[%d]", i)
+		setFirst(&m.PublicIPv4, m.address(entry+".ip_v4_conf", string(nic.IPv4.IP.Address)))
+		mac, err := parseMAC(string(nic.MAC))
 		if err != nil {
-			return nil, err
-		}
-		public, err := parseAddress("ip_v4_conf", nic.IPv4.IP.Address)
-		if err != nil {
-			return nil, err
-		}
-		setFirst(&data.Metadata.PublicIPv4, public)
-		if nic.VLAN.UUID != "" {
-			setFirst(&data.Metadata.PrivateIPv4, addressOf(mac))
+			m.leaveOut(fmt.Errorf("%s.mac: %w", entry, err))
+		} else if nic.VLAN.UUID != "" {
+			setFirst(&m.PrivateIPv4, addressOf(mac))
 		}
 	}
-	var err error
-	data.UserData, err = cloudSigmaUserData(parsed.Meta)
-	return data, err
+	data.UserData, data.Undecoded = cloudSigmaUserData(parsed.Meta)
+	return data, nil
 }
 
 func cloudSigmaUserData(meta map[string]string) ([]byte, error) {

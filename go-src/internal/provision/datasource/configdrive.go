@@ -43,6 +43,7 @@ func fetchConfigDrive(ctx context.Context, d drive) (*Data, error) {
 		if err == nil && ec2 != nil {
 			data.Metadata.PrivateIPv4 = ec2.Metadata.PrivateIPv4
 			data.Metadata.PublicIPv4 = ec2.Metadata.PublicIPv4
+			data.Metadata.Problems = append(data.Metadata.Problems, ec2.Metadata.Problems...)
 		}
 		return data, err
 	}
@@ -64,20 +65,20 @@ func (d drive) openstack(ctx context.Context) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
+	m := &data.Metadata
 	if len(text) != 0 {
 		meta, err := parseOpenStack(text)
-		if err != nil {
-			return nil, fmt.Errorf("meta_data.json: %w", err)
-		}
 		data.Metadata = meta.Metadata
-		if data.Metadata.Network.Debian, err = d.content(ctx, meta.networkPath); err != nil {
-			return nil, fmt.Errorf("network_config of meta_data.json: %w", err)
+		if err != nil {
+			m.leaveOut(fmt.Errorf("meta_data.json: %w", err))
+		}
+		if m.Network.Debian, err = d.content(ctx, meta.networkPath); err != nil && isFinal(err) {
+			m.Network.fail("network_config of meta_data.json", err)
+		} else if err != nil {
+			return nil, err
 		}
 	}
-	if text, err = optionalIn(ctx, d.Root, "openstack/latest/network_data.json", maxDocument); err != nil {
-		return nil, err
-	}
-	data.Metadata.Network.OpenStack, err = networkData(text)
+	m.Network.OpenStack, err = optionalIn(ctx, d.Root, "openstack/latest/network_data.json", maxDocument)
 	return data, err
 }
 
@@ -108,7 +109,7 @@ func (d drive) ec2(ctx context.Context) (*Data, error) {
 		return data, err
 	}
 	if data.Metadata, err = parseEC2Document(text); err != nil {
-		return nil, fmt.Errorf("ec2/latest/meta-data.json: %w", err)
+		data.Metadata.leaveOut(fmt.Errorf("ec2/latest/meta-data.json: %w", err))
 	}
 	return data, nil
 }

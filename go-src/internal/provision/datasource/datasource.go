@@ -51,6 +51,9 @@ type Data struct {
 	// has it packed by gzip.
 	UserData []byte
 	Metadata Metadata
+	// Undecoded says why the user-data could not be decoded; UserData is empty then. A source
+	// that has no keys either returns it as its error.
+	Undecoded error
 	// ReadyAt is the URL for ReportReady, empty if the platform expects no report.
 	ReadyAt string
 	// Root is the directory of the files that the metadata names, for a config drive and
@@ -68,6 +71,8 @@ type Metadata struct {
 	// The addresses of the machine; the zero address if not known.
 	PrivateIPv4, PublicIPv4, PrivateIPv6, PublicIPv6 netip.Addr
 	Network                                          Network
+	// Problems name the entries that are not valid. They were left out; the others count.
+	Problems []string
 }
 
 // source implements Source. Its Fetch does what is common to all sources.
@@ -84,13 +89,19 @@ func (s source) Fetch(ctx context.Context) (*Data, error) {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	data.Source = s.name
-	data.UserData, err = unpack(data.UserData)
-	if err != nil {
-		return nil, fmt.Errorf("%s: user-data: %w", s.name, err)
+	if data.Undecoded == nil {
+		data.UserData, data.Undecoded = unpack(data.UserData)
 	}
 	// Some platforms give several names.
 	data.Metadata.Hostname, _, _ = strings.Cut(strings.Join(strings.Fields(data.Metadata.Hostname), " "), " ")
 	data.Metadata.SSHKeys = lines(data.Metadata.SSHKeys)
+	if err := data.Undecoded; err != nil {
+		data.UserData = nil
+		// Somebody has to log in to see what is wrong.
+		if len(data.Metadata.SSHKeys) == 0 {
+			return nil, fmt.Errorf("%s: user-data: %w", s.name, err)
+		}
+	}
 	return data, nil
 }
 

@@ -2,6 +2,7 @@ package datasource
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 )
 
@@ -18,24 +19,17 @@ func DigitalOcean(address string) Source {
 
 // doAddress has a mask for IPv4 and a prefix length for IPv6.
 type doAddress struct {
-	Address netip.Addr `json:"ip_address"`
-	Netmask netip.Addr `json:"netmask"`
-	CIDR    int        `json:"cidr"`
-	Gateway netip.Addr `json:"gateway"`
-}
-
-func (a *doAddress) prefix() (netip.Prefix, error) {
-	if a.Netmask.IsValid() {
-		return maskedPrefix(a.Address, a.Netmask)
-	}
-	return sizedPrefix(a.Address, a.CIDR)
+	Address looseText `json:"ip_address"`
+	Netmask looseText `json:"netmask"`
+	CIDR    looseText `json:"cidr"`
+	Gateway looseText `json:"gateway"`
 }
 
 type doInterface struct {
 	IPv4   *doAddress `json:"ipv4"`
 	IPv6   *doAddress `json:"ipv6"`
 	Anchor *doAddress `json:"anchor_ipv4"`
-	MAC    string     `json:"mac"`
+	MAC    looseText  `json:"mac"`
 }
 
 func parseDigitalOcean(text []byte) (m Metadata, err error) {
@@ -47,35 +41,35 @@ func parseDigitalOcean(text []byte) (m Metadata, err error) {
 			Private []doInterface `json:"private"`
 		} `json:"interfaces"`
 		DNS struct {
-			Nameservers []netip.Addr `json:"nameservers"`
+			Nameservers []looseText `json:"nameservers"`
 		} `json:"dns"`
 	}
-	if err := document(text, &parsed); err != nil {
+	if err := m.document(text, &parsed); err != nil {
 		return m, err
 	}
-	m.Hostname, m.SSHKeys, m.Network.Nameservers = parsed.Hostname, parsed.PublicKeys, parsed.DNS.Nameservers
+	m.Hostname, m.SSHKeys = parsed.Hostname, parsed.PublicKeys
+	m.Network.nameservers("dns.nameservers", parsed.DNS.Nameservers)
 	public, private := parsed.Interfaces.Public, parsed.Interfaces.Private
-	m.PublicIPv4, m.PublicIPv6 = firstAddresses(public)
-	m.PrivateIPv4, m.PrivateIPv6 = firstAddresses(private)
-	for i, each := range append(public, private...) {
-		set, err := each.parse(i < len(public))
-		if err != nil {
-			return m, err
-		}
-		m.Network.Interfaces = append(m.Network.Interfaces, set)
+	m.PublicIPv4, m.PublicIPv6 = m.firstAddresses("interfaces.public[0]", public)
+	m.PrivateIPv4, m.PrivateIPv6 = m.firstAddresses("interfaces.private[0]", private)
+	for i, each := range public {
+		m.Network.add(fmt.Sprintf("interfaces.public[%d]", i), func() (Interface, error) { return each.parse(true) })
+	}
+	for i, each := range private {
+		m.Network.add(fmt.Sprintf("interfaces.private[%d]", i), func() (Interface, error) { return each.parse(false) })
 	}
 	return m, nil
 }
 
-func firstAddresses(interfaces []doInterface) (v4, v6 netip.Addr) {
+func (m *Metadata) firstAddresses(entry string, interfaces []doInterface) (v4, v6 netip.Addr) {
 	if len(interfaces) == 0 {
 		return v4, v6
 	}
 	if a := interfaces[0].IPv4; a != nil {
-		v4 = a.Address
+		v4 = m.address(entry+".ipv4.ip_address", string(a.Address))
 	}
 	if a := interfaces[0].IPv6; a != nil {
-		v6 = a.Address
+		v6 = m.address(entry+".ipv6.ip_address", string(a.Address))
 	}
 	return v4, v6
 }
@@ -83,21 +77,26 @@ func firstAddresses(interfaces []doInterface) (v4, v6 netip.Addr) {
 // parse returns the configuration of an interface. Default routes are through public
 // interfaces only.
 func (i *doInterface) parse(public bool) (set Interface, err error) {
-	if set.MAC, err = parseMAC(i.MAC); err != nil {
+	if set.MAC, err = parseMAC(string(i.MAC)); err != nil {
 		return set, err
 	}
 	for _, address := range []*doAddress{i.IPv4, i.Anchor, i.IPv6} {
-		if address == nil || !address.Address.IsValid() {
+		if address == nil || address.Address == "" {
 			continue
 		}
-		prefix, err := address.prefix()
+		prefix, err := parsePrefix(address.Address, address.Netmask, address.CIDR)
 		if err != nil {
 			return set, err
 		}
 		set.Addresses = append(set.Addresses, prefix)
-		if public && address != i.Anchor && address.Gateway.IsValid() {
-			set.Routes = append(set.Routes, defaultRoute(address.Gateway))
+		if !public || address == i.Anchor || address.Gateway == "" {
+			continue
 		}
+		gateway, err := parseAddress("gateway", string(address.Gateway))
+		if err != nil {
+			return set, err
+		}
+		set.Routes = append(set.Routes, defaultRoute(gateway))
 	}
 	return set, nil
 }

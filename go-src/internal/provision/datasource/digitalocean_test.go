@@ -46,10 +46,6 @@ func TestDigitalOcean(t *testing.T) {
 		"nothing in it": {answers{document: "{}"}, &Data{}, nil},
 		"no address":    {answers{document: `{"interfaces": {"public": [{"ipv6": {"ip_address": "", "cidr": 0}}]}}`}, &Data{Metadata: Metadata{Network: Network{Interfaces: []Interface{{}}}}}, nil},
 		"not there":     {answers{userData: config}, nil, ErrAbsent},
-		"bad mask":      {answers{document: `{"interfaces": {"public": [{"ipv4": {"ip_address": "10.0.0.1", "netmask": "255.0.255.0"}}]}}`}, nil, ErrInvalid},
-		"bad length":    {answers{document: `{"interfaces": {"public": [{"ipv6": {"ip_address": "::1", "cidr": 129}}]}}`}, nil, ErrInvalid},
-		"bad address":   {answers{document: `{"interfaces": {"public": [{"ipv6": {"ip_address": "::x", "cidr": 64}}]}}`}, nil, ErrInvalid},
-		"bad MAC":       {answers{document: `{"interfaces": {"private": [{"mac": "ab:cd:ef:gh:ij:kl"}]}}`}, nil, ErrInvalid},
 	}
 	tests.check(t, DigitalOcean)
 }

@@ -75,7 +75,7 @@ func withToken(ctx context.Context, s server) (server, error) {
 }
 
 func ec2Metadata(ctx context.Context, s server, path string) (m Metadata, err error) {
-	hostname, err := s.optional(ctx, path+"hostname", maxValue)
+	hostname, err := s.entry(ctx, path+"hostname", maxValue, &m)
 	if err != nil {
 		return m, err
 	}
@@ -89,27 +89,23 @@ func ec2Metadata(ctx context.Context, s server, path string) (m Metadata, err er
 		// Older versions do not have IPv6 addresses.
 		{"latest/meta-data/ipv6", &m.PublicIPv6},
 	} {
-		if *address.into, err = s.address(ctx, address.path); err != nil {
+		if *address.into, err = s.address(ctx, address.path, &m); err != nil {
 			return m, err
 		}
 	}
-	m.SSHKeys, err = ec2Keys(ctx, s, path+"public-keys/")
+	m.SSHKeys, err = ec2Keys(ctx, s, path+"public-keys/", &m)
 	return m, err
 }
 
-func ec2Keys(ctx context.Context, s server, path string) ([]string, error) {
-	index, err := s.optional(ctx, path, maxValue)
-	if err != nil {
-		return nil, err
-	}
-	numbers, err := parseKeyIndex(string(index))
+func ec2Keys(ctx context.Context, s server, path string, m *Metadata) ([]string, error) {
+	index, err := s.entry(ctx, path, maxValue, m)
 	if err != nil {
 		return nil, err
 	}
 	var keys []string
-	for _, number := range numbers {
+	for _, number := range m.keyIndex(string(index)) {
 		// The key may exist only in other formats.
-		key, err := s.optional(ctx, path+number+"/openssh-key", maxValue)
+		key, err := s.entry(ctx, path+number+"/openssh-key", maxValue, m)
 		if err != nil {
 			return nil, err
 		}
@@ -118,8 +114,8 @@ func ec2Keys(ctx context.Context, s server, path string) ([]string, error) {
 	return keys, nil
 }
 
-// parseKeyIndex returns the numbers of the keys in an index of lines NUMBER=NAME.
-func parseKeyIndex(index string) ([]string, error) {
+// keyIndex returns the numbers of the keys in an index of lines NUMBER=NAME.
+func (m *Metadata) keyIndex(index string) []string {
 	var numbers []string
 	for line := range strings.Lines(index) {
 		line = strings.TrimSpace(line)
@@ -128,29 +124,35 @@ func parseKeyIndex(index string) ([]string, error) {
 		}
 		number, _, ok := strings.Cut(line, "=")
 		if _, err := strconv.ParseUint(number, 10, 32); !ok || err != nil {
-			return nil, fmt.Errorf("%w: public-keys: %.80q is not NUMBER=NAME", ErrInvalid, line)
+			m.leaveOut(fmt.Errorf("public-keys: %.80q is not NUMBER=NAME", line))
+			continue
 		}
-		if numbers = append(numbers, number); len(numbers) > maxKeys {
-			return nil, fmt.Errorf("%w: public-keys: more than %d", ErrTooLarge, maxKeys)
+		if len(numbers) == maxKeys {
+			m.leaveOut(fmt.Errorf("public-keys: more than %d", maxKeys))
+			break
 		}
+		numbers = append(numbers, number)
 	}
-	return numbers, nil
+	return numbers
 }
 
 // parseEC2Document parses the single document of a config drive.
 func parseEC2Document(text []byte) (Metadata, error) {
 	var parsed struct {
-		Hostname   string     `json:"hostname"`
-		LocalIPv4  netip.Addr `json:"local-ipv4"`
-		PublicIPv4 netip.Addr `json:"public-ipv4"`
+		Hostname   string    `json:"hostname"`
+		LocalIPv4  looseText `json:"local-ipv4"`
+		PublicIPv4 looseText `json:"public-ipv4"`
 		PublicKeys map[string]struct {
 			Key string `json:"openssh-key"`
 		} `json:"public-keys"`
 	}
-	if err := document(text, &parsed); err != nil {
-		return Metadata{}, err
+	var m Metadata
+	if err := m.document(text, &parsed); err != nil {
+		return m, err
 	}
-	m := Metadata{Hostname: parsed.Hostname, PrivateIPv4: parsed.LocalIPv4, PublicIPv4: parsed.PublicIPv4}
+	m.Hostname = parsed.Hostname
+	m.PrivateIPv4 = m.address("local-ipv4", string(parsed.LocalIPv4))
+	m.PublicIPv4 = m.address("public-ipv4", string(parsed.PublicIPv4))
 	for _, number := range slices.Sorted(maps.Keys(parsed.PublicKeys)) {
 		m.SSHKeys = append(m.SSHKeys, parsed.PublicKeys[number].Key)
 	}

@@ -34,24 +34,24 @@ func fetchGCE(ctx context.Context, g gce) (*Data, error) {
 	}
 	data := &Data{}
 	var err error
-	if data.UserData, err = g.userData(ctx); err != nil {
+	if err = g.userData(ctx, data); err != nil {
 		return nil, err
 	}
 	m := &data.Metadata
-	if m.Hostname, err = g.value(ctx, "instance/hostname"); err != nil {
+	if m.Hostname, err = g.entryValue(ctx, "instance/hostname", m); err != nil {
 		return nil, err
 	}
 	const first = "computeMetadata/v1/instance/network-interfaces/0/"
-	if m.PrivateIPv4, err = g.address(ctx, first+"ip"); err != nil {
+	if m.PrivateIPv4, err = g.address(ctx, first+"ip", m); err != nil {
 		return nil, err
 	}
-	if m.PublicIPv4, err = g.address(ctx, first+"access-configs/0/external-ip"); err != nil {
+	if m.PublicIPv4, err = g.address(ctx, first+"access-configs/0/external-ip", m); err != nil {
 		return nil, err
 	}
-	if m.PrivateIPv6, m.PublicIPv6, err = g.ipv6(ctx, first+"ipv6s"); err != nil {
+	if m.PrivateIPv6, m.PublicIPv6, err = g.ipv6(ctx, first+"ipv6s", m); err != nil {
 		return nil, err
 	}
-	m.SSHKeys, err = g.keys(ctx)
+	m.SSHKeys, err = g.keys(ctx, m)
 	return data, err
 }
 
@@ -74,32 +74,32 @@ func (g gce) value(ctx context.Context, key string) (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-func (g gce) userData(ctx context.Context) ([]byte, error) {
-	text, err := g.optional(ctx, "computeMetadata/v1/instance/attributes/user-data", MaxUserData)
-	if err != nil {
-		return nil, err
+// entryValue is value for an entry of the metadata.
+func (g gce) entryValue(ctx context.Context, key string, m *Metadata) (string, error) {
+	text, err := g.entry(ctx, "computeMetadata/v1/"+key, maxDocument, m)
+	return strings.TrimSpace(string(text)), err
+}
+
+func (g gce) userData(ctx context.Context, data *Data) (err error) {
+	if data.UserData, err = g.optional(ctx, "computeMetadata/v1/instance/attributes/user-data", MaxUserData); err != nil {
+		return err
 	}
 	encoding, err := g.value(ctx, "instance/attributes/user-data-encoding")
-	if err != nil || encoding != "base64" {
-		return text, err
+	if err == nil && encoding == "base64" {
+		data.UserData, data.Undecoded = decodeBase64(string(data.UserData))
 	}
-	if text, err = decodeBase64(string(text)); err != nil {
-		return nil, fmt.Errorf("user-data: %w", err)
-	}
-	return text, nil
+	return err
 }
 
 // ipv6 returns the first private and the first public address in a list.
-func (g gce) ipv6(ctx context.Context, path string) (private, public netip.Addr, err error) {
-	text, err := g.optional(ctx, path, maxValue)
+func (g gce) ipv6(ctx context.Context, path string, m *Metadata) (private, public netip.Addr, err error) {
+	text, err := g.entry(ctx, path, maxValue, m)
 	if err != nil {
 		return private, public, err
 	}
 	for line := range strings.Lines(string(text)) {
-		address, err := parseAddress("ipv6s", line)
+		address := m.address("ipv6s", line)
 		switch {
-		case err != nil:
-			return private, public, err
 		case address.IsPrivate() && !private.IsValid():
 			private = address
 		case address.IsGlobalUnicast() && !address.IsPrivate() && !public.IsValid():
@@ -111,16 +111,16 @@ func (g gce) ipv6(ctx context.Context, path string) (private, public netip.Addr,
 
 // keys returns the keys of the instance and of the project. sshKeys is the old name: on an
 // instance it replaces the keys of the project.
-func (g gce) keys(ctx context.Context) ([]string, error) {
-	old, err := g.value(ctx, "instance/attributes/sshKeys")
+func (g gce) keys(ctx context.Context, m *Metadata) ([]string, error) {
+	old, err := g.entryValue(ctx, "instance/attributes/sshKeys", m)
 	if err != nil {
 		return nil, err
 	}
-	block, err := g.value(ctx, "instance/attributes/block-project-ssh-keys")
+	block, err := g.entryValue(ctx, "instance/attributes/block-project-ssh-keys", m)
 	if err != nil {
 		return nil, err
 	}
-	own, err := g.value(ctx, "instance/attributes/ssh-keys")
+	own, err := g.entryValue(ctx, "instance/attributes/ssh-keys", m)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (g gce) keys(ctx context.Context) ([]string, error) {
 		return keys, nil
 	}
 	for _, name := range []string{"ssh-keys", "sshKeys"} {
-		shared, err := g.value(ctx, "project/attributes/"+name)
+		shared, err := g.entryValue(ctx, "project/attributes/"+name, m)
 		if err != nil {
 			return nil, err
 		}

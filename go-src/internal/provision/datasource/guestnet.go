@@ -11,11 +11,13 @@ import (
 // maxNumbered is the limit of each list of numbered variables.
 const maxNumbered = 64
 
-// variables reads guestinfo variables up to the first error.
+// variables reads guestinfo variables up to the first error of the source.
 type variables struct {
 	ctx    context.Context
 	source Guestinfo
 	err    error
+	// invalid is the first value that is not valid.
+	invalid error
 }
 
 func (v *variables) get(name string) string {
@@ -42,8 +44,8 @@ func (v *variables) list(before, after string) []string {
 
 // fail records that a variable is not valid.
 func (v *variables) fail(name, value, want string) {
-	if v.err == nil {
-		v.err = fmt.Errorf("%w: guestinfo.%s: %.80q is not %s", ErrInvalid, name, value, want)
+	if v.err == nil && v.invalid == nil {
+		v.invalid = fmt.Errorf("guestinfo.%s: %.80q is not %s", name, value, want)
 	}
 }
 
@@ -77,6 +79,9 @@ func (v *variables) metadata() Metadata {
 		}
 		v.setAddresses(&m, name+"role", set.Addresses)
 		m.Network.Interfaces = append(m.Network.Interfaces, set)
+	}
+	if v.invalid != nil {
+		m.Network = Network{Problem: v.invalid}
 	}
 	return m
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -19,6 +20,9 @@ type Network struct {
 	Interfaces  []Interface
 	Nameservers []netip.Addr
 	Domains     []string
+	// Problem names an entry that is not valid. What has it is missing here: Debian, or the
+	// interfaces.
+	Problem error
 }
 
 // Interface is a network interface. A physical one is identified by its MAC address, or by
@@ -80,6 +84,46 @@ func parseMAC(text string) (net.HardwareAddr, error) {
 		return nil, fmt.Errorf("%w: %.80q is not a MAC address", ErrInvalid, text)
 	}
 	return mac, nil
+}
+
+// parsePrefix parses an address with a mask, if there is one, or else a prefix length.
+func parsePrefix(address, mask, bits looseText) (netip.Prefix, error) {
+	a, err := parseAddress("address", string(address))
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	if mask != "" {
+		m, err := parseAddress("netmask", string(mask))
+		if err != nil {
+			return netip.Prefix{}, err
+		}
+		return maskedPrefix(a, m)
+	}
+	size, err := strconv.Atoi(string(bits))
+	if bits != "" && err != nil {
+		return netip.Prefix{}, fmt.Errorf("%w: the prefix length of %v is %.80q", ErrInvalid, a, bits)
+	}
+	return sizedPrefix(a, size)
+}
+
+// add adds an interface. If one is not valid, there are none.
+func (n *Network) add(entry string, parse func() (Interface, error)) {
+	set, err := parse()
+	if n.fail(entry, err); n.Problem != nil {
+		n.Interfaces = nil
+		return
+	}
+	n.Interfaces = append(n.Interfaces, set)
+}
+
+// nameservers adds name servers.
+func (n *Network) nameservers(entry string, servers []looseText) {
+	for i, text := range servers {
+		server, err := parseAddress(fmt.Sprintf("%s[%d]", entry, i), string(text))
+		if n.fail("name servers", err); server.IsValid() {
+			n.Nameservers = append(n.Nameservers, server)
+		}
+	}
 }
 
 func sizedPrefix(address netip.Addr, bits int) (netip.Prefix, error) {

@@ -2,10 +2,8 @@ package datasource
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 )
 
@@ -33,26 +31,15 @@ func fetchOpenStack(ctx context.Context, s server) (*Data, error) {
 	if data.UserData, err = s.optional(ctx, "openstack/latest/user_data", MaxUserData); err != nil {
 		return nil, err
 	}
-	if text, err = s.optional(ctx, "openstack/latest/network_data.json", maxDocument); err != nil {
+	m := &data.Metadata
+	if m.Network.OpenStack, err = s.entry(ctx, "openstack/latest/network_data.json", maxDocument, m); err != nil {
 		return nil, err
 	}
-	if data.Metadata.Network.OpenStack, err = networkData(text); err != nil {
+	if m.PrivateIPv4, err = s.address(ctx, "latest/meta-data/local-ipv4", m); err != nil {
 		return nil, err
 	}
-	if data.Metadata.PrivateIPv4, err = s.address(ctx, "latest/meta-data/local-ipv4"); err != nil {
-		return nil, err
-	}
-	data.Metadata.PublicIPv4, err = s.address(ctx, "latest/meta-data/public-ipv4")
+	m.PublicIPv4, err = s.address(ctx, "latest/meta-data/public-ipv4", m)
 	return data, err
-}
-
-// address returns the address at a path, the zero address if there is none.
-func (s server) address(ctx context.Context, path string) (netip.Addr, error) {
-	text, err := s.optional(ctx, path, maxValue)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	return parseAddress(path, string(text))
 }
 
 // openstackMeta is a meta_data.json.
@@ -70,22 +57,15 @@ func parseOpenStack(text []byte) (openstackMeta, error) {
 			ContentPath string `json:"content_path"`
 		} `json:"network_config"`
 	}
-	if err := document(text, &parsed); err != nil {
-		return openstackMeta{}, err
+	var meta openstackMeta
+	if err := meta.document(text, &parsed); err != nil {
+		return meta, err
 	}
-	meta := openstackMeta{networkPath: parsed.Network.ContentPath}
+	meta.networkPath = parsed.Network.ContentPath
 	meta.Hostname = parsed.Hostname
 	// JSON objects have no order, so the keys are sorted by their names.
 	for _, name := range slices.Sorted(maps.Keys(parsed.PublicKeys)) {
 		meta.SSHKeys = append(meta.SSHKeys, parsed.PublicKeys[name])
 	}
 	return meta, nil
-}
-
-// networkData returns the network_data.json if it is valid JSON.
-func networkData(text []byte) ([]byte, error) {
-	if len(text) != 0 && !json.Valid(text) {
-		return nil, fmt.Errorf("%w: network_data.json is not JSON", ErrInvalid)
-	}
-	return text, nil
 }

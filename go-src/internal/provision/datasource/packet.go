@@ -17,11 +17,11 @@ func Packet(address string) Source {
 }
 
 type packetAddress struct {
-	Address netip.Addr `json:"address"`
-	Netmask netip.Addr `json:"netmask"`
-	CIDR    int        `json:"cidr"`
-	Gateway netip.Addr `json:"gateway"`
-	Public  bool       `json:"public"`
+	Address looseText `json:"address"`
+	Netmask looseText `json:"netmask"`
+	CIDR    looseText `json:"cidr"`
+	Gateway looseText `json:"gateway"`
+	Public  bool      `json:"public"`
 }
 
 type packetNetwork struct {
@@ -29,11 +29,11 @@ type packetNetwork struct {
 		Mode *int `json:"mode"`
 	} `json:"bonding"`
 	Interfaces []struct {
-		Name string `json:"name"`
-		MAC  string `json:"mac"`
+		Name string    `json:"name"`
+		MAC  looseText `json:"mac"`
 	} `json:"interfaces"`
 	Addresses []packetAddress `json:"addresses"`
-	DNS       []netip.Addr    `json:"dns"`
+	DNS       []looseText     `json:"dns"`
 }
 
 func parsePacket(text []byte) (m Metadata, err error) {
@@ -42,79 +42,88 @@ func parsePacket(text []byte) (m Metadata, err error) {
 		SSHKeys  []string      `json:"ssh_keys"`
 		Network  packetNetwork `json:"network"`
 	}
-	if err := document(text, &parsed); err != nil {
+	if err := m.document(text, &parsed); err != nil {
 		return m, err
 	}
 	m.Hostname, m.SSHKeys = parsed.Hostname, parsed.SSHKeys
-	for _, a := range parsed.Network.Addresses {
+	for i, a := range parsed.Network.Addresses {
+		address := m.address(fmt.Sprintf("network.addresses[%d].address", i), string(a.Address))
 		switch {
-		case a.Address.Is4() && a.Public:
-			setFirst(&m.PublicIPv4, a.Address)
-		case a.Address.Is4():
-			setFirst(&m.PrivateIPv4, a.Address)
+		case address.Is4() && a.Public:
+			setFirst(&m.PublicIPv4, address)
+		case address.Is4():
+			setFirst(&m.PrivateIPv4, address)
 		case a.Public:
-			setFirst(&m.PublicIPv6, a.Address)
+			setFirst(&m.PublicIPv6, address)
 		default:
-			setFirst(&m.PrivateIPv6, a.Address)
+			setFirst(&m.PrivateIPv6, address)
 		}
 	}
-	m.Network, err = parsed.Network.parse()
-	return m, err
+	m.Network.nameservers("network.dns", parsed.Network.DNS)
+	interfaces, err := parsed.Network.parse()
+	if m.Network.fail("network", err); m.Network.Problem == nil {
+		m.Network.Interfaces = interfaces
+	}
+	return m, nil
 }
 
 // bondModes are the bonding modes of the kernel by number. Packet's default is 4.
 var bondModes = []string{"balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"}
 
-func (p *packetNetwork) parse() (Network, error) {
-	network := Network{Nameservers: p.DNS}
+// parse returns the interfaces, with the bond of all of them as the last.
+func (p *packetNetwork) parse() ([]Interface, error) {
 	if len(p.Interfaces) == 0 {
-		return network, nil
+		return nil, nil
 	}
 	mode := 4
 	if p.Bonding.Mode != nil {
 		mode = *p.Bonding.Mode
 	}
 	if mode < 0 || mode >= len(bondModes) {
-		return network, fmt.Errorf("%w: bonding mode %d", ErrInvalid, mode)
+		return nil, fmt.Errorf("%w: bonding mode %d", ErrInvalid, mode)
 	}
+	var interfaces []Interface
 	bond := Interface{Name: "bond0", BondMode: bondModes[mode]}
-	for _, each := range p.Interfaces {
-		mac, err := parseMAC(each.MAC)
+	for i, each := range p.Interfaces {
+		mac, err := parseMAC(string(each.MAC))
 		if err != nil {
-			return network, err
+			return nil, fmt.Errorf("interfaces[%d]: %w", i, err)
 		}
 		if bond.MAC == nil {
 			bond.MAC = mac
 		}
-		network.Interfaces = append(network.Interfaces, Interface{Name: each.Name, MAC: mac, Bond: bond.Name})
+		interfaces = append(interfaces, Interface{Name: each.Name, MAC: mac, Bond: bond.Name})
 	}
-	for _, a := range p.Addresses {
+	for i, a := range p.Addresses {
 		if err := a.addTo(&bond); err != nil {
-			return network, err
+			return nil, fmt.Errorf("addresses[%d]: %w", i, err)
 		}
 	}
-	network.Interfaces = append(network.Interfaces, bond)
-	return network, nil
+	return append(interfaces, bond), nil
 }
 
 // private4 is the network that is routed through the gateway of a private address.
 var private4 = netip.MustParsePrefix("10.0.0.0/8")
 
 func (a *packetAddress) addTo(bond *Interface) error {
-	prefix, err := sizedPrefix(a.Address, a.CIDR)
-	if a.CIDR == 0 && a.Netmask.IsValid() {
-		prefix, err = maskedPrefix(a.Address, a.Netmask)
+	mask := a.Netmask
+	if a.CIDR != "" && a.CIDR != "0" {
+		mask = ""
 	}
+	prefix, err := parsePrefix(a.Address, mask, a.CIDR)
 	if err != nil {
 		return err
 	}
 	bond.Addresses = append(bond.Addresses, prefix)
+	gateway, err := parseAddress("gateway", string(a.Gateway))
 	switch {
-	case !a.Gateway.IsValid():
+	case err != nil:
+		return err
+	case !gateway.IsValid():
 	case a.Public:
-		bond.Routes = append(bond.Routes, defaultRoute(a.Gateway))
-	case a.Gateway.Is4():
-		bond.Routes = append(bond.Routes, Route{private4, a.Gateway})
+		bond.Routes = append(bond.Routes, defaultRoute(gateway))
+	case gateway.Is4():
+		bond.Routes = append(bond.Routes, Route{private4, gateway})
 	}
 	return nil
 }

@@ -54,9 +54,6 @@ func TestPacket(t *testing.T) {
 			}},
 		}}, nil},
 		"not there": {answers{"/userdata": config}, nil, ErrAbsent},
-		"bad mode":  {answers{"/metadata": `{"network": {"bonding": {"mode": 7}, "interfaces": [{"name": "eth0"}]}}`}, nil, ErrInvalid},
-		"bad MAC":   {answers{"/metadata": `{"network": {"interfaces": [{"mac": "x"}]}}`}, nil, ErrInvalid},
-		"bad size":  {answers{"/metadata": `{"network": {"interfaces": [{}], "addresses": [{"address": "10.0.0.2", "cidr": 33}]}}`}, nil, ErrInvalid},
 	}
 	tests.check(t, Packet)
 }

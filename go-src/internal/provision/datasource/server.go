@@ -2,7 +2,6 @@ package datasource
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -170,12 +169,4 @@ func absentIfMissing(err error) error {
 		return fmt.Errorf("%w: %w", ErrAbsent, err)
 	}
 	return err
-}
-
-// document decodes a JSON document.
-func document(text []byte, into any) error {
-	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("%w: the JSON document is not valid: %w", ErrInvalid, err)
-	}
-	return nil
 }

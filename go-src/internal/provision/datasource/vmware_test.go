@@ -105,7 +105,15 @@ func TestVMwareMetadata(t *testing.T) {
 		"interface.0.ip.0.address": "10.0.0.2", "interface.0.route.0.gateway": "10.0.0.1", "interface.0.route.0.destination": "0.0.0.0",
 	} {
 		t.Run(name, func(t *testing.T) {
-			check(t, VMwareGuestinfo(vmware, hypervisor(map[string]string{name: value, "interface.0.name": "ens192"})), nil, ErrInvalid)
+			got, err := VMwareGuestinfo(vmware, hypervisor(map[string]string{
+				name: value, "interface.0.name": "ens192", "hostname": "one", "coreos.config.data": config,
+			})).Fetch(t.Context())
+			if err != nil || got.Metadata.Hostname != "one" || string(got.UserData)+"\n" != config {
+				t.Fatalf("got %+v, error %v", got, err)
+			}
+			if n := got.Metadata.Network; n.Problem == nil || !strings.HasPrefix(n.Problem.Error(), "guestinfo.") || n.Interfaces != nil {
+				t.Errorf("network %+v", n)
+			}
 		})
 	}
 	// A hypervisor that has whatever one asks for has no end.

@@ -39,7 +39,7 @@ func fetchAgent(ctx context.Context, root *os.Root, dir string) (*Data, error) {
 			return nil, fmt.Errorf("ovf-env.xml: %w", err)
 		}
 	}
-	if len(data.UserData) == 0 {
+	if len(data.UserData) == 0 && data.Undecoded == nil {
 		// The agent has decoded it.
 		if data.UserData, err = optionalIn(ctx, root, "CustomData", MaxUserData); err != nil {
 			return nil, err
@@ -51,7 +51,7 @@ func fetchAgent(ctx context.Context, root *os.Root, dir string) (*Data, error) {
 	}
 	m := &data.Metadata
 	if m.PrivateIPv4, m.PublicIPv4, err = parseSharedConfig(text); err != nil {
-		return nil, fmt.Errorf("SharedConfig.xml: %w", err)
+		m.leaveOut(fmt.Errorf("SharedConfig.xml: %w", err))
 	}
 	return data, nil
 }
@@ -70,10 +70,7 @@ func parseAzureOVF(text []byte, data *Data) error {
 	if err := xmlDocument(text, &parsed); err != nil {
 		return err
 	}
-	var err error
-	if data.UserData, err = decodeBase64(parsed.Linux.CustomData); err != nil {
-		return fmt.Errorf("CustomData: %w", err)
-	}
+	data.UserData, data.Undecoded = decodeBase64(parsed.Linux.CustomData)
 	data.Metadata.Hostname = parsed.Linux.HostName
 	for _, key := range parsed.Linux.PublicKeys {
 		data.Metadata.SSHKeys = append(data.Metadata.SSHKeys, key.Value)

@@ -94,7 +94,7 @@ var readers = []struct {
 }
 
 // Convert converts a network into files. If the metadata has no network of the form, the
-// result is empty and there is no error. An error has the position, as a line or a JSON
+// result is empty and there is no error, unless the metadata has one that could not be read. An error has the position, as a line or a JSON
 // path, and what is wanted.
 func Convert(form Form, n *datasource.Network) (Result, error) {
 	result := Result{Files: []File{}}
@@ -116,5 +116,5 @@ func Convert(form Form, n *datasource.Network) (Result, error) {
 		}
 		return result, err
 	}
-	return result, nil
+	return result, n.Problem
 }
