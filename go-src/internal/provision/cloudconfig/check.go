@@ -32,12 +32,14 @@ func oneOf(words ...string) func(string) string {
 	}
 }
 
+// account matches the names that useradd(8) takes on both bases.
+const account = `[A-Za-z0-9_.][A-Za-z0-9_.-]{0,30}[A-Za-z0-9_.$-]?`
+
 var (
-	isHostname = matching(`[A-Za-z0-9]([A-Za-z0-9-]{0,62}\.?)*`, "letters, digits, hyphens and dots")
-	isAccount  = matching(`[a-z_][a-z0-9_-]{0,30}`, "a name of lower-case letters, digits, _ and -, at most 31")
-	isOwner    = matching(`[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,30})?`, "user or user:group")
-	isMode     = matching(`0?[0-7]{3,4}`, "three or four octal digits, as in 0644")
-	isUnit     = matching(`[A-Za-z0-9:_.\\@-]{1,240}\.(service|socket|target|mount|automount|swap|timer|path|slice|network|netdev|link)`,
+	isAccountName = matching(account, "a name of letters, digits, _, . and -, at most 32")
+	isOwner       = matching(account+`(:`+account+`)?`, "user or user:group")
+	isMode        = matching(`0?[0-7]{3,4}`, "three or four octal digits, as in 0644")
+	isUnit        = matching(`[A-Za-z0-9:_.\\@-]{1,240}\.(service|socket|target|mount|automount|swap|timer|path|slice|network|netdev|link)`,
 		"the name of a unit, without slashes, as in web.service")
 	isDropIn = matching(`[A-Za-z0-9:_.\\@-]{1,240}\.conf`, "a name without slashes that ends in .conf")
 	isWindow = matching(`((?i:sun|mon|tue|wed|thu|fri|sat) )?0*([0-9]|1[0-9]|2[0-3]):0*([0-9]|[1-5][0-9])`, "a time, as in 14:00 or Thu 23:00")
@@ -58,12 +60,12 @@ func isURL(s string) string {
 	return ""
 }
 
-// isKey wants a line of authorized_keys. sshd decides whether it is valid.
-func isKey(s string) string {
-	if isLine(strings.TrimSpace(s)) != "" || len(strings.Fields(s)) < 2 {
-		return "a line of authorized_keys, as in ssh-ed25519 AAAA… name"
+// isAccount wants the name of a user or a group. useradd(8) takes a name of digits for an id.
+func isAccount(s string) string {
+	if s == "." || s == ".." || strings.Trim(s, "0123456789") == "" {
+		return "a name that is not a number"
 	}
-	return ""
+	return isAccountName(s)
 }
 
 // isPath wants a path of a file that belongs to the machine.
@@ -93,6 +95,3 @@ func isPasswd(s string) string {
 	}
 	return ""
 }
-
-// ValidHostname reports whether a name is a valid hostname.
-func ValidHostname(s string) bool { return s != "" && isHostname(s) == "" }

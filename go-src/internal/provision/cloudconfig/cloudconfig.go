@@ -4,13 +4,9 @@
 package cloudconfig
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // Limits.
@@ -28,45 +24,6 @@ const (
 
 // ErrFormat is in the chain of each error about a text that is not a cloud-config at all.
 var ErrFormat = errors.New("not a cloud-config")
-
-// Kind is the kind of user-data.
-type Kind int
-
-// The kinds.
-const (
-	Unknown Kind = iota
-	Empty
-	CloudConfig // begins with #cloud-config
-	Script      // begins with #!
-	Ignition    // JSON with a version of Ignition's
-)
-
-var kinds = map[Kind]string{Unknown: "unknown", Empty: "empty", CloudConfig: "cloud-config", Script: "script", Ignition: "ignition"}
-
-func (k Kind) String() string { return kinds[k] }
-
-// KindOf returns the kind of user-data, which its beginning shows.
-func KindOf(text []byte) Kind {
-	first, _, _ := bytes.Cut(text, []byte("\n"))
-	switch {
-	case len(bytes.TrimSpace(text)) == 0:
-		return Empty
-	case string(bytes.TrimRight(first, " \t\r")) == "#cloud-config":
-		return CloudConfig
-	case bytes.HasPrefix(text, []byte("#!")):
-		return Script
-	case isIgnition(text):
-		return Ignition
-	}
-	return Unknown
-}
-
-func isIgnition(text []byte) bool {
-	var c struct {
-		Ignition struct{ Version string }
-	}
-	return json.Unmarshal(text, &c) == nil && c.Ignition.Version != ""
-}
 
 // Config is a cloud-config. Fields that it does not set are zero.
 type Config struct {
@@ -126,21 +83,28 @@ type DropIn struct{ Name, Content string }
 
 // Parse parses a cloud-config. The problems, sorted by line, say which parts are ignored.
 // The error says that the whole text is ignored.
-func Parse(text []byte) (*Config, []Problem, error) {
+func Parse(text []byte) (*Config, []Problem, error) { return ParseFor(text, nil) }
+
+// ParseFor is Parse for a machine with these groups: it warns of others, which applying the
+// config leaves out. If there are none, nothing is known of the groups.
+func ParseFor(text []byte, groups []string) (*Config, []Problem, error) {
 	if len(text) > MaxSize {
 		return nil, nil, fmt.Errorf("%w: it has %d bytes, more than %d", ErrFormat, len(text), MaxSize)
 	}
 	if KindOf(text) != CloudConfig {
-		return nil, nil, fmt.Errorf("%w: the first line is not #cloud-config", ErrFormat)
-	}
-	var document yaml.Node
-	if err := yaml.Unmarshal(text, &document); err != nil {
-		return nil, nil, fmt.Errorf("%w: %s", ErrFormat, strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, nil, fmt.Errorf("%w: %s", ErrFormat, WhyUnknown(text))
 	}
 	d := &decoder{}
 	var c Config
-	if len(document.Content) > 0 {
-		d.config(document.Content[0], &c)
+	root, err := d.document(text)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %s", ErrFormat, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if root != nil {
+		d.config(root, &c)
+	}
+	if len(groups) > 0 {
+		d.checkGroups(groups, c.Users)
 	}
 	if d.nodes > maxNodes {
 		return nil, nil, fmt.Errorf("%w: more than %d values, counting what aliases stand for", ErrFormat, maxNodes)

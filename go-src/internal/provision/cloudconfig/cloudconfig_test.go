@@ -12,6 +12,8 @@ import (
 	"testing"
 )
 
+const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKjf0tnDo8VqjQ9b1kJ9b3c2yQz0vJmR5o7oVb1kJ9b3"
+
 func parse(t *testing.T, text string) (*Config, []string) {
 	t.Helper()
 	c, problems, err := Parse([]byte("#cloud-config\n" + text))
@@ -44,10 +46,10 @@ func TestParse(t *testing.T) {
 		t.Fatal(problems, err)
 	}
 	want := &Config{
-		Hostname: "node-1.example.com", SSHAuthorizedKeys: []string{"ssh-ed25519 AAAA one"}, ManageEtcHosts: "localhost",
+		Hostname: "node-1.example.com", SSHAuthorizedKeys: []string{key + " one"}, ManageEtcHosts: "localhost",
 		Users: []User{{
 			Name: "ada", GECOS: "Ada L", PasswordHash: "$6$x$y", Homedir: "/home/ada", PrimaryGroup: "core", Shell: "/bin/bash",
-			Groups: []string{"sudo", "docker"}, SSHAuthorizedKeys: []string{"ssh-rsa BBBB two"},
+			Groups: []string{"sudo", "docker"}, SSHAuthorizedKeys: []string{key + " two"},
 			SSHImportURLs: []string{"https://keys.example.com/ada", "https://github.com/ada.keys"},
 			NoCreateHome:  true, NoUserGroup: true, System: true, NoLogInit: true,
 		}},
@@ -87,12 +89,19 @@ func TestProblems(t *testing.T) {
 		"a list, not keys":    {"coreos: [a]", "line 2, column 9: error: coreos: a list: want keys with values"},
 		"keys, not a list":    {"users: {name: a}", "warning: users: keys with values: want a list"},
 		"keys, not a text":    {"users:\n- name: {a: b}", "line 3, column 9: error: users[0].name: keys with values: want a text"},
-		"no name":             {"users:\n- gecos: x", "line 3, column 3: error: users[0]: a user without a good name; left out"},
-		"account":             {"users:\n- name: Ada:0", `error: users[0].name: "Ada:0": want a name of lower-case letters`},
+		"no name":             {"users:\n- gecos: x", "line 3, column 3: error: users[0]: the user has no name; left out"},
+		"account":             {"users:\n- name: Ada:0", `error: users[0].name: "Ada:0": want a name of letters, digits, _, . and -, at most 32; the user is left out`},
+		"account of digits":   {"users:\n- name: 1000", "want a name that is not a number"},
+		"account of dots":     {"users:\n- name: ..", "want a name that is not a number"},
+		"account with a dash": {"users:\n- name: -x", "users[0].name: "},
+		"group":               {"users:\n- {name: a, groups: [../x]}", `users[0].groups[0]: "../x": want a name`},
+		"groups in a text":    {"users:\n- {name: a, groups: 'docker, ../x'}", `users[0].groups: "../x": want a name`},
 		"passwd":              {"users:\n- {name: a, passwd: 'x:0'}", "users[0].passwd"},
 		"home":                {"users:\n- {name: a, homedir: ../x}", "users[0].homedir"},
 		"key":                 {"ssh_authorized_keys: [x]", `ssh_authorized_keys[0]: "x": want a line of authorized_keys`},
 		"key of two lines":    {"ssh_authorized_keys: [\"a b\\nc d\"]", "ssh_authorized_keys[0]"},
+		"a page of keys":      {"ssh_authorized_keys: |\n  <html>\n  <p>no key", `ssh_authorized_keys: "<html>": want a line`},
+		"key cut off":         {"ssh_authorized_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1]", "warning: ssh_authorized_keys[0]: \"ssh-ed25519 AAAAC3NzaC1lZDI1\": sshd does not accept"},
 		"import":              {"users:\n- {name: a, coreos_ssh_import_url: 'file:///etc/shadow'}", "coreos_ssh_import_url: "},
 		"account elsewhere":   {"users:\n- {name: a, coreos_ssh_import_github: '../x'}", "want the name of an account"},
 		"flag":                {"coreos:\n  units:\n  - {name: a.service, enable: maybe}", `coreos.units[0].enable: "maybe": want true or false`},
@@ -115,6 +124,7 @@ func TestProblems(t *testing.T) {
 		"length":              {"coreos: {locksmith: {window_length: long}}", "want a duration"},
 		"two lines":           {"coreos: {fleet: {metadata: \"a\\nb\"}}", "want a single line"},
 		"gone":                {"coreos: {etcd: {addr: x}}", "coreos.etcd.addr: it is no longer there: use listen-client-urls"},
+		"binary":              {"write_files:\n- {path: /etc/x, content: !!binary '*'}", "write_files[0].content: !!binary: illegal base64 data at input byte 0; the file is left out"},
 		"hosts":               {"manage_etc_hosts: true", "want one of localhost"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -176,17 +186,6 @@ func TestNotAConfig(t *testing.T) {
 				t.Errorf("%.100v, error %v", c, err)
 			}
 		})
-	}
-}
-
-func TestKindOf(t *testing.T) {
-	for text, want := range map[string]Kind{
-		"": Empty, " \n": Empty, "#cloud-config": CloudConfig, "#cloud-config \r\nx: y": CloudConfig, "#!/bin/sh\n": Script,
-		`{"ignition": {"version": "3.4.0"}}`: Ignition, "{}": Unknown, "hello": Unknown, "# cloud-config": Unknown,
-	} {
-		if got := KindOf([]byte(text)); got != want {
-			t.Errorf("%q is %d, want %d", text, got, want)
-		}
 	}
 }
 

@@ -1,12 +1,17 @@
 package cloudconfig
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"coreos/internal/provision/packed"
 )
 
 // decoder decodes YAML. Values that are not valid become problems and are ignored.
@@ -14,6 +19,13 @@ type decoder struct {
 	problems []Problem // the first maxProblems
 	errors   int       // number of problems that are not warnings
 	nodes    int
+	groups   []wanted // of all accounts
+}
+
+// wanted is the name of a group that an account has, and its position.
+type wanted struct {
+	at
+	name string
 }
 
 // at is a position in the text: a value and its key.
@@ -39,6 +51,27 @@ func (d *decoder) report(p at, warning bool, format string, args ...any) {
 		return
 	}
 	d.problems = append(d.problems, Problem{p.node.Line, p.node.Column, p.key, fmt.Sprintf(format, args...), warning})
+}
+
+// document returns the value of the first document of a text, nil if it is empty. A second
+// document is a problem.
+func (d *decoder) document(text []byte) (*yaml.Node, error) {
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	var first, second yaml.Node
+	if err := documents.Decode(&first); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	err := documents.Decode(&second)
+	switch {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		return nil, err
+	case !isNull(second.Content[0]):
+		d.problem(at{node: second.Content[0]}, "a second YAML document begins here, after the line ---; it is left out")
+	}
+	return first.Content[0], nil
 }
 
 // resolve counts a value and follows aliases. It returns false if there are too many
@@ -143,11 +176,21 @@ func (d *decoder) text(p at) (string, bool) {
 		d.problem(p, "%s: want a text; left out", describe(node))
 		return "", false
 	}
-	if isNull(node) {
+	switch {
+	case isNull(node):
 		return "", true
+	case node.ShortTag() == binaryTag:
+		data, err := packed.Base64(node.Value)
+		if err != nil {
+			d.problem(p, "%s: %v; left out", binaryTag, err)
+		}
+		return string(data), err == nil
 	}
 	return node.Value, true
 }
+
+// binaryTag is the tag of a text that is written in base64 (https://yaml.org/type/binary.html).
+const binaryTag = "!!binary"
 
 // into returns a field that sets a text. check returns what it wants if the text is not
 // valid; it may be nil.

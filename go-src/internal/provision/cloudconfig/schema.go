@@ -12,8 +12,8 @@ import (
 
 func (d *decoder) config(root *yaml.Node, c *Config) {
 	d.mapping(at{"", root}, map[string]field{
-		"hostname":            d.into(&c.Hostname, isHostname),
-		"ssh_authorized_keys": d.texts(&c.SSHAuthorizedKeys, isKey),
+		"hostname":            d.hostname(&c.Hostname),
+		"ssh_authorized_keys": d.keyLines(&c.SSHAuthorizedKeys),
 		"manage_etc_hosts":    d.into(&c.ManageEtcHosts, oneOf("localhost")),
 		"users":               func(p at) { d.list(p, func(p at) { d.user(p, &c.Users) }) },
 		"write_files":         func(p at) { d.list(p, func(p at) { d.file(p, &c.WriteFiles) }) },
@@ -62,15 +62,16 @@ func (d *decoder) settings(to *Settings, keys map[string]setting) field {
 
 func (d *decoder) user(p at, to *[]User) {
 	var u User
+	before := len(d.problems)
 	d.mapping(p, map[string]field{
 		"name":                           d.into(&u.Name, isAccount),
 		"passwd":                         d.into(&u.PasswordHash, isPasswd),
 		"gecos":                          d.into(&u.GECOS, isPasswd),
 		"homedir":                        d.into(&u.Homedir, isHomedir),
-		"primary_group":                  d.into(&u.PrimaryGroup, isAccount),
+		"primary_group":                  d.group(&u.PrimaryGroup),
 		"shell":                          d.into(&u.Shell, isPasswd),
-		"groups":                         d.texts(&u.Groups, isAccount),
-		"ssh_authorized_keys":            d.texts(&u.SSHAuthorizedKeys, isKey),
+		"groups":                         d.groupList(&u.Groups),
+		"ssh_authorized_keys":            d.keyLines(&u.SSHAuthorizedKeys),
 		"coreos_ssh_import_url":          d.texts(&u.SSHImportURLs, isURL),
 		"coreos_ssh_import_github":       d.githubKeys(&u.SSHImportURLs),
 		"coreos_ssh_import_github_users": d.githubKeys(&u.SSHImportURLs),
@@ -80,7 +81,7 @@ func (d *decoder) user(p at, to *[]User) {
 		"no_log_init":                    d.flag(&u.NoLogInit),
 	})
 	if u.Name == "" {
-		d.problem(p, "a user without a good name; left out")
+		d.leaveOut(p, before, "name", "the user")
 		return
 	}
 	*to = append(*to, u)
@@ -99,6 +100,7 @@ func (d *decoder) githubKeys(to *[]string) field {
 
 func (d *decoder) unit(p at, to *[]Unit) {
 	var u Unit
+	before := len(d.problems)
 	d.mapping(p, map[string]field{
 		"name":    d.into(&u.Name, isUnit),
 		"content": d.into(&u.Content, nil),
@@ -111,7 +113,7 @@ func (d *decoder) unit(p at, to *[]Unit) {
 		},
 	})
 	if u.Name == "" {
-		d.problem(p, "a unit without a good name; left out")
+		d.leaveOut(p, before, "name", "the unit")
 		return
 	}
 	*to = append(*to, u)
@@ -119,9 +121,10 @@ func (d *decoder) unit(p at, to *[]Unit) {
 
 func (d *decoder) dropIn(p at, to *[]DropIn) {
 	var in DropIn
+	before := len(d.problems)
 	d.mapping(p, map[string]field{"name": d.into(&in.Name, isDropIn), "content": d.into(&in.Content, nil)})
 	if in.Name == "" {
-		d.problem(p, "a drop-in without a good name; left out")
+		d.leaveOut(p, before, "name", "the drop-in")
 		return
 	}
 	*to = append(*to, in)
@@ -130,7 +133,7 @@ func (d *decoder) dropIn(p at, to *[]DropIn) {
 func (d *decoder) file(p at, to *[]File) {
 	f := File{Mode: 0o644}
 	var encoding, content, mode string
-	contentAt, before := p, d.errors
+	contentAt, before, errors := p, len(d.problems), d.errors
 	d.mapping(p, map[string]field{
 		"path":        d.into(&f.Path, isPath),
 		"owner":       d.into(&f.Owner, isOwner),
@@ -141,13 +144,9 @@ func (d *decoder) file(p at, to *[]File) {
 			d.into(&content, nil)(p)
 		},
 	})
-	switch {
-	case f.Path == "":
-		d.problem(p, "a file without a good path; left out")
-		return
-	case d.errors > before:
+	if f.Path == "" || d.errors > errors {
 		// A file with half of its attributes could show a secret to everyone.
-		d.problem(p, "the file %s is left out, since its description has errors", f.Path)
+		d.leaveOut(p, before, "path", "the file")
 		return
 	}
 	if mode != "" {
@@ -158,6 +157,9 @@ func (d *decoder) file(p at, to *[]File) {
 	if f.Data, err = unpack(content, encoding); err != nil {
 		d.problem(contentAt, "%v; the file %s is left out", err, f.Path)
 		return
+	}
+	if HasWindowsLines(f.Data) {
+		d.warn(contentAt, "the script %s has line ends of Windows (CRLF): the kernel finds no interpreter whose name ends in CR", f.Path)
 	}
 	*to = append(*to, f)
 }
