@@ -73,6 +73,9 @@ func run(command *cobra.Command, f *flags) error {
 		return err
 	}
 	if f.validate {
+		if p.Groups, err = cloudinit.Groups(); err != nil {
+			return err
+		}
 		return p.Validate(command.Context())
 	}
 	var done func()

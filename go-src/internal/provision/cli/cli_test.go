@@ -28,6 +28,7 @@ func TestSources(t *testing.T) {
 	t.Chdir(t.TempDir())
 	treetest.Write(t, ".", map[string]string{
 		"good": "#cloud-config\nhostname: a\n", "bad": "#cloud-config\nhostname: [a]\n", "script": "#!/bin/sh\n", "empty": "",
+		"groups":   "#cloud-config\nusers: [{name: a, groups: [root, wizards]}]\n",
 		"ignition": `{"ignition":{"version":"3.4.0"}}`, "other": "hello\n",
 	})
 	defer log.SetOutput(os.Stderr)
@@ -35,6 +36,7 @@ func TestSources(t *testing.T) {
 	programtest.Check(t, command, []programtest.Call{
 		{"-validate -from-file good", 0, "", ""},
 		{"-validate -from-file bad", 1, "", "hostname"},
+		{"-validate -from-file groups", 0, "", `there is no group "wizards"; it is left out`},
 		{"-kind -from-file good", 0, "cloud-config\n", ""},
 		{"-kind -from-file script", 0, "script\n", ""},
 		{"-kind -from-file empty", 0, "empty\n", ""},

@@ -68,6 +68,17 @@ func (t tree) lookUp(path, name string, fields int) ([]string, error) {
 	return nil, fmt.Errorf("%s: %w: %s", path, errNoAccount, name)
 }
 
+// Groups returns the names of the groups of this machine.
+func Groups() ([]string, error) {
+	text, err := tree("/").read("/etc/group")
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		name, _, _ := strings.Cut(line, ":")
+		names = append(names, name)
+	}
+	return names, err
+}
+
 // owner returns the user and the group that own a file of write_files; root by default.
 func (t tree) owner(text string) (uid, gid int, err error) {
 	if text == "" {
@@ -95,27 +106,55 @@ func (t tree) owner(text string) (uid, gid int, err error) {
 	return uid, gid, err
 }
 
-// user creates an account. If it exists, user sets its password, groups and keys.
+// user creates an account. If it exists, user sets its password, groups and keys. What is wrong
+// with one of them does not keep the others from being set: somebody may need the account to
+// mend it.
 func (a *Applier) user(ctx context.Context, u cloudconfig.User) error {
+	var failed error
+	do := func(err error) {
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("user %s: %w", u.Name, err))
+		}
+	}
+	do(a.leaveOutGroups(&u))
 	_, err := a.Root.account(u.Name)
 	switch {
 	case errors.Is(err, errNoAccount):
-		if err := a.Accounts.Run(ctx, "", "useradd", useradd(u)...); err != nil {
-			return fmt.Errorf("user %s: %w", u.Name, err)
+		if err = a.Accounts.Run(ctx, "", "useradd", useradd(u)...); err == nil {
+			a.changed("made user %s", u.Name)
 		}
-		a.changed("made user %s", u.Name)
-	case err != nil:
-		return fmt.Errorf("user %s: %w", u.Name, err)
-	default:
-		if err := a.join(ctx, u); err != nil {
-			return fmt.Errorf("user %s: %w", u.Name, err)
+	case err == nil:
+		do(a.join(ctx, u))
+	}
+	if do(err); err != nil {
+		return failed
+	}
+	do(a.password(ctx, u))
+	keys, complete, err := a.importKeys(ctx, u)
+	do(err)
+	keys = append(slices.Clip(u.SSHAuthorizedKeys), keys...)
+	if !complete {
+		keys = append(keys, a.earlierKeys(u.Name, keys)...)
+	}
+	return errors.Join(failed, a.authorize(u.Name, keys))
+}
+
+// leaveOutGroups removes groups that the machine does not have from an account. The error names
+// them. useradd would make no account at all.
+func (a *Applier) leaveOutGroups(u *cloudconfig.User) error {
+	var failed error
+	exists := func(name string) bool {
+		_, err := a.Root.lookUp("/etc/group", name, 4)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("there is no group %s on this machine; left out", name))
 		}
+		return err == nil
 	}
-	if err := a.password(ctx, u); err != nil {
-		return fmt.Errorf("user %s: password: %w", u.Name, err)
+	u.Groups = slices.DeleteFunc(slices.Clone(u.Groups), func(name string) bool { return !exists(name) })
+	if u.PrimaryGroup != "" && !exists(u.PrimaryGroup) {
+		u.PrimaryGroup = ""
 	}
-	keys, err := a.importKeys(ctx, u)
-	return errors.Join(err, a.authorize(u.Name, append(u.SSHAuthorizedKeys, keys...)))
+	return failed
 }
 
 // useradd returns the arguments of useradd(8) for an account.
@@ -173,29 +212,10 @@ func (a *Applier) password(ctx context.Context, u cloudconfig.User) error {
 	}
 	// The hash is on standard input, since all users can see the arguments of a program.
 	if err := a.Accounts.Run(ctx, u.Name+":"+u.PasswordHash+"\n", "chpasswd", "--encrypted"); err != nil {
-		return err
+		return fmt.Errorf("password: %w", err)
 	}
 	a.changed("user %s has another password", u.Name)
 	return nil
-}
-
-// importKeys downloads keys from the URLs in the config.
-func (a *Applier) importKeys(ctx context.Context, u cloudconfig.User) ([]string, error) {
-	var keys []string
-	var failed error
-	for _, url := range u.SSHImportURLs {
-		text, err := a.Fetch(ctx, url)
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("user %s: keys: %w", u.Name, err))
-			continue
-		}
-		for line := range strings.Lines(string(text)) {
-			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-				keys = append(keys, line)
-			}
-		}
-	}
-	return keys, failed
 }
 
 // authorize writes the keys that may log in as a user. They are in a file of their own, so
@@ -213,6 +233,5 @@ func (a *Applier) authorize(user string, keys []string) error {
 			return fmt.Errorf("keys of user %s: %w", user, err)
 		}
 	}
-	path := who.home + "/.ssh/authorized_keys.d/" + a.KeyName
-	return a.write(file{path, []byte(strings.Join(keys, "\n") + "\n"), 0o600, who.uid, who.gid})
+	return a.write(file{a.keyFile(who), []byte(strings.Join(keys, "\n") + "\n"), 0o600, who.uid, who.gid})
 }

@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	"golang.org/x/sys/unix"
@@ -37,6 +39,8 @@ type Applier struct {
 	LockFile string
 	// KeyName is the name of the file of keys in .ssh/authorized_keys.d.
 	KeyName string
+	// Environment are lines of /etc/environment, in the order of the file.
+	Environment cloudconfig.Settings
 	// Network is the network in the metadata of the platform. If it is not nil, files of an
 	// earlier network that are not in it are removed.
 	Network []netconf.File
@@ -73,8 +77,13 @@ func (a *Applier) Apply(ctx context.Context, c *cloudconfig.Config) (changes []s
 	}
 	do(a.authorize(coreUser, c.SSHAuthorizedKeys))
 	for _, f := range c.WriteFiles {
+		if f.Path == environmentFile {
+			f.Data = setLines(f.Data, a.Environment)
+		}
 		do(a.file(f))
 	}
+	do(a.setEnvironment())
+	do(a.shells(c.Users))
 	do(a.hosts(c))
 	do(a.oem(c.CoreOS.OEM))
 	before := len(a.changes)
@@ -126,13 +135,24 @@ func (a *Applier) Script(ctx context.Context, text []byte, workspace string) err
 	if err := a.write(file{path: path, data: text, mode: 0o700}); err != nil {
 		return err
 	}
+	if program := interpreter(text); program != "" && !a.Root.exists(program) {
+		return fmt.Errorf("the script's interpreter %s is not on this machine", program)
+	}
 	return a.Units.RunScript(ctx, ScriptUnit, path)
+}
+
+// interpreter returns the program in the first line of a script.
+func interpreter(text []byte) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(string(text), "#!"), "\n")
+	program, _, _ := strings.Cut(strings.TrimLeft(first, " \t"), " ")
+	return strings.TrimRight(program, "\t\r")
 }
 
 func (a *Applier) hostname(name string) error {
 	if name == "" {
 		return nil
 	}
+	name = cloudconfig.KernelHostname(name)
 	if err := a.write(file{path: "/etc/hostname", data: []byte(name + "\n"), mode: 0o644}); err != nil {
 		return err
 	}
@@ -187,12 +207,7 @@ func (a *Applier) update(settings cloudconfig.Settings) error {
 	if err != nil {
 		return err
 	}
-	lines := strings.Split(strings.TrimSuffix(string(old), "\n"), "\n")
-	for _, s := range settings {
-		lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" || strings.HasPrefix(line, s.Name+"=") })
-		lines = append(lines, s.Name+"="+s.Value)
-	}
-	return a.write(file{path: updateConf, data: []byte(strings.Join(lines, "\n") + "\n"), mode: 0o644})
+	return a.write(file{path: updateConf, data: setLines(old, settings), mode: 0o644})
 }
 
 // updateReaders are the units to restart after a change of update.conf, which they read
@@ -214,9 +229,23 @@ func NewApplier(ctx context.Context, keyName string) (*Applier, func(), error) {
 	}, conn.Close, nil
 }
 
+// keyServer is a URL of keys. Unlike user-data, keys that do not exist are not waited for.
+type keyServer struct{ datasource.Source }
+
+func (k keyServer) Fetch(ctx context.Context) (*datasource.Data, error) {
+	data, err := k.Source.Fetch(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", datasource.ErrInvalid, err)
+	}
+	return data, err
+}
+
+// keyWait is the time limit of a download of keys. The network may not be up yet.
+const keyWait = time.Minute
+
 // fetchKeys downloads keys from a URL.
 func fetchKeys(ctx context.Context, url string) ([]byte, error) {
-	data, err := datasource.URL(url).Fetch(ctx)
+	data, err := datasource.Select(ctx, datasource.Options{Wait: keyWait}, keyServer{datasource.URL(url)})
 	if err != nil {
 		return nil, err
 	}

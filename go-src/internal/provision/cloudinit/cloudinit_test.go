@@ -21,6 +21,8 @@ type machine struct {
 	dir  string
 	told []string
 	fail string // what fails
+	// keys are documents of keys by their URLs.
+	keys map[string]string
 }
 
 func newMachine(t *testing.T) *machine {
@@ -33,7 +35,11 @@ func newMachine(t *testing.T) *machine {
 		Root: tree(m.dir), Units: m, Accounts: m, KeyName: "coreos-cloudinit",
 		SetHostname: func(name string) error { return m.tell("hostname " + name) },
 		Fetch: func(_ context.Context, url string) ([]byte, error) {
-			return []byte("# of " + url + "\nssh-rsa FETCHED x\n"), m.tell("fetch " + url)
+			text, ok := m.keys[url]
+			if !ok {
+				text = "# of " + url + "\nssh-rsa FETCHED x\n"
+			}
+			return []byte(text), m.tell("fetch " + url)
 		},
 	}
 	m.put("etc/passwd", "root:x:0:0::/root:/bin/sh\ncore:x:500:500::/home/core:/bin/bash\n")
@@ -271,6 +277,7 @@ func TestLinksStayInside(t *testing.T) {
 
 func TestScript(t *testing.T) {
 	m := newMachine(t)
+	m.put("bin/sh", "")
 	for range 2 {
 		m.told = nil
 		if err := m.Script(context.Background(), []byte("#!/bin/sh\n"), "/var/lib/coreos-cloudinit"); err != nil {

@@ -98,6 +98,16 @@ func (t tree) read(path string) ([]byte, error) {
 	return data, err
 }
 
+// exists reports whether there is something at a path.
+func (t tree) exists(path string) bool {
+	at, err := securejoin.SecureJoin(string(t), path)
+	if err != nil {
+		return false
+	}
+	_, err = os.Stat(at)
+	return err == nil
+}
+
 // names returns the names in a directory, none if it does not exist.
 func (t tree) names(dir string) ([]string, error) {
 	at, err := securejoin.SecureJoin(string(t), dir)

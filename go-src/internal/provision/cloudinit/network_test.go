@@ -87,6 +87,30 @@ func TestNetworkFails(t *testing.T) {
 	m.want("etc/x", "")
 }
 
+// TestBadNetwork has metadata whose network cannot be read. It is named, and the rest is applied.
+func TestBadNetwork(t *testing.T) {
+	const problem = "interfaces.public[0]: \"unknown\" is not a MAC address"
+	for form, want := range map[netconf.Form]string{
+		"":                   "test: network: warning: " + problem + "; nobody asked for the network of the metadata\n",
+		netconf.DigitalOcean: "test: network: error: " + problem + "; the network is ignored\n",
+		netconf.Auto:         "test: network: error: " + problem + "; the network is ignored\n",
+	} {
+		m := newMachine(t)
+		m.put(ours+"eth0.network", "of before\n")
+		data := withUserData("#cloud-config\nwrite_files: [{path: /etc/x, content: done}]\n")
+		data.Metadata = datasource.Metadata{Hostname: "one", SSHKeys: []string{goodKey}, Network: datasource.Network{Problem: errors.New(problem)}}
+		var problems bytes.Buffer
+		p := Provision{Sources: []datasource.Source{data}, Applier: m.Applier, Netconf: form, Problems: &problems}
+		if err := p.Run(t.Context()); errors.Is(err, ErrNetwork) != (form != "") || problems.String() != want {
+			t.Errorf("%q: %s%v", form, problems.String(), err)
+		}
+		m.want("etc/x", "done")
+		m.want("etc/hostname", "one\n")
+		m.want("home/core/.ssh/authorized_keys.d/coreos-cloudinit", goodKey+"\n")
+		m.want(ours+"eth0.network", "of before\n")
+	}
+}
+
 // drive makes a config drive of a cloud-config and an interfaces(5) file.
 func drive(t *testing.T, interfaces string) datasource.Source {
 	return datasource.ConfigDrive(treetest.Dir(t, map[string]string{

@@ -1,6 +1,7 @@
 package cloudinit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"coreos/internal/provision/datasource"
 	"coreos/internal/provision/ignition"
 	"coreos/internal/provision/netconf"
+	"coreos/internal/provision/sshkey"
 )
 
 // ErrUserData says that the user-data has errors. The valid parts were applied.
@@ -21,6 +23,9 @@ var ErrUserData = errors.New("the user-data has errors")
 
 // ErrNetwork says that the network in the metadata has errors. Nothing of it was applied.
 var ErrNetwork = errors.New("the network of the metadata has errors")
+
+// ErrMetadata says that the metadata has entries that are not valid. The others were applied.
+var ErrMetadata = errors.New("the metadata of the platform has errors")
 
 // Provision finds and applies the configuration of the machine.
 type Provision struct {
@@ -30,26 +35,65 @@ type Provision struct {
 	Workspace string
 	// Netconf is the form of the network in the metadata to apply, empty for none.
 	Netconf netconf.Form
+	// Groups are the groups of the machine, for Validate. Run knows them by itself.
+	Groups []string
 	// Problems takes the problems of the user-data and of the network, one in a line.
 	Problems io.Writer
 }
 
-// Validate reports the problems of the user-data and of the network, and applies nothing.
+// Validate reports the problems of the user-data and of the metadata, and applies nothing.
 func (p *Provision) Validate(ctx context.Context) error {
 	data, err := p.fetch(ctx)
 	if err != nil {
 		return err
 	}
+	_, bad := p.read(data, p.Groups)
 	_, network := p.network(data)
-	if cloudconfig.KindOf(data.UserData) == cloudconfig.Ignition {
-		problems, err := ignition.Validate(data.UserData)
-		for _, problem := range problems {
-			fmt.Fprintf(p.Problems, "%s: %s\n", data.Source, problem)
-		}
-		return errors.Join(err, network)
+	return errors.Join(bad, network, p.ignition(data))
+}
+
+// ignition reports the problems of user-data that is an Ignition config.
+func (p *Provision) ignition(data *datasource.Data) error {
+	if cloudconfig.KindOf(data.UserData) != cloudconfig.Ignition {
+		return nil
 	}
-	_, err = p.parse(data.Source, data.UserData)
-	return errors.Join(err, network)
+	problems, err := ignition.Validate(data.UserData)
+	for _, problem := range problems {
+		fmt.Fprintf(p.Problems, "%s: %s\n", data.Source, problem)
+	}
+	return err
+}
+
+// content is the configuration of the machine in its final form.
+type content struct {
+	config      *cloudconfig.Config
+	script      []byte // nil if the user-data is no script
+	environment cloudconfig.Settings
+}
+
+// read reads the user-data and the metadata, and reports their problems.
+func (p *Provision) read(data *datasource.Data, groups []string) (content, error) {
+	values := addresses(data.Metadata)
+	text, unknown := cloudconfig.Substitute(data.UserData, values)
+	for _, word := range unknown {
+		fmt.Fprintf(p.Problems, "%s: warning: %s is not known on this machine and is replaced by nothing\n", data.Source, word)
+	}
+	c, bad := p.parse(data.Source, text, groups)
+	if data.Undecoded != nil {
+		fmt.Fprintf(p.Problems, "%s: error: user-data: %v; it is ignored\n", data.Source, data.Undecoded)
+		bad = ErrUserData
+	}
+	if c == nil {
+		c = &cloudconfig.Config{}
+	}
+	got := content{config: c, environment: environmentOf(values)}
+	if cloudconfig.KindOf(text) == cloudconfig.Script {
+		if got.script = text; cloudconfig.HasWindowsLines(text) {
+			got.script = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
+			fmt.Fprintf(p.Problems, "%s: line 1: warning: the script has line ends of Windows (CRLF); they are converted\n", data.Source)
+		}
+	}
+	return got, errors.Join(bad, p.merge(c, data))
 }
 
 // Kind returns the kind of the user-data.
@@ -57,6 +101,9 @@ func (p *Provision) Kind(ctx context.Context) (cloudconfig.Kind, error) {
 	data, err := p.fetch(ctx)
 	if err != nil {
 		return cloudconfig.Empty, err
+	}
+	if data.Undecoded != nil {
+		return cloudconfig.Unknown, nil
 	}
 	return cloudconfig.KindOf(data.UserData), nil
 }
@@ -68,26 +115,18 @@ func (p *Provision) Run(ctx context.Context) error {
 		return err
 	}
 	slog.Info("configuration found", "source", data.Source, "bytes", len(data.UserData))
-	text, unknown := Substitute(data.UserData, addresses(data.Metadata))
-	for _, word := range unknown {
-		fmt.Fprintf(p.Problems, "%s: warning: %s is not known on this machine and is replaced by nothing\n", data.Source, word)
-	}
-	c, bad := p.parse(data.Source, text)
-	if c == nil {
-		c = &cloudconfig.Config{}
-	}
-	merge(c, data.Metadata)
+	got, bad := p.read(data, nil)
 	network, badNetwork := p.network(data)
-	p.Applier.Network = network
+	p.Applier.Network, p.Applier.Environment = network, got.environment
 	unlock, err := p.Applier.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	changes, err := p.Applier.Apply(ctx, c)
+	changes, err := p.Applier.Apply(ctx, got.config)
 	slog.Info("configuration applied", "changes", len(changes))
-	if cloudconfig.KindOf(text) == cloudconfig.Script {
-		err = errors.Join(err, p.Applier.Script(ctx, text, p.Workspace))
+	if got.script != nil {
+		err = errors.Join(err, p.Applier.Script(ctx, got.script, p.Workspace))
 	}
 	if data.ReadyAt != "" {
 		err = errors.Join(err, datasource.ReportReady(ctx, data.ReadyAt))
@@ -102,7 +141,7 @@ func (p *Provision) fetch(ctx context.Context) (*datasource.Data, error) {
 }
 
 // parse parses user-data that is a cloud-config, and reports its problems.
-func (p *Provision) parse(source string, text []byte) (*cloudconfig.Config, error) {
+func (p *Provision) parse(source string, text []byte, groups []string) (*cloudconfig.Config, error) {
 	switch cloudconfig.KindOf(text) {
 	case cloudconfig.Empty, cloudconfig.Script:
 		return nil, nil
@@ -110,10 +149,10 @@ func (p *Provision) parse(source string, text []byte) (*cloudconfig.Config, erro
 		slog.Info("the user-data is an Ignition config, which Ignition applies at the first boot")
 		return nil, nil
 	case cloudconfig.Unknown:
-		fmt.Fprintf(p.Problems, "%s: line 1: error: the user-data is no #cloud-config, no script (#!) and no Ignition config: it is ignored\n", source)
+		fmt.Fprintf(p.Problems, "%s: error: the user-data is no #cloud-config, no script (#!) and no Ignition config, and is ignored: %s\n", source, cloudconfig.WhyUnknown(text))
 		return nil, ErrUserData
 	}
-	c, problems, err := cloudconfig.Parse(text)
+	c, problems, err := cloudconfig.ParseFor(text, groups)
 	if err != nil {
 		fmt.Fprintf(p.Problems, "%s: error: %v: the user-data is ignored\n", source, err)
 		return nil, ErrUserData
@@ -130,10 +169,13 @@ func (p *Provision) parse(source string, text []byte) (*cloudconfig.Config, erro
 // network reads the network in the metadata, if it is wanted, and reports its problems. If
 // there is an error it returns nil, and the network that was applied before stays.
 func (p *Provision) network(data *datasource.Data) ([]netconf.File, error) {
+	network := &data.Metadata.Network
 	if p.Netconf == "" {
+		if network.Problem != nil {
+			fmt.Fprintf(p.Problems, "%s: network: warning: %v; nobody asked for the network of the metadata\n", data.Source, network.Problem)
+		}
 		return nil, nil
 	}
-	network := &data.Metadata.Network
 	result, err := netconf.Convert(p.Netconf, network)
 	for _, warning := range result.Warnings {
 		fmt.Fprintf(p.Problems, "%s: network: warning: %s\n", data.Source, warning)
@@ -151,32 +193,72 @@ func (p *Provision) network(data *datasource.Data) ([]netconf.File, error) {
 	return result.Files, nil
 }
 
-// merge adds the metadata to the config, which has priority.
-func merge(c *cloudconfig.Config, m datasource.Metadata) {
-	if c.Hostname == "" && cloudconfig.ValidHostname(m.Hostname) {
+// merge adds the metadata to the config, which has priority. It reports the entries of the
+// metadata that cannot be used.
+func (p *Provision) merge(c *cloudconfig.Config, data *datasource.Data) error {
+	m := data.Metadata
+	bad := m.Problems
+	switch {
+	case c.Hostname != "" || m.Hostname == "":
+	case cloudconfig.ValidHostname(m.Hostname):
 		c.Hostname = m.Hostname
+	default:
+		bad = append(bad, fmt.Sprintf("hostname: %.80q is not a valid hostname", m.Hostname))
 	}
 	for _, key := range m.SSHKeys {
+		warning, err := sshkey.Check(key)
+		switch {
+		case err != nil:
+			bad = append(bad, "SSH keys: "+err.Error())
+			continue
+		case warning != "":
+			fmt.Fprintf(p.Problems, "%s: metadata: warning: SSH keys: %s\n", data.Source, warning)
+		}
 		if !slices.Contains(c.SSHAuthorizedKeys, key) {
 			c.SSHAuthorizedKeys = append(c.SSHAuthorizedKeys, key)
 		}
 	}
+	for _, problem := range bad {
+		fmt.Fprintf(p.Problems, "%s: metadata: error: %s; left out\n", data.Source, problem)
+	}
+	if len(bad) > 0 {
+		return ErrMetadata
+	}
+	return nil
 }
 
-// addresses returns the values of $private_ipv4 and the other variables. For addresses that
-// the platform does not give, the environment is used, as upstream does.
+// variables are the variables of the environment with the values of $private_ipv4 and the other
+// words, in the order of /etc/environment.
+var variables = []struct {
+	word, name string
+	of         func(datasource.Metadata) netip.Addr
+}{
+	{"private_ipv4", "COREOS_PRIVATE_IPV4", func(m datasource.Metadata) netip.Addr { return m.PrivateIPv4 }},
+	{"public_ipv4", "COREOS_PUBLIC_IPV4", func(m datasource.Metadata) netip.Addr { return m.PublicIPv4 }},
+	{"private_ipv6", "COREOS_PRIVATE_IPV6", func(m datasource.Metadata) netip.Addr { return m.PrivateIPv6 }},
+	{"public_ipv6", "COREOS_PUBLIC_IPV6", func(m datasource.Metadata) netip.Addr { return m.PublicIPv6 }},
+}
+
+// addresses returns the values of $private_ipv4 and the other words. For addresses that the
+// platform does not give, the environment is used, as upstream does.
 func addresses(m datasource.Metadata) map[string]string {
 	values := map[string]string{}
-	for name, of := range map[string]struct {
-		address  netip.Addr
-		variable string
-	}{
-		"private_ipv4": {m.PrivateIPv4, "COREOS_PRIVATE_IPV4"}, "public_ipv4": {m.PublicIPv4, "COREOS_PUBLIC_IPV4"},
-		"private_ipv6": {m.PrivateIPv6, "COREOS_PRIVATE_IPV6"}, "public_ipv6": {m.PublicIPv6, "COREOS_PUBLIC_IPV6"},
-	} {
-		if values[name] = os.Getenv(of.variable); of.address.IsValid() {
-			values[name] = of.address.String()
+	for _, v := range variables {
+		if values[v.word] = os.Getenv(v.name); v.of(m).IsValid() {
+			values[v.word] = v.of(m).String()
 		}
 	}
 	return values
+}
+
+// environmentOf returns the lines of /etc/environment for known addresses.
+func environmentOf(values map[string]string) cloudconfig.Settings {
+	var lines cloudconfig.Settings
+	for _, v := range variables {
+		// A value of the caller's environment may be anything.
+		if address, err := netip.ParseAddr(values[v.word]); err == nil {
+			lines = append(lines, cloudconfig.Setting{Name: v.name, Value: address.String()})
+		}
+	}
+	return lines
 }
