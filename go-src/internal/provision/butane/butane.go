@@ -7,6 +7,10 @@ import (
 
 	butane "github.com/coreos/butane/config"
 	"github.com/coreos/butane/config/common"
+	"github.com/coreos/butane/config/util"
+	"github.com/coreos/vcontext/path"
+	"github.com/coreos/vcontext/report"
+	yaml "github.com/coreos/vcontext/yaml"
 
 	"coreos/internal/provision/ignition"
 )
@@ -21,6 +25,32 @@ func Translate(text []byte, dir string) (config []byte, problems []string, err e
 		TranslateOptions: common.TranslateOptions{FilesDir: dir},
 		Raw:              true,
 	})
+	if err == nil && !r.IsFatal() {
+		machine, err := ignition.CheckMachine(config)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", ignition.ErrConfig, err)
+		}
+		r.Merge(located(machine, text))
+	}
 	problems, err = ignition.Explain(r, err)
 	return config, problems, err
+}
+
+// located gives the entries of a report about the Ignition config their places in the Butane
+// config, whose keys are the same in snake case.
+func located(r report.Report, text []byte) report.Report {
+	for i, entry := range r.Entries {
+		place := path.New("yaml")
+		for _, part := range entry.Context.Path {
+			if key, ok := part.(string); ok {
+				part = util.Snake(key)
+			}
+			place = place.Append(part)
+		}
+		r.Entries[i].Context = place
+	}
+	if tree, err := yaml.UnmarshalToContext(text); err == nil {
+		r.Correlate(tree)
+	}
+	return r
 }

@@ -3,7 +3,6 @@
 package configctl
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -100,9 +99,14 @@ func translateCommand() *cobra.Command {
 func validate(text []byte, dir string) (problems []string, err error) {
 	switch cloudconfig.KindOf(text) {
 	case cloudconfig.Script:
-		return nil, nil
+		if cloudconfig.HasWindowsLines(text) {
+			problems = append(problems, "line 1: warning: the script has line ends of Windows (CRLF); the machine converts them")
+		}
+		return problems, nil
 	case cloudconfig.CloudConfig:
-		_, found, err := cloudconfig.Parse(text)
+		text, _ = cloudconfig.Substitute(text, exampleAddresses)
+		_, groups, _ := ignition.Image()
+		_, found, err := cloudconfig.ParseFor(text, groups)
 		for _, problem := range found {
 			problems = append(problems, problem.String())
 			if !problem.Warning {
@@ -115,16 +119,25 @@ func validate(text []byte, dir string) (problems []string, err error) {
 		_, problems, err = butane.Translate(text, dir)
 		return problems, err
 	}
+	if cloudconfig.KindOf(text) == cloudconfig.Unknown {
+		return nil, errors.New(cloudconfig.WhyUnknown(text))
+	}
 	return ignition.Validate(text)
+}
+
+// exampleAddresses stand for the addresses of the machine, so that a value such as
+// node-$private_ipv4 is judged as the machine judges it. They are from the ranges for
+// documentation (RFC 5737, RFC 3849) and for private use.
+var exampleAddresses = map[string]string{
+	"private_ipv4": "10.0.0.1", "public_ipv4": "192.0.2.1", "private_ipv6": "fd00::1", "public_ipv6": "2001:db8::1",
 }
 
 // isButane reports whether a config is Butane YAML, because it has no other format.
 func isButane(text []byte) bool {
-	switch cloudconfig.KindOf(text) {
-	case cloudconfig.Script, cloudconfig.CloudConfig:
+	if cloudconfig.KindOf(text) != cloudconfig.Unknown {
 		return false
 	}
-	return !bytes.HasPrefix(bytes.TrimSpace(text), []byte("{"))
+	return cloudconfig.IsButane(text) || cloudconfig.Mistake(text) == ""
 }
 
 func tell(command *cobra.Command, path string, problems []string) {

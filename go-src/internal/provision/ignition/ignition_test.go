@@ -17,6 +17,8 @@ func TestValidate(t *testing.T) {
 		{"relative path", "{\"ignition\": {\"version\": \"3.4.0\"}, \"storage\": {\"files\": [\n{\"path\": \"etc/x\"}]}}", "line 2, column 10: error: $.storage.files.0.path: path not absolute", true},
 		{"not JSON", "{\n \"ignition\": x}", "invalid", true},
 		{"spec 2", `{"ignition": {"version": "2.3.0"}}`, "unsupported config version", true},
+		{"spec 2 of Container Linux", `{"ignition": {"version": "2.3.0"}}`, "it is a config of spec 2.3.0, for Container Linux", true},
+		{"spec 1", `{"ignitionVersion": 1}`, "it is a config of spec 1", true},
 		{"no version", `{}`, "version", true},
 		{"empty", "", "empty", true},
 		{"large", strings.Repeat(" ", MaxConfig+1), "more than", true},
