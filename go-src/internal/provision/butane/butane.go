@@ -25,15 +25,22 @@ func Translate(text []byte, dir string) (config []byte, problems []string, err e
 		TranslateOptions: common.TranslateOptions{FilesDir: dir},
 		Raw:              true,
 	})
-	if err == nil && !r.IsFatal() {
-		machine, err := ignition.CheckMachine(config)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%w: %w", ignition.ErrConfig, err)
-		}
-		r.Merge(located(machine, text))
-	}
 	problems, err = ignition.Explain(r, err)
 	return config, problems, err
+}
+
+// Validate checks a config as Translate does, and whether this system can apply the result.
+func Validate(text []byte, dir string) (problems []string, err error) {
+	config, problems, err := Translate(text, dir)
+	if err != nil {
+		return problems, err
+	}
+	machine, err := ignition.CheckMachine(config)
+	if err != nil {
+		return problems, fmt.Errorf("%w: %w", ignition.ErrConfig, err)
+	}
+	ours, err := ignition.Explain(located(machine, text), nil)
+	return append(problems, ours...), err
 }
 
 // located gives the entries of a report about the Ignition config their places in the Butane

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -120,6 +121,7 @@ func (a *Applier) user(ctx context.Context, u cloudconfig.User) error {
 	_, err := a.Root.account(u.Name)
 	switch {
 	case errors.Is(err, errNoAccount):
+		a.withoutOwnGroup(&u)
 		if err = a.Accounts.Run(ctx, "", "useradd", useradd(u)...); err == nil {
 			a.changed("made user %s", u.Name)
 		}
@@ -155,6 +157,15 @@ func (a *Applier) leaveOutGroups(u *cloudconfig.User) error {
 		u.PrimaryGroup = ""
 	}
 	return failed
+}
+
+// withoutOwnGroup makes an account without a group of its own if there is a group of its name,
+// which useradd refuses. The account is no member of that group, which may have rights.
+func (a *Applier) withoutOwnGroup(u *cloudconfig.User) {
+	if _, err := a.Root.lookUp("/etc/group", u.Name, 4); err == nil && u.PrimaryGroup == "" && !u.NoUserGroup {
+		u.NoUserGroup = true
+		slog.Warn("there is a group of the same name; the user gets the default group", "user", u.Name)
+	}
 }
 
 // useradd returns the arguments of useradd(8) for an account.

@@ -21,6 +21,8 @@ func TestUnknownGroups(t *testing.T) {
 		"all":             {cloudconfig.User{Name: "elroy", Groups: []string{"wizards"}}, "useradd --shell /bin/bash --create-home -- elroy", "wizards"},
 		"primary":         {cloudconfig.User{Name: "elroy", PrimaryGroup: "wizards"}, "useradd --shell /bin/bash --create-home -- elroy", "wizards"},
 		"there already":   {cloudconfig.User{Name: "core", Groups: []string{"wizards", "docker"}}, "usermod --append --groups docker -- core", "wizards"},
+		"name of a group": {cloudconfig.User{Name: "docker"}, "useradd --shell /bin/bash --create-home --no-user-group -- docker", ""},
+		"and wants it":    {cloudconfig.User{Name: "docker", PrimaryGroup: "docker"}, "useradd --gid docker --shell /bin/bash --create-home -- docker", ""},
 		"none is unknown": {cloudconfig.User{Name: "elroy", Groups: []string{"sudo"}, PrimaryGroup: "docker"}, "useradd --gid docker --shell /bin/bash --groups sudo --create-home -- elroy", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

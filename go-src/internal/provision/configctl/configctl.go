@@ -78,6 +78,10 @@ func translateCommand() *cobra.Command {
 			if isButane(text) {
 				var problems []string
 				config, problems, err = butane.Translate(text, dir)
+				if err == nil {
+					// Another system may be able to apply what this one cannot.
+					problems, _ = butane.Validate(text, dir)
+				}
 				tell(command, paths[0], problems)
 				if err != nil {
 					return fmt.Errorf("%s: %w", paths[0], err)
@@ -116,8 +120,7 @@ func validate(text []byte, dir string) (problems []string, err error) {
 		return problems, err
 	}
 	if isButane(text) {
-		_, problems, err = butane.Translate(text, dir)
-		return problems, err
+		return butane.Validate(text, dir)
 	}
 	if cloudconfig.KindOf(text) == cloudconfig.Unknown {
 		return nil, errors.New(cloudconfig.WhyUnknown(text))

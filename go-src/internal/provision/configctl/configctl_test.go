@@ -24,6 +24,7 @@ func TestFiles(t *testing.T) {
 		"words6.yml": "#cloud-config\nhostname: node-$private_ipv6\n", "usr.ign": `{"ignition":{"version":"3.4.0"},"storage":{"files":[{"path":"/usr/x"}]}}`,
 		"group.ign":  `{"ignition":{"version":"3.4.0"},"passwd":{"users":[{"name":"a","groups":["sudo","x"]}]}}`,
 		"groups.yml": "#cloud-config\nusers:\n- {name: a, groups: [sudo, wizards, a, rkt], primary_group: b}\n- name: b\n",
+		"usr.bu":     "variant: flatcar\nversion: 1.1.0\nstorage:\n  files:\n    - path: /usr/x\n",
 		"key.pub":    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKjf0tnDo8VqjQ9b1kJ9b3c2yQz0vJmR5o7oVb1kJ9b3 test\n", "large": strings.Repeat("x", 20<<20),
 	})
 	programtest.Check(t, root, []programtest.Call{
@@ -49,6 +50,8 @@ func TestFiles(t *testing.T) {
 		{"validate group.ign", 0, "", "the image has no group \"x\""},
 		{"validate nowhere", 1, "", "nowhere"},
 		{"validate large", 1, "", "too large"},
+		{"validate usr.bu", 1, "", "usr.bu: line 5, column 13: error: $.storage.files.0.path: \"/usr/x\" cannot be written"},
+		{"translate usr.bu", 0, `"path":"/usr/x"`, "cannot be written"},
 		{"translate good.yml", 0, "#cloud-config\nhostname: a\n", ""},
 		{"translate -d . web.bu", 0, `"sshAuthorizedKeys":["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKjf0tnDo8VqjQ9b1kJ9b3c2yQz0vJmR5o7oVb1kJ9b3 test"]`, ""},
 		{"translate -d . -o out web.bu", 0, "", ""},

@@ -66,13 +66,14 @@ type machineConfig struct {
 type userEntry struct {
 	Name, PrimaryGroup, Shell string
 	Groups, SSHAuthorizedKeys []string
+	NoUserGroup               bool
 	ShouldExist               *bool
 }
 
 type nodeEntry struct {
 	Path        string
 	User, Group struct{ Name *string }
-	Contents    struct{ Source *string }
+	Contents    struct{ Source, Compression *string }
 }
 
 // machine is the state of a check.
@@ -114,6 +115,9 @@ func (m *machine) accounts() {
 	for i, user := range m.config.Passwd.Users {
 		if user.ShouldExist != nil && !*user.ShouldExist {
 			continue
+		}
+		if slices.Contains(imageGroups, user.Name) && !slices.Contains(imageUsers, user.Name) && user.PrimaryGroup == "" && !user.NoUserGroup {
+			m.fail(at("passwd", "users", i, "name"), "the image has a group %q, so that useradd makes no user of this name: set primaryGroup, or noUserGroup", user.Name)
 		}
 		for j, group := range user.Groups {
 			m.group(at("passwd", "users", i, "groups", j), groups, group)
@@ -274,9 +278,7 @@ func (m *machine) nodes() {
 			if name := node.Group.Name; name != nil && *name != "" && !slices.Contains(groups, *name) {
 				m.warn(at("storage", kind, i, "group", "name"), "the image has no group %q: without passwd.groups that makes it, the first boot fails", *name)
 			}
-			if node.Path == "/etc/hostname" && node.Contents.Source != nil {
-				m.hostname(at("storage", kind, i, "contents", "source"), *node.Contents.Source)
-			}
+			m.content(at("storage", kind, i, "contents", "source"), node)
 		}
 	}
 }
