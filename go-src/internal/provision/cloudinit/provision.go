@@ -256,7 +256,7 @@ func environmentOf(values map[string]string) cloudconfig.Settings {
 	var lines cloudconfig.Settings
 	for _, v := range variables {
 		// A value of the caller's environment may be anything.
-		if address, err := netip.ParseAddr(values[v.word]); err == nil {
+		if address, err := netip.ParseAddr(values[v.word]); err == nil && address.Zone() == "" {
 			lines = append(lines, cloudconfig.Setting{Name: v.name, Value: address.String()})
 		}
 	}

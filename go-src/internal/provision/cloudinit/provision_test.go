@@ -84,6 +84,7 @@ func TestEnvironmentOfCaller(t *testing.T) {
 	m := newMachine(t)
 	t.Setenv("COREOS_PRIVATE_IPV4", "10.0.0.7")
 	t.Setenv("COREOS_PUBLIC_IPV4", "nonsense\nLD_PRELOAD=/x")
+	t.Setenv("COREOS_PUBLIC_IPV6", "fe80::1%x\nLD_PRELOAD=/x")
 	if _, err := m.provision(withUserData("#cloud-config\n")); err != nil {
 		t.Error(err)
 	}

@@ -46,7 +46,7 @@ func (l *looseText) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// metadataDocument decodes a JSON document. A value of the wrong type is left out; the decoder
+// document decodes a JSON document. A value of the wrong type is left out; the decoder
 // goes on behind it.
 func (m *Metadata) document(text []byte, into any) error {
 	err := json.Unmarshal(text, into)

@@ -111,6 +111,7 @@ func TestOneBadEntryOfServers(t *testing.T) {
 		problem string
 	}{
 		"EC2's address":       {EC2, with(amazon, ec2+"local-ipv4", "10.0.0"), `local-ipv4: "10.0.0" is not an IP address`},
+		"EC2's zone":          {EC2, with(amazon, ec2Latest+"ipv6", "fe80::1%x\nLD_PRELOAD=/x"), "is not an IP address"},
 		"EC2's IPv6":          {EC2, with(amazon, ec2Latest+"ipv6", "<html>"), `ipv6: "<html>" is not an IP address`},
 		"EC2's index":         {EC2, with(amazon, ec2+"public-keys/", "work\n0=a\n"), `public-keys: "work" is not NUMBER=NAME`},
 		"EC2's path":          {EC2, with(amazon, ec2+"public-keys/", "../../user-data=a\n0=a"), "is not NUMBER=NAME"},

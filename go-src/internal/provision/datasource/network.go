@@ -53,7 +53,8 @@ func parseAddress(what, text string) (netip.Addr, error) {
 		return netip.Addr{}, nil
 	}
 	address, err := netip.ParseAddr(text)
-	if err != nil {
+	// A zone may have any characters, also those that mean something where the address is written.
+	if err != nil || address.Zone() != "" {
 		return netip.Addr{}, fmt.Errorf("%w: %s: %.80q is not an IP address", ErrInvalid, what, text)
 	}
 	return address, nil

@@ -102,7 +102,7 @@ func parseSharedConfig(text []byte) (private, public netip.Addr, err error) {
 		}
 		for _, endpoint := range instance.Endpoints {
 			if address, err := netip.ParseAddrPort(endpoint.Public); err == nil {
-				setFirst(&public, address.Addr())
+				setFirst(&public, address.Addr().WithZone(""))
 			}
 		}
 		private, err = parseAddress("address", instance.Address)
