@@ -25,6 +25,9 @@ type Daemon struct {
 // RootFile is the file of a system that has the root metadata of the trusted repository.
 const RootFile = "/usr/share/coreos/update-root.json"
 
+// clockFile is the file that systemd-timesyncd touches while the clock is synchronised.
+const clockFile = "/var/lib/systemd/timesync/clock"
+
 // NewDaemon returns the daemon of the machine whose root file system is at root.
 func NewDaemon(root, stateDir string, machine Machine, notify func(status.Status)) (*Daemon, error) {
 	c, misconfigured := config.Read(root)
@@ -35,7 +38,7 @@ func NewDaemon(root, stateDir string, machine Machine, notify func(status.Status
 	if err != nil {
 		return nil, err
 	}
-	trust := Trust{RootFile: filepath.Join(root, RootFile), StateDir: filepath.Join(stateDir, "repository")}
+	trust := Trust{RootFile: filepath.Join(root, RootFile), StateDir: filepath.Join(stateDir, "repository"), ClockFile: filepath.Join(root, clockFile)}
 	source := Source{client, trust, c.Board}
 	var server Server
 	switch {

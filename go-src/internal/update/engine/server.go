@@ -24,6 +24,20 @@ type Trust struct {
 	RootFile string
 	// StateDir is the directory that keeps the newest metadata that was seen.
 	StateDir string
+	// ClockFile is the file whose time of change is that of the last synchronised clock.
+	ClockFile string
+}
+
+// passed returns a time that has certainly passed: when the running system was built, as all
+// files in /usr say, or when systemd-timesyncd last had the time of a server.
+func (t Trust) passed() time.Time {
+	var latest time.Time
+	for _, path := range []string{t.RootFile, t.ClockFile} {
+		if info, err := os.Stat(path); err == nil && info.ModTime().After(latest) {
+			latest = info.ModTime()
+		}
+	}
+	return latest
 }
 
 func (t Trust) client(files repository.Files) (repository.ClientConfig, error) {
@@ -31,7 +45,7 @@ func (t Trust) client(files repository.Files) (repository.ClientConfig, error) {
 	if err != nil {
 		return repository.ClientConfig{}, fmt.Errorf("read the root metadata of the update repository: %w", err)
 	}
-	return repository.ClientConfig{Files: files, Root: root, StateDir: t.StateDir, Now: time.Now()}, nil
+	return repository.ClientConfig{Files: files, Root: root, StateDir: t.StateDir, Now: time.Now(), NotBefore: t.passed()}, nil
 }
 
 // Source makes offers from repositories on servers.

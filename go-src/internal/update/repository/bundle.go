@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-
 	"coreos/internal/update/release"
 )
 
@@ -157,71 +155,4 @@ func (b *Bundle) ReadRanges(ctx context.Context, name string, offsets []int64, t
 		}
 	}
 	return nil
-}
-
-// NewBundleClient verifies the metadata of a bundle. The person who brings a bundle has
-// chosen the version, so there is no timestamp to check. The metadata must be signed by the
-// trusted keys, must not have expired, and must not be older than the metadata that the
-// machine has seen.
-func NewBundleClient(ctx context.Context, c ClientConfig) (*Client, error) {
-	root, err := trustedRoot(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("bundle: %w", explain(err))
-	}
-	targets, err := get[metadata.TargetsType](ctx, c.Files, bundleTargets, maxTargets)
-	if err != nil {
-		return nil, fmt.Errorf("bundle: %w", err)
-	}
-	if err := root.VerifyDelegate(metadata.TARGETS, targets); err != nil {
-		return nil, fmt.Errorf("bundle: %w: %w", ErrWrongKey, err)
-	}
-	if targets.Signed.IsExpired(c.Now) {
-		return nil, fmt.Errorf("bundle: %w: on %s", ErrExpired, targets.Signed.Expires)
-	}
-	seen, err := read[metadata.TargetsType](filepath.Join(c.StateDir, "targets.json"))
-	if err == nil && root.VerifyDelegate(metadata.TARGETS, seen) == nil && seen.Signed.Version > targets.Signed.Version {
-		return nil, fmt.Errorf("bundle: %w: version %d of its targets, version %d was seen", ErrOlder, targets.Signed.Version, seen.Signed.Version)
-	}
-	return &Client{c.Files, findIn(targets)}, nil
-}
-
-// trustedRoot returns the newest root metadata that a chain of signatures connects to the
-// one that the machine trusts.
-func trustedRoot(ctx context.Context, c ClientConfig) (*metadata.Metadata[metadata.RootType], error) {
-	root, err := new(metadata.Metadata[metadata.RootType]).FromBytes(c.Root)
-	if err != nil {
-		return nil, err
-	}
-	// The library keeps the newest root metadata with the other metadata.
-	if seen, err := read[metadata.RootType](filepath.Join(c.StateDir, "root.json")); err == nil && seen.Signed.Version > root.Signed.Version {
-		root = seen
-	}
-	for range maxRotations {
-		next, err := get[metadata.RootType](ctx, c.Files, fmt.Sprintf("metadata/%d.root.json", root.Signed.Version+1), maxRoot)
-		if errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		if next.Signed.Version != root.Signed.Version+1 {
-			return nil, &metadata.ErrBadVersionNumber{Msg: "of root metadata"}
-		}
-		if err := errors.Join(root.VerifyDelegate(metadata.ROOT, next), next.VerifyDelegate(metadata.ROOT, next)); err != nil {
-			return nil, err
-		}
-		root = next
-	}
-	if root.Signed.IsExpired(c.Now) {
-		return nil, &metadata.ErrExpiredMetadata{Msg: "root metadata"}
-	}
-	return root, nil
-}
-
-func get[T metadata.Roles](ctx context.Context, files Files, name string, most int64) (*metadata.Metadata[T], error) {
-	text, err := files.Get(ctx, name, most)
-	if err != nil {
-		return nil, err
-	}
-	return new(metadata.Metadata[T]).FromBytes(text)
 }

@@ -6,15 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/http"
 	"path"
-	"strings"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
-	"github.com/theupdateframework/go-tuf/v2/metadata/config"
-	"github.com/theupdateframework/go-tuf/v2/metadata/updater"
 
 	"coreos/internal/update/release"
 )
@@ -39,6 +34,14 @@ var (
 	ErrOlder = errors.New("it is in an older state than this machine has seen")
 	// ErrMixed: a file is not the one that the metadata names.
 	ErrMixed = errors.New("its files do not belong together")
+	// ErrAhead: a version number is so high that no repository gets there.
+	ErrAhead = errors.New("its version is too far ahead of what this machine has seen")
+	// ErrVersion: a version number is not positive.
+	ErrVersion = errors.New("there is no version")
+	// ErrDelegation: targets metadata gives targets to other roles.
+	ErrDelegation = errors.New("it delegates targets to other keys, which this system does not accept")
+	// ErrMalformed: metadata is not what The Update Framework 1.0 says.
+	ErrMalformed = errors.New("not valid metadata")
 )
 
 // Files reads the files of a repository by their paths.
@@ -58,69 +61,58 @@ type Client struct {
 // repository.
 type ClientConfig struct {
 	Files Files
-	// Root is the root metadata that the machine trusts initially.
+	// Root is the root metadata of the running system.
 	Root []byte
-	// StateDir is the directory of the metadata that the machine has seen.
+	// StateDir is the directory of the metadata that the machine has verified.
 	StateDir string
 	// Now is the time for which expiry is checked.
 	Now time.Time
+	// NotBefore is a time that has certainly passed. If Now is earlier, the clock is behind,
+	// and NotBefore counts.
+	NotBefore time.Time
 }
 
 // NewClient reads and verifies the metadata of the repository.
 func NewClient(ctx context.Context, c ClientConfig) (*Client, error) {
-	seen, err := openSeen(c.StateDir)
+	client, err := online(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("repository: %w", err)
 	}
-	defer seen.close()
-	tuf, err := updater.New(&config.UpdaterConfig{
-		MaxRootRotations: maxRotations, MaxDelegations: 1,
-		RootMaxLength: maxRoot, TimestampMaxLength: maxTimestamp, SnapshotMaxLength: maxSnapshot, TargetsMaxLength: maxTargets,
-		Fetcher: fetcher{ctx, c.Files}, LocalTrustedRoot: c.Root, LocalMetadataDir: seen.work, LocalTargetsDir: seen.work,
-		RemoteMetadataURL: baseURL + "metadata", RemoteTargetsURL: baseURL, PrefixTargetsWithHash: true,
-	})
+	return client, nil
+}
+
+func online(ctx context.Context, c ClientConfig) (*Client, error) {
+	t, err := newTrust(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("repository: %w", explain(err))
+		return nil, err
 	}
-	tuf.UnsafeSetRefTime(c.Now)
-	// Metadata that was verified before an error is kept, too, especially a new root.
-	if err := errors.Join(tuf.Refresh(), seen.keep()); err != nil {
-		return nil, fmt.Errorf("repository: %w", explain(err))
+	if err := t.timestamp(ctx); err != nil {
+		return nil, err
 	}
-	return &Client{c.Files, tuf.GetTargetInfo}, nil
+	if err := t.snapshot(ctx); err != nil {
+		return nil, err
+	}
+	targets, err := t.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{c.Files, findIn(targets)}, t.seen.verified(t.set.RefTime)
 }
 
-// baseURL is the URL of the repository for the TUF library, which needs one.
-const baseURL = "repository:/"
-
-// fetcher reads metadata for the TUF library.
-type fetcher struct {
-	ctx   context.Context
-	files Files
-}
-
-// DownloadFile implements fetcher.Fetcher of the library.
-func (f fetcher) DownloadFile(url string, most int64, _ time.Duration) ([]byte, error) {
-	text, err := f.files.Get(f.ctx, strings.TrimPrefix(url, baseURL), most)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = errors.Join(&metadata.ErrDownloadHTTP{StatusCode: http.StatusNotFound, URL: url}, err)
+// NewBundleClient verifies the metadata of a bundle. The person who brings a bundle has
+// chosen the version, so there is no timestamp to check. The metadata must be signed by the
+// trusted keys, must not have expired, and must not be older than the metadata that the
+// machine has seen. From then on it counts as seen.
+func NewBundleClient(ctx context.Context, c ClientConfig) (*Client, error) {
+	t, err := newTrust(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %w", err)
 	}
-	return text, err
-}
-
-// explain translates an error of the TUF library to one of the errors above.
-func explain(err error) error {
-	for _, known := range []struct{ theirs, ours error }{
-		{&metadata.ErrUnsignedMetadata{}, ErrWrongKey},
-		{&metadata.ErrExpiredMetadata{}, ErrExpired},
-		{&metadata.ErrBadVersionNumber{}, ErrOlder},
-		{&metadata.ErrLengthOrHashMismatch{}, ErrMixed},
-	} {
-		if errors.Is(err, known.theirs) {
-			return fmt.Errorf("%w: %w", known.ours, err)
-		}
+	targets, err := t.carried(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %w", err)
 	}
-	return err
+	return &Client{c.Files, findIn(targets)}, nil
 }
 
 // Manifest returns the manifest of a version.

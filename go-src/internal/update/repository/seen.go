@@ -5,82 +5,155 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/google/renameio/v2"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
-// seen is a directory with the metadata that a machine has seen. The TUF library writes its
-// files in place and cannot read a file that a power cut left incomplete. So it works on a
-// copy, from which complete files are taken.
-type seen struct {
-	dir, work string
+// seen is a directory with the metadata that a machine has verified. It lies outside of the
+// slots, so that it holds whichever system runs.
+//
+//	N.root.json                              each root metadata, by its version
+//	timestamp.json snapshot.json targets.json  the newest of each other role
+//	clock                                    a time that has passed
+//
+// root.json is the newest root metadata that systems up to 4891.0.0 have seen.
+type seen struct{ dir string }
+
+func openSeen(dir string) (seen, error) {
+	err := os.MkdirAll(dir, 0o700)
+	// Systems up to 4891.0.0 leave this directory behind if they are interrupted.
+	return seen{dir}, errors.Join(err, os.RemoveAll(filepath.Join(dir, "work")))
 }
 
-// openSeen copies the readable metadata in the directory.
-func openSeen(dir string) (*seen, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// read returns the file of a name, nil if there is none.
+func (s seen) read(name string) []byte {
+	text, err := os.ReadFile(filepath.Join(s.dir, name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		slog.Warn("metadata that was verified earlier cannot be read", "error", err)
+	}
+	return text
+}
+
+// keep saves a file durably, unless it is there already.
+func (s seen) keep(name string, text []byte) error {
+	path := filepath.Join(s.dir, name)
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
+		return nil
+	}
+	if err := renameio.WriteFile(path, text, 0o600); err != nil {
+		return fmt.Errorf("save the verified metadata: %w", err)
+	}
+	// renameio syncs the file. The directory has its name.
+	dir, err := os.Open(s.dir)
+	if err != nil {
+		return fmt.Errorf("save the verified metadata: %w", err)
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func roleFile(role string) string { return role + ".json" }
+
+func rootFile(version int64) string { return fmt.Sprintf("%d.root.json", version) }
+
+// newestRoot returns the newest root metadata that this machine has verified: that of the
+// running system, or one that it has seen with any system. Roots of another repository do not
+// count, of which the machine had an image before.
+func (s seen) newestRoot(own []byte) ([]byte, error) {
+	system, err := parse[metadata.RootType](metadata.ROOT, own)
+	if err != nil {
 		return nil, err
 	}
-	work := filepath.Join(dir, "work") // may be left by an interrupted run
-	if err := errors.Join(os.RemoveAll(work), os.Mkdir(work, 0o700)); err != nil {
-		return nil, err
-	}
-	s := &seen{dir, work}
-	for _, role := range Roles {
-		text, err := os.ReadFile(s.path(s.dir, role))
-		if errors.Is(err, fs.ErrNotExist) || err == nil && !isMetadata(role, text) {
-			continue
-		}
-		if err == nil {
-			err = os.WriteFile(s.path(s.work, role), text, 0o600)
-		}
-		if err != nil {
-			s.close()
+	if text := s.read(rootFile(system.Signed.Version)); text != nil && !sameRoot(system, text) {
+		slog.Warn("the system trusts another repository than the one before it: what was seen of that one counts no more", "root", system.Signed.Version)
+		if err := s.forgetRoots(); err != nil {
 			return nil, err
 		}
 	}
-	return s, nil
-}
-
-func (s *seen) path(dir, role string) string { return filepath.Join(dir, role+".json") }
-
-// isMetadata reports whether a text is metadata of a role, signed by anyone.
-func isMetadata(role string, text []byte) bool {
-	var err error
-	switch role {
-	case metadata.ROOT:
-		_, err = new(metadata.Metadata[metadata.RootType]).FromBytes(text)
-	case metadata.TARGETS:
-		_, err = new(metadata.Metadata[metadata.TargetsType]).FromBytes(text)
-	case metadata.SNAPSHOT:
-		_, err = new(metadata.Metadata[metadata.SnapshotType]).FromBytes(text)
-	default:
-		_, err = new(metadata.Metadata[metadata.TimestampType]).FromBytes(text)
-	}
-	return err == nil
-}
-
-// keep saves the files that have changed durably.
-func (s *seen) keep() error {
-	for _, role := range Roles {
-		text, err := os.ReadFile(s.path(s.work, role))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("save the metadata of the repository: %w", err)
-		}
-		if old, err := os.ReadFile(s.path(s.dir, role)); err == nil && bytes.Equal(old, text) {
-			continue
-		}
-		if err := renameio.WriteFile(s.path(s.dir, role), text, 0o600); err != nil {
-			return fmt.Errorf("save the metadata of the repository: %w", err)
+	newest, version := own, system.Signed.Version
+	for _, name := range s.roots() {
+		text := s.read(name)
+		root, err := parse[metadata.RootType](metadata.ROOT, text)
+		if err == nil && root.Signed.Version > version && root.VerifyDelegate(metadata.ROOT, root) == nil {
+			newest, version = text, root.Signed.Version
 		}
 	}
-	return nil
+	return newest, errors.Join(s.keep(rootFile(system.Signed.Version), own), s.keep(rootFile(version), newest))
 }
 
-func (s *seen) close() { _ = os.RemoveAll(s.work) }
+// sameRoot reports whether root metadata says the same as another text, which may have other
+// signatures. It does if that text is damaged.
+func sameRoot(root *metadata.Metadata[metadata.RootType], text []byte) bool {
+	other, err := parse[metadata.RootType](metadata.ROOT, text)
+	if err != nil {
+		return true
+	}
+	one, err := root.Signed.MarshalJSON()
+	two, otherErr := other.Signed.MarshalJSON()
+	return err == nil && otherErr == nil && bytes.Equal(one, two)
+}
+
+// roots returns the names of the files with root metadata.
+func (s seen) roots() []string {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		slog.Warn("metadata that was verified earlier cannot be read", "error", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		number, ok := strings.CutSuffix(entry.Name(), "."+roleFile(metadata.ROOT))
+		if _, err := strconv.Atoi(number); ok && err == nil || entry.Name() == roleFile(metadata.ROOT) {
+			names = append(names, entry.Name())
+		}
+	}
+	return names
+}
+
+func (s seen) forgetRoots() error {
+	var errs error
+	for _, name := range s.roots() {
+		errs = errors.Join(errs, os.Remove(filepath.Join(s.dir, name)))
+	}
+	return errs
+}
+
+const clockFile = "clock"
+
+// clockStep is how much later a time must be to be kept after a verification, so that the
+// file is not written at each update check.
+const clockStep = time.Hour
+
+// passed returns a time that has certainly passed, the zero time if none is known.
+func (s seen) passed() time.Time {
+	at, _ := time.Parse(time.RFC3339, strings.TrimSpace(string(s.read(clockFile))))
+	return at
+}
+
+// verified keeps the time at which metadata was verified. The expiry of the metadata bounds
+// how far it can be ahead of the true time.
+func (s seen) verified(now time.Time) error {
+	if now.Before(s.passed().Add(clockStep)) {
+		return nil
+	}
+	return s.keepTime(now)
+}
+
+// expired keeps that a timestamp expired at a time, so that it does not become valid again
+// when the clock loses its time. It does not keep the clock's own time, which may be years
+// ahead.
+func (s seen) expired(at time.Time) error {
+	if at = at.Add(time.Second); !at.After(s.passed()) {
+		return nil
+	}
+	return s.keepTime(at)
+}
+
+func (s seen) keepTime(at time.Time) error {
+	return s.keep(clockFile, []byte(at.UTC().Format(time.RFC3339)+"\n"))
+}
