@@ -40,16 +40,17 @@ func NewDaemon(root, stateDir string, machine Machine, notify func(status.Status
 	}
 	trust := Trust{RootFile: filepath.Join(root, RootFile), StateDir: filepath.Join(stateDir, "repository"), ClockFile: filepath.Join(root, clockFile)}
 	source := Source{client, trust, c.Board}
+	id := MachineID(root, c)
 	var server Server
 	switch {
 	case misconfigured != nil:
 		server = wrong{misconfigured}
 	case c.Server != "":
-		server = Omaha{Source: source, Config: c, Machine: MachineID(root, c), OS: osOf(c)}
+		server = Omaha{Source: source, Config: c, Machine: id, OS: osOf(c)}
 	case c.Repository != "":
 		server = Channel{source, c.Repository, c.Group}
 	}
-	return &Daemon{New(c, server, machine, stateDir, notify), trust}, nil
+	return &Daemon{New(c, server, machine, stateDir, id.BootID, notify), trust}, nil
 }
 
 func osOf(c *config.Config) omaha.OS {

@@ -60,6 +60,7 @@ type Engine struct {
 	server  Server // nil: there are no update checks
 	machine Machine
 	dir     string
+	boot    string // id of this boot
 	notify  func(status.Status)
 
 	// working is held during a check and an installation.
@@ -72,15 +73,15 @@ type Engine struct {
 	wake chan struct{}
 }
 
-// New returns an engine that keeps its state in dir. It calls notify at every change of the
-// status.
-func New(c *config.Config, server Server, machine Machine, dir string, notify func(status.Status)) *Engine {
+// New returns an engine that keeps its state in dir, in the boot with an id. It calls notify at
+// every change of the status.
+func New(c *config.Config, server Server, machine Machine, dir, boot string, notify func(status.Status)) *Engine {
 	state, err := readState(dir)
 	if err != nil {
 		slog.Warn("the state of earlier updates cannot be read and is lost", "error", err)
 	}
 	return &Engine{
-		config: c, server: server, machine: machine, dir: dir, notify: notify, state: state,
+		config: c, server: server, machine: machine, dir: dir, boot: boot, notify: notify, state: state,
 		status: status.Status{Operation: status.Idle, Version: c.Version, Refused: maps.Clone(state.Failed)}, wake: make(chan struct{}, 1),
 	}
 }

@@ -58,7 +58,7 @@ func (e *Engine) install(ctx context.Context, offer *Offer) error {
 	if err := e.machine.Install(ctx, manifest, files, e.progress()); err != nil {
 		return e.end(ctx, offer, err)
 	}
-	return e.installed(ctx, &Pending{Version: offer.Version, From: e.config.Version, Slot: to.Slot, Notes: manifest.Notes})
+	return e.installed(ctx, &Pending{Version: offer.Version, From: e.config.Version, Slot: to.Slot, Boot: e.boot, Notes: manifest.Notes})
 }
 
 // progress returns a function that takes the progress of the installation. It notifies at

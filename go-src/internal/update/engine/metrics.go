@@ -40,11 +40,23 @@ func (m Metrics) Collect(to chan<- prometheus.Metric) {
 	gauge(provenMetric, metrics.Bool(s.Proven))
 	gauge(rebootMetric, metrics.Bool(s.Operation == status.NeedReboot))
 	gauge(errorMetric, metrics.Bool(s.LastError != ""))
-	gauge(refusedMetric, float64(len(s.Refused)))
+	gauge(refusedMetric, float64(rolledBackOf(s)))
 	gauge(progressMetric, s.Progress())
 	checked := 0.0
 	if !s.LastChecked.IsZero() {
 		checked = float64(s.LastChecked.Unix())
 	}
 	gauge(checkedMetric, checked)
+}
+
+// rolledBackOf counts the versions that were rolled back, without those that somebody set
+// aside.
+func rolledBackOf(s status.Status) int {
+	n := 0
+	for _, reason := range s.Refused {
+		if reason != reasonSetAside {
+			n++
+		}
+	}
+	return n
 }

@@ -34,7 +34,13 @@ func (e *Engine) settle() error {
 		return fmt.Errorf("the result of the update to %s is not known: %w", pending.Version, err)
 	}
 	event := omaha.EventRequest{Type: omaha.EventUpdateComplete, PreviousVersion: pending.From, NextVersion: pending.Version}
-	switch outcomeOf(pending, running, other) {
+	if pending.Boot == "" { // of a system up to 4891.0.0
+		pending.Boot = e.boot
+		if err := e.state.write(e.dir); err != nil {
+			return err
+		}
+	}
+	switch outcomeOf(pending, running, other, pending.Boot != e.boot) {
 	case open:
 		e.rest(nil)
 		return nil
@@ -44,6 +50,18 @@ func (e *Engine) settle() error {
 	case rolledBack:
 		event.Result, event.ErrorCode, event.Reason = omaha.EventError, codeRolledBack, rollbackReason(other)
 		slog.Error("the update was rolled back", "version", pending.Version, "reason", event.Reason)
+		e.state.fail(pending.Version, event.Reason)
+	case notFollowed:
+		event.Result, event.ErrorCode, event.Reason = omaha.EventError, codeNotFollowed, reasonNotFollowed
+		slog.Error("the boot loader did not start the slot with the update: is the EFI-SYSTEM partition readable, does the firmware boot this disk?",
+			"version", pending.Version, "slot", pending.Slot)
+		e.state.fail(pending.Version, event.Reason)
+		if err := e.machine.Keep(); err != nil {
+			slog.Error("the running slot cannot be made the next one", "error", err)
+		}
+	case setAside:
+		event.Result, event.ErrorCode, event.Reason = omaha.EventDeferred, codeSetAside, reasonSetAside
+		slog.Warn("somebody chose the slot without the update", "version", pending.Version, "slot", running.Slot)
 		e.state.fail(pending.Version, event.Reason)
 	}
 	e.state.Pending = nil
@@ -58,20 +76,36 @@ const (
 	open outcome = iota // not restarted yet, or not proven healthy yet
 	succeeded
 	rolledBack
+	notFollowed // the loader started the old slot, although the new one was next
+	setAside    // somebody chose the old slot
 )
 
-func outcomeOf(pending *Pending, running, other slot.Report) outcome {
+// outcomeOf returns what became of an update. restarted says whether the machine has been
+// restarted since it was installed.
+func outcomeOf(pending *Pending, running, other slot.Report, restarted bool) outcome {
 	switch {
 	case running.Slot == pending.Slot && running.Version == pending.Version && running.OK:
 		return succeeded
 	case running.Slot == pending.Slot:
 		return open
-	case other.Next && other.Tries > 0:
-		return open
-	default:
+	case other.Tries == 0:
 		return rolledBack
+	case !other.Next:
+		return setAside
+	case !restarted:
+		return open
+	case other.Tries < slot.MaxTries:
+		return setAside // the loader started it once, so a person chose the other one in its menu
+	default:
+		return notFollowed
 	}
 }
+
+// Reasons for which a version is not installed again by itself, other than those of a slot.
+const (
+	reasonNotFollowed = "loader-did-not-follow"
+	reasonSetAside    = "set-aside-by-hand"
+)
 
 func rollbackReason(other slot.Report) string {
 	if other.Why == "" {
@@ -88,14 +122,18 @@ const (
 	codeUntrusted  = 26 // the metadata is not signed, or is expired, older or of several versions
 	codeDisk       = 5  // the slot could not be written
 	codeRolledBack = 60 // the new version did not become healthy
+
+	codeNotFollowed = 61 // the boot loader did not start the new version
+	codeSetAside    = 62 // somebody chose the old slot; comes with omaha.EventDeferred
 )
 
 func codeOf(err error) int {
 	for code, kinds := range map[int][]error{
 		codeTransfer:   {download.ErrStalled, download.ErrStatus, download.ErrRange, download.ErrRedirect, download.ErrTooLong},
 		codeWrongBytes: {slotwriter.ErrWrongBytes},
-		codeUntrusted:  {repository.ErrWrongKey, repository.ErrExpired, repository.ErrOlder, repository.ErrMixed},
-		codeDisk:       {slotwriter.ErrDisk, slotwriter.ErrTooLarge},
+		codeUntrusted: {repository.ErrWrongKey, repository.ErrExpired, repository.ErrOlder, repository.ErrMixed,
+			repository.ErrAhead, repository.ErrVersion, repository.ErrDelegation, repository.ErrMalformed},
+		codeDisk: {slotwriter.ErrDisk, slotwriter.ErrTooLarge},
 	} {
 		for _, kind := range kinds {
 			if errors.Is(err, kind) {

@@ -19,7 +19,8 @@ import (
 type State struct {
 	// Pending is the update that is installed and whose result is not known yet.
 	Pending *Pending `json:"pending,omitempty"`
-	// Failed are the versions that were rolled back on this machine, with the reasons.
+	// Failed are the versions that were rolled back or set aside on this machine, with the
+	// reasons.
 	Failed map[string]string `json:"failed,omitempty"`
 	// Events are the events that could not be sent to the server yet.
 	Events []omaha.EventRequest `json:"events,omitempty"`
@@ -30,6 +31,7 @@ type Pending struct {
 	Version string    `json:"version"`
 	From    string    `json:"from"` // the version that installed it
 	Slot    slot.Name `json:"slot"`
+	Boot    string    `json:"boot"`            // id of the boot in which it was installed
 	Notes   string    `json:"notes,omitempty"` // release notes of Version
 }
 
@@ -76,7 +78,7 @@ func (s *State) write(dir string) error {
 	return renameio.WriteFile(statePath(dir), append(text, '\n'), 0o600)
 }
 
-// fail records a version that was rolled back.
+// fail records a version that is not to be installed again by itself.
 func (s *State) fail(version, reason string) {
 	if len(s.Failed) >= maxFailed {
 		clear(s.Failed) // no publisher has so many bad versions; the file is wrong

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -55,7 +56,8 @@ type world struct {
 	patches int       // from how many versions a published one has patches
 	signed  time.Time // time of the signatures of what is published; zero for now
 
-	loads int
+	loads   int
+	reboots int
 }
 
 func newWorld(t *testing.T) *world {
@@ -227,6 +229,7 @@ func (w *world) machine() *Daemon {
 	} else {
 		write("etc/coreos/update.conf", w.extra)
 	}
+	write("proc/sys/kernel/random/boot_id", fmt.Sprintf("boot-%d\n", w.reboots))
 	write("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
 	d, err := NewDaemon(root, filepath.Join(w.dir, "state"), w, func(status.Status) {})
 	w.must(err)
@@ -240,6 +243,7 @@ func (w *world) boot(healthy bool) *Daemon {
 	w.must(err)
 	next := slices.IndexFunc(reports, func(r slot.Report) bool { return r.Next })
 	name := reports[next].Slot
+	w.reboots++
 	if healthy {
 		w.running, w.config.Version = name, reports[next].Version
 		w.must(w.change(func(s slot.Store) error { return slot.MarkGood(s, name) }))
