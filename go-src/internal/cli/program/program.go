@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coreos/internal/cli/exit"
+	"coreos/internal/cli/redact"
 )
 
 // MisuseFails is the annotation of a command that ends with 1 for a wrong command line,
@@ -32,11 +34,13 @@ func Main(command *cobra.Command, args []string) {
 }
 
 // Process runs a program as this process, and ends the process with the status that run
-// returns. The context ends with SIGINT and SIGTERM. A second signal ends the process, so
+// returns. Secrets in URLs do not get into its log. The context ends with SIGINT and SIGTERM. A second signal ends the process, so
 // that a program that does not look at its context can be interrupted, too.
 func Process(run func(context.Context, Streams) int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
+	// The default logger of log/slog writes by package log.
+	log.SetOutput(redact.Writer{To: os.Stderr})
 	status := run(ctx, Streams{os.Stdin, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(status)
@@ -56,7 +60,7 @@ func Run(ctx context.Context, command *cobra.Command, args []string, streams Str
 		status = exit.Failure
 	}
 	if print {
-		fmt.Fprintf(streams.Err, "%s: %v\n", command.Name(), err)
+		fmt.Fprintf(streams.Err, "%s: %v\n", command.Name(), redact.Error(err))
 	}
 	return status
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -155,6 +157,24 @@ func TestInputEndsWithTheContext(t *testing.T) {
 	var out, err strings.Builder
 	if status := Run(ctx, alone(), nil, Streams{in, &out, &err}); status != exit.Failure || err.String() != "alone: interrupted\n" {
 		t.Errorf("status %d, out %q, err %q", status, out.String(), err.String())
+	}
+}
+
+// TestSecrets runs a command, in a process of its own, that knows a password.
+func TestSecrets(t *testing.T) {
+	const address = "http://user:s3cret@example.com/?token=s3cret"
+	if os.Getenv("PROGRAM_TEST") != "" {
+		Main(&cobra.Command{Use: "talks", RunE: func(*cobra.Command, []string) error {
+			slog.Warn("it goes on", "server", address, "error", fmt.Errorf("get %q: EOF", address))
+			log.Print(address)
+			return fmt.Errorf("get %s: EOF", address)
+		}}, nil)
+	}
+	process := exec.Command(os.Args[0], "-test.run=^TestSecrets$")
+	process.Env = append(os.Environ(), "PROGRAM_TEST=1")
+	out, _ := process.CombinedOutput()
+	if strings.Contains(string(out), "s3cret") || strings.Count(string(out), "http://xxxxx@example.com/?xxxxx") != 4 {
+		t.Errorf("it prints\n%s", out)
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+
+	"coreos/internal/cli/redact"
 )
 
 // Config has the endpoints of etcd and the credentials.
@@ -66,12 +68,12 @@ func Dial(c Config) (*clientv3.Client, error) {
 	}
 	for _, endpoint := range c.Endpoints {
 		if !strings.HasPrefix(endpoint, "http://") && !strings.HasPrefix(endpoint, "https://") && !strings.HasPrefix(endpoint, "unix://") {
-			return nil, fmt.Errorf("etcd endpoint %.80q: want a URL such as %s", endpoint, Default)
+			return nil, fmt.Errorf("etcd endpoint %.80q: want a URL such as %s", redact.URL(endpoint), Default)
 		}
 	}
 	client, err := clientv3.New(config)
 	if err != nil {
-		return nil, fmt.Errorf("etcd at %v: %w", c.Endpoints, err)
+		return nil, fmt.Errorf("etcd at %v: %w", redact.URLs(c.Endpoints), err)
 	}
 	return client, nil
 }

@@ -17,6 +17,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
+	"coreos/internal/cli/redact"
 	"coreos/internal/host/tlsroots"
 )
 
@@ -59,7 +60,7 @@ func (c *Config) NewClient() (*clientv3.Client, error) {
 	}
 	client, err := clientv3.New(config)
 	if err != nil {
-		return nil, fmt.Errorf("etcd at %s: %w", strings.Join(c.Endpoints, ","), err)
+		return nil, fmt.Errorf("etcd at %s: %w", strings.Join(redact.URLs(c.Endpoints), ","), err)
 	}
 	return client, nil
 }
@@ -106,7 +107,7 @@ func (c *Config) serverTLS() (*tls.Config, error) {
 func (c *Config) listen(raw string) (net.Listener, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, fmt.Errorf("--listen: %w", err)
+		return nil, fmt.Errorf("--listen %s is not a valid URL", redact.URL(raw))
 	}
 	switch u.Scheme {
 	case "unix":
@@ -159,7 +160,7 @@ func Run(ctx context.Context, c *Config) error {
 			_ = server.Close()
 			return err
 		}
-		slog.Info("serving etcd 2's API", "listen", address, "etcd", c.Endpoints)
+		slog.Info("serving etcd 2's API", "listen", address, "etcd", redact.URLs(c.Endpoints))
 		go func() { failed <- server.Serve(l) }()
 	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)

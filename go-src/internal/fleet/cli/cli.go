@@ -14,6 +14,7 @@ import (
 	"coreos/internal/cli/envflags"
 	"coreos/internal/cli/exit"
 	"coreos/internal/cli/program"
+	"coreos/internal/cli/redact"
 	"coreos/internal/fleet/client"
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/sshclient"
@@ -61,7 +62,7 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 	case ctx.Err() != nil:
 		return 130 // the status that shells give to an interrupted command
 	}
-	text := err.Error()
+	text := redact.Text(err.Error())
 	fmt.Fprintln(streams.Err, strings.ToUpper(text[:1])+text[1:]) // upstream's errors begin so
 	return status
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"coreos/internal/cli/redact"
 	"coreos/internal/fleet/client"
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/sshclient"
@@ -27,7 +28,7 @@ func (a *app) connect(ctx context.Context) error {
 	}
 	endpoint, more, _ := strings.Cut(a.flags.endpoint, ",")
 	if more != "" {
-		a.warn("WARNING: of several endpoints only the first is used, %s", endpoint)
+		a.warn("WARNING: of several endpoints only the first is used, %s", redact.URL(endpoint))
 	}
 	config := client.Config{Timeout: seconds(a.flags.requestTimeout)}
 	if a.flags.debug {

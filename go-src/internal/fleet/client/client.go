@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"time"
 
+	"coreos/internal/cli/redact"
 	"coreos/internal/fleet/schema"
 )
 
@@ -43,8 +44,9 @@ type Config struct {
 func New(endpoint string, c Config) (*Client, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("endpoint: %w", err)
+		return nil, fmt.Errorf("endpoint %s is not a valid URL", redact.URL(endpoint)) // url.Parse quotes parts of the password
 	}
+	endpoint = redact.URL(endpoint) // from here on only for messages
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

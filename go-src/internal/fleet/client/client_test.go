@@ -138,8 +138,10 @@ func TestEndpoints(t *testing.T) {
 		"":                          "does not begin with",
 		"http://":                   "no host",
 		"etcd://host":               "does not begin with",
+		"etcd://me:s3cret@host":     "etcd://xxxxx@host",
+		"http://me:s3/cret@host":    "http://xxxxx@host",
 	} {
-		if _, err := client.New(endpoint, client.Config{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := client.New(endpoint, client.Config{}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3") {
 			t.Errorf("%q: %v", endpoint, err)
 		}
 	}

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 
+	"coreos/internal/cli/redact"
 	"coreos/internal/fleet/schema"
 )
 
@@ -88,11 +88,7 @@ func (c *Client) do(ctx context.Context, method, path string, body, answer any) 
 
 // unreachable is the error of a request that got no answer.
 func (c *Client) unreachable(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err // without the URL, which is invented for a socket
-	}
-	return fmt.Errorf("no answer from fleetd at %s: %w", c.endpoint, err)
+	return fmt.Errorf("no answer from fleetd at %s: %w", c.endpoint, redact.WithoutURL(err))
 }
 
 // failure returns the error that an answer reports. It wraps the kind of error of package

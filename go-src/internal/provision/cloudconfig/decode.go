@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"coreos/internal/cli/redact"
 	"coreos/internal/provision/packed"
 )
 
@@ -202,6 +203,9 @@ func (d *decoder) into(to *string, check func(string) string) field {
 		}
 		if text != "" && check != nil {
 			if want := check(text); want != "" {
+				if strings.Contains(text, "://") {
+					text = redact.URL(text)
+				}
 				d.problem(p, "%.80q: want %s; left out", text, want)
 				return
 			}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"coreos/internal/cli/redact"
 	"coreos/internal/host/bounded"
 )
 
@@ -79,7 +80,7 @@ func (s server) do(ctx context.Context, method, path string, body io.Reader, mos
 	name, _, _ := strings.Cut("/"+path, "?")
 	request, err := http.NewRequestWithContext(ctx, method, s.root+path, body)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrInvalid, withoutURL(err))
+		return nil, nil, fmt.Errorf("%w: %w", ErrInvalid, redact.WithoutURL(err))
 	}
 	request.Header = s.header.Clone()
 	request.Header.Set("User-Agent", "coreos-cloudinit")
@@ -91,7 +92,7 @@ func (s server) do(ctx context.Context, method, path string, body io.Reader, mos
 func roundTrip(client *http.Client, request *http.Request, name string, most int) ([]byte, http.Header, error) {
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s %s: %w", request.Method, name, withoutURL(err))
+		return nil, nil, fmt.Errorf("%s %s: %w", request.Method, name, redact.WithoutURL(err))
 	}
 	defer response.Body.Close()
 	if response.StatusCode/100 != 2 {
@@ -102,15 +103,6 @@ func roundTrip(client *http.Client, request *http.Request, name string, most int
 		return nil, nil, fmt.Errorf("%s %s: %w", request.Method, name, err)
 	}
 	return text, response.Header, nil
-}
-
-// withoutURL removes the URL that net/http adds to its errors.
-func withoutURL(err error) error {
-	var with *url.Error
-	if errors.As(err, &with) {
-		return with.Err
-	}
-	return err
 }
 
 // statusError is a response with an error status.

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+
+	"coreos/internal/cli/redact"
 )
 
 // URL is user-data on an HTTP server. It uses the proxies in HTTPS_PROXY, HTTP_PROXY and
@@ -14,7 +16,7 @@ import (
 // from HTTPS to HTTP. After 404 the server is asked again, since the configuration may be
 // created after the machine.
 func URL(address string) Source {
-	return source{"url " + withoutQuery(address), func(ctx context.Context) (*Data, error) {
+	return source{"url " + redact.URL(address), func(ctx context.Context) (*Data, error) {
 		text, err := download(ctx, address)
 		if err != nil {
 			return nil, err
@@ -27,27 +29,16 @@ func URL(address string) Source {
 func download(ctx context.Context, address string) ([]byte, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%w: %q is not a URL such as https://config.example.com/user-data", ErrInvalid, withoutQuery(address))
+		return nil, fmt.Errorf("%w: %q is not a URL such as https://config.example.com/user-data", ErrInvalid, redact.URL(address))
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, withoutURL(err))
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, redact.WithoutURL(err))
 	}
 	request.Header.Set("User-Agent", "coreos-cloudinit")
 	client := &http.Client{Transport: transport(proxy), Timeout: downloadTime, CheckRedirect: noDowngrade}
-	text, _, err := roundTrip(client, request, withoutQuery(address), MaxUserData)
+	text, _, err := roundTrip(client, request, redact.URL(address), MaxUserData)
 	return text, err
-}
-
-// withoutQuery returns a URL for messages: without the query and the password, which may be
-// secrets.
-func withoutQuery(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "that is malformed"
-	}
-	u.RawQuery, u.Fragment = "", ""
-	return u.Redacted()
 }
 
 func proxy(request *http.Request) (*url.URL, error) {

@@ -20,6 +20,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"coreos/internal/cli/redact"
 	"coreos/internal/reboot/semaphore"
 )
 
@@ -57,7 +58,7 @@ func newPauses() backoff.BackOff {
 
 // unreachable adds the endpoints to an error of etcd.
 func (l *Lock) unreachable(err error) error {
-	return fmt.Errorf("etcd at %v: %w", l.etcd.Endpoints(), err)
+	return fmt.Errorf("etcd at %v: %w", redact.URLs(l.etcd.Endpoints()), err)
 }
 
 // Get returns the semaphore. If the group has none, it returns a new one.

@@ -14,6 +14,7 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/godbus/dbus/v5/introspect"
 
+	"coreos/internal/cli/redact"
 	"coreos/internal/update/status"
 )
 
@@ -81,7 +82,7 @@ func failed(err error) *dbus.Error {
 	if err == nil {
 		return nil
 	}
-	return dbus.NewError("com.coreos.update1.Error", []any{err.Error()})
+	return dbus.NewError("com.coreos.update1.Error", []any{redact.Text(err.Error())})
 }
 
 // AttemptUpdate asks the server for an update and installs it. It returns at once, as

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"time"
 
+	"coreos/internal/cli/redact"
 	"coreos/internal/host/keyvalue"
 	"coreos/internal/update/release"
 )
@@ -110,7 +111,7 @@ func parse(values map[string]string) (*Config, error) {
 	}
 	var err error
 	fail := func(name string, problem error) {
-		err = errors.Join(err, fmt.Errorf("update configuration: %s=%.80q: %w", name, values[name], problem))
+		err = errors.Join(err, fmt.Errorf("update configuration: %s=%.80q: %w", name, redact.URL(values[name]), problem))
 	}
 	for name, address := range map[string]string{"SERVER": c.Server, "REPOSITORY": c.Repository, "PROXY": c.Proxy} {
 		if u, problem := url.Parse(address); address != "" && (problem != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {

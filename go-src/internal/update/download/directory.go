@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"coreos/internal/cli/redact"
 	"coreos/internal/host/bounded"
 )
 
@@ -27,7 +28,7 @@ func (d Directory) Open(ctx context.Context, name string) (io.ReadCloser, error)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("download %s: %w", d.url(name), err)
+		return nil, fmt.Errorf("download %s: %w", redact.URL(d.url(name)), err)
 	}
 	return response.Body, nil
 }
@@ -49,7 +50,7 @@ func (d Directory) Get(ctx context.Context, name string, most int64) ([]byte, er
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("download %s: %w", d.url(name), err)
+		return nil, fmt.Errorf("download %s: %w", redact.URL(d.url(name)), err)
 	}
 	return text, nil
 }

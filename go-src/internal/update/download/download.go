@@ -15,6 +15,8 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/time/rate"
+
+	"coreos/internal/cli/redact"
 )
 
 // Errors of downloads, to be recognised by errors.Is.
@@ -105,7 +107,7 @@ func proxyOf(proxy string) (func(*http.Request) (*url.URL, error), error) {
 	}
 	u, err := url.Parse(proxy)
 	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("proxy %q is not a URL such as http://proxy.example.com:3128", proxy)
+		return nil, fmt.Errorf("proxy %q is not a URL such as http://proxy.example.com:3128", redact.URL(proxy))
 	}
 	return http.ProxyURL(u), nil
 }
@@ -115,7 +117,7 @@ func checkRedirect(request *http.Request, via []*http.Request) error {
 		return fmt.Errorf("%w: more than %d", ErrRedirect, maxRedirects)
 	}
 	if via[0].URL.Scheme == "https" && request.URL.Scheme != "https" {
-		return fmt.Errorf("%w: from HTTPS to %s", ErrRedirect, request.URL.Redacted())
+		return fmt.Errorf("%w: from HTTPS to %s", ErrRedirect, redact.URL(request.URL.String()))
 	}
 	return nil
 }
@@ -172,7 +174,7 @@ func (c *Client) get(ctx context.Context, from, ranges string) (*http.Response, 
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		cancel(nil)
-		return nil, err
+		return nil, redact.WithoutURL(err)
 	}
 	if ranges != "" {
 		request.Header.Set("Range", ranges)
@@ -181,7 +183,7 @@ func (c *Client) get(ctx context.Context, from, ranges string) (*http.Response, 
 	response, err := c.http.Do(request)
 	timer.Stop()
 	if err != nil {
-		err = cause(ctx, err)
+		err = cause(ctx, redact.WithoutURL(err))
 		cancel(nil)
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"mime/multipart"
 	"net/http"
 	"strings"
+
+	"coreos/internal/cli/redact"
 )
 
 // ReadRange fills b with the bytes of a file from offset on. After an error it requests
@@ -23,7 +25,7 @@ func (d Directory) ReadRange(ctx context.Context, name string, offset int64, b [
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("download %s, bytes %d to %d: %w", d.url(name), offset, offset+int64(len(b))-1, err)
+		return fmt.Errorf("download %s, bytes %d to %d: %w", redact.URL(d.url(name)), offset, offset+int64(len(b))-1, err)
 	}
 	return nil
 }
@@ -72,7 +74,7 @@ func (d Directory) ReadRanges(ctx context.Context, name string, offsets []int64,
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("download %s, %d ranges from byte %d on: %w", d.url(name), len(offsets)-got, offsets[got], err)
+			return fmt.Errorf("download %s, %d ranges from byte %d on: %w", redact.URL(d.url(name)), len(offsets)-got, offsets[got], err)
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"coreos/internal/boot/slot"
+	"coreos/internal/cli/redact"
 	"coreos/internal/update/config"
 	"coreos/internal/update/omaha"
 	"coreos/internal/update/release"
@@ -176,6 +177,7 @@ func (e *Engine) Attempt(ctx context.Context, explicit bool) (time.Duration, err
 
 // end ends an attempt. An error about an offer is reported to the server.
 func (e *Engine) end(ctx context.Context, offer *Offer, err error) error {
+	err = redact.Error(err)
 	if err != nil && offer != nil {
 		e.change(func(s *status.Status) { s.Operation = status.Reporting })
 		e.report(ctx, omaha.EventRequest{

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"coreos/internal/cli/redact"
 	"coreos/internal/update/config"
 	"coreos/internal/update/download"
 	"coreos/internal/update/omaha"
@@ -77,7 +78,7 @@ func (s Source) offer(version string, addresses []string) *Offer {
 					return manifest, directory.Sub(release.Directory(s.Board, version)), nil
 				}
 			}
-			errs = errors.Join(errs, fmt.Errorf("%s: %w", address, err))
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", redact.URL(address), err))
 		}
 		return nil, nil, errs
 	}}
@@ -173,7 +174,7 @@ func addressesOf(urls []omaha.URL) ([]string, error) {
 	for _, address := range urls[:min(len(urls), maxURLs)] {
 		u, err := url.Parse(address.CodeBase)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return nil, fmt.Errorf("%w: the server offers an update at %.80q, which is not an HTTP URL", omaha.ErrProtocol, address.CodeBase)
+			return nil, fmt.Errorf("%w: the server offers an update at %.80q, which is not an HTTP URL", omaha.ErrProtocol, redact.URL(address.CodeBase))
 		}
 		addresses = append(addresses, address.CodeBase)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"coreos/internal/cli/redact"
 )
 
 // Client sends requests to an Omaha server.
@@ -25,22 +27,22 @@ func (c *Client) Do(ctx context.Context, request *Request) (*Response, error) {
 	}
 	post, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, &body)
 	if err != nil {
-		return nil, fmt.Errorf("update server: %w", err)
+		return nil, fmt.Errorf("update server %s: %w", redact.URL(c.URL), redact.WithoutURL(err))
 	}
 	post.Header.Set("Content-Type", "text/xml; charset=utf-8")
 	got, err := c.HTTP.Do(post)
 	if err != nil {
-		return nil, fmt.Errorf("ask the update server: %w", err)
+		return nil, fmt.Errorf("ask the update server %s: %w", redact.URL(c.URL), redact.WithoutURL(err))
 	}
 	defer got.Body.Close()
 	if got.StatusCode != http.StatusOK {
 		// A short answer helps the operator.
 		text, _ := io.ReadAll(io.LimitReader(got.Body, 200))
-		return nil, fmt.Errorf("the update server %s answers %s: %q", c.URL, got.Status, bytes.TrimSpace(text))
+		return nil, fmt.Errorf("the update server %s answers %s: %q", redact.URL(c.URL), got.Status, bytes.TrimSpace(text))
 	}
 	response, err := ReadResponse(got.Body)
 	if err != nil {
-		return nil, fmt.Errorf("answer of the update server %s: %w", c.URL, err)
+		return nil, fmt.Errorf("answer of the update server %s: %w", redact.URL(c.URL), err)
 	}
 	return response, nil
 }

@@ -1,0 +1,106 @@
+// Package redact removes secrets from URLs that people see: in errors, logs and states. User
+// names go with the passwords, since a token may stand in either place, and so do the values
+// of a query.
+package redact
+
+import (
+	"errors"
+	"io"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// Hidden stands for what was removed.
+const Hidden = "xxxxx"
+
+// URL returns a URL without its secrets. The URL may be malformed, for example because of a
+// character in the password that should have been escaped: then all of it before the last "@"
+// is removed.
+func URL(address string) string {
+	start := 0
+	if i := strings.Index(address, "://"); i >= 0 {
+		start = i + len("://")
+	}
+	scheme, rest := address[:start], address[start:]
+	end := len(rest)
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		end = i
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.User == nil && (strings.Contains(rest[:end], ":") || !strings.HasPrefix(rest[end:], "/") || strings.ContainsAny(rest, "?#")) {
+		end = len(rest)
+	}
+	if at := strings.LastIndex(rest[:end], "@"); at >= 0 {
+		rest = Hidden + rest[at:]
+	}
+	if path, _, ok := strings.Cut(rest, "?"); ok {
+		rest = path + "?" + Hidden
+	}
+	return scheme + rest
+}
+
+// URLs is URL for several.
+func URLs(addresses []string) []string {
+	redacted := make([]string, 0, len(addresses))
+	for _, address := range addresses {
+		redacted = append(redacted, URL(address))
+	}
+	return redacted
+}
+
+var (
+	userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/?#]*@`)
+	query    = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://[^\s?"]*)\?[^\s"]*`)
+)
+
+// Text removes the secrets from the URLs in a text. A malformed URL is not recognised there:
+// whoever puts one into a text calls URL.
+func Text(text string) string {
+	if !strings.Contains(text, "://") {
+		return text
+	}
+	return query.ReplaceAllString(userinfo.ReplaceAllString(text, "${1}"+Hidden+"@"), "${1}?"+Hidden)
+}
+
+// redacted is an error whose text is another one.
+type redacted struct {
+	error
+	text string
+}
+
+func (r redacted) Error() string { return r.text }
+func (r redacted) Unwrap() error { return r.error }
+
+// Error returns an error like err whose text has no secrets.
+func Error(err error) error {
+	if err == nil {
+		return nil
+	}
+	if text := Text(err.Error()); text != err.Error() {
+		return redacted{err, text}
+	}
+	return err
+}
+
+// WithoutURL removes the URL that net/http adds to the errors of its client. The caller names
+// the server in its own words.
+func WithoutURL(err error) error {
+	var with *url.Error
+	if errors.As(err, &with) {
+		return with.Err
+	}
+	return err
+}
+
+// Writer writes texts to To without their secrets. Each write is a whole text, as those of
+// package log are.
+type Writer struct{ To io.Writer }
+
+// Write implements io.Writer.
+func (w Writer) Write(text []byte) (int, error) {
+	if _, err := io.WriteString(w.To, Text(string(text))); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
