@@ -122,6 +122,14 @@ func checkRedirect(request *http.Request, via []*http.Request) error {
 	return nil
 }
 
+// Hasty returns a client that gives up after the second attempt, for a server that others can
+// stand in for.
+func (c *Client) Hasty() *Client {
+	hasty := *c
+	hasty.options.Attempts = min(2, c.options.Attempts)
+	return &hasty
+}
+
 // HTTP returns the HTTP client, for requests that are not downloads.
 func (c *Client) HTTP() *http.Client { return c.http }
 

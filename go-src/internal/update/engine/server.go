@@ -57,7 +57,11 @@ type Source struct {
 }
 
 func (s Source) repository(ctx context.Context, address string) (*repository.Client, download.Directory, error) {
-	directory := download.Directory{Client: s.Client, URL: address}
+	return s.repositoryBy(ctx, s.Client, address)
+}
+
+func (s Source) repositoryBy(ctx context.Context, by *download.Client, address string) (*repository.Client, download.Directory, error) {
+	directory := download.Directory{Client: by, URL: address}
 	config, err := s.Trust.client(directory)
 	if err != nil {
 		return nil, directory, err
@@ -69,12 +73,19 @@ func (s Source) repository(ctx context.Context, address string) (*repository.Cli
 // offer returns the offer of a version that is in one or several copies of a repository.
 func (s Source) offer(version string, addresses []string) *Offer {
 	return &Offer{version, func(ctx context.Context) (*release.Manifest, slotwriter.Files, error) {
+		ctx, cancel := context.WithTimeout(ctx, openTime)
+		defer cancel()
+		by := s.Client
+		if len(addresses) > 1 {
+			by = by.Hasty()
+		}
 		var errs error
 		for _, address := range addresses {
-			client, directory, err := s.repository(ctx, address)
+			client, directory, err := s.repositoryBy(ctx, by, address)
 			if err == nil {
 				var manifest *release.Manifest
 				if manifest, err = client.Manifest(ctx, s.Board, version); err == nil {
+					directory.Client = s.Client
 					return manifest, directory.Sub(release.Directory(s.Board, version)), nil
 				}
 			}
@@ -118,8 +129,12 @@ type Omaha struct {
 // requestTime is the time limit of a request.
 const requestTime = 2 * time.Minute
 
-// maxURLs is how many copies of a repository are tried.
-const maxURLs = 8
+// maxURLs is how many copies of a repository are tried, openTime the time limit of all of
+// them together.
+const (
+	maxURLs  = 8
+	openTime = 10 * time.Minute
+)
 
 func (o Omaha) request(ctx context.Context, app omaha.AppRequest, explicit bool) (*omaha.AppResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)

@@ -24,8 +24,12 @@ const Protocol = "3.0"
 // CoreOSAppID is the application id of the operating system.
 const CoreOSAppID = "{e96281a6-d1af-4bde-9a0a-97b76e56dc57}"
 
-// MaxMessage is the size limit of a message in bytes.
-const MaxMessage = 1 << 20
+// MaxMessage is the size limit of a message in bytes, MaxElements that of its elements and
+// attributes together. A message of ours has about fifty.
+const (
+	MaxMessage  = 1 << 20
+	MaxElements = 2000
+)
 
 // Request is a request of a machine.
 type Request struct {
@@ -229,13 +233,34 @@ func read[T any](r io.Reader, protocol func(*T) string) (*T, error) {
 		return nil, fmt.Errorf("read an Omaha message: %w", err)
 	}
 	message := new(T)
-	if err := xml.Unmarshal(text, message); err != nil {
+	decoder := xml.NewTokenDecoder(&limited{tokens: xml.NewDecoder(bytes.NewReader(text))})
+	if err := decoder.Decode(message); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
 	if got := protocol(message); got != Protocol {
 		return nil, fmt.Errorf("%w: protocol %.20q, want %q", ErrProtocol, got, Protocol)
 	}
 	return message, nil
+}
+
+// ErrElements is in the chain of the error about a message with too many elements.
+var ErrElements = fmt.Errorf("more than %d elements and attributes", MaxElements)
+
+// limited bounds the elements and attributes of a document.
+type limited struct {
+	tokens xml.TokenReader
+	count  int
+}
+
+// Token implements xml.TokenReader.
+func (l *limited) Token() (xml.Token, error) {
+	token, err := l.tokens.Token()
+	if start, ok := token.(xml.StartElement); ok {
+		if l.count += 1 + len(start.Attr); l.count > MaxElements {
+			return nil, ErrElements
+		}
+	}
+	return token, err
 }
 
 // write encodes a message.
