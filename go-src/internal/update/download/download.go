@@ -23,7 +23,8 @@ import (
 var (
 	// ErrStalled: the server sent nothing, or next to nothing, for the time Stall.
 	ErrStalled = errors.New("the server stalls")
-	// ErrRedirect: there were too many redirects, or one from HTTPS to another scheme.
+	// ErrRedirect: there were too many redirects, or one from HTTPS to another scheme, to an
+	// address that only this machine reaches, or to something else than HTTP.
 	ErrRedirect = errors.New("redirect refused")
 	// ErrStatus: the server answered with an error status.
 	ErrStatus = errors.New("the server answers")
@@ -115,6 +116,9 @@ func proxyOf(proxy string) (func(*http.Request) (*url.URL, error), error) {
 func checkRedirect(request *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return fmt.Errorf("%w: more than %d", ErrRedirect, maxRedirects)
+	}
+	if err := CheckAddress(via[0].URL, request.URL); err != nil {
+		return fmt.Errorf("%w: %w", ErrRedirect, err)
 	}
 	if via[0].URL.Scheme == "https" && request.URL.Scheme != "https" {
 		return fmt.Errorf("%w: from HTTPS to %s", ErrRedirect, redact.URL(request.URL.String()))

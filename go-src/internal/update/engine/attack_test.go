@@ -78,9 +78,6 @@ func breakOff(w http.ResponseWriter, r *http.Request) {
 // each case the status names the reason, and the running slot stays the next one.
 func TestAttacks(t *testing.T) {
 	loop := func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }
-	text := func(s string) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(s)) }
-	}
 	for name, test := range map[string]struct {
 		attack func(*world)
 		want   error
@@ -174,7 +171,7 @@ func (w *world) publishAgo(age time.Duration) {
 // unsigned has releases whose signatures have expired in a repository that is kept.
 func (w *world) unsigned() {
 	w.publishAgo(400 * 24 * time.Hour)
-	w.must(repository.Open(w.repo).Publish(w.key()))
+	w.must(repository.Open(w.repo).Publish(w.key("online")))
 }
 
 // fillDisk leaves the engine's directory without room.

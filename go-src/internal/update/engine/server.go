@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"coreos/internal/cli/redact"
 	"coreos/internal/update/config"
 	"coreos/internal/update/download"
@@ -176,7 +178,7 @@ func (o Omaha) Check(ctx context.Context, explicit bool) (Answer, error) {
 	case check.Manifest == nil || !release.ValidVersion(check.Manifest.Version):
 		return answer, fmt.Errorf("%w: the server offers an update without a valid version", omaha.ErrProtocol)
 	}
-	addresses, err := addressesOf(check.URLs)
+	addresses, err := addressesOf(o.Config.Server, check.URLs)
 	if err != nil {
 		return answer, err
 	}
@@ -184,12 +186,20 @@ func (o Omaha) Check(ctx context.Context, explicit bool) (Answer, error) {
 	return answer, nil
 }
 
-func addressesOf(urls []omaha.URL) ([]string, error) {
+// addressesOf returns the addresses of the copies of a repository that a server offers.
+func addressesOf(server string, urls []omaha.URL) ([]string, error) {
+	from, err := url.Parse(server)
+	if err != nil {
+		return nil, fmt.Errorf("update server %s: not a URL", redact.URL(server))
+	}
 	var addresses []string
 	for _, address := range urls[:min(len(urls), maxURLs)] {
 		u, err := url.Parse(address.CodeBase)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		if err != nil {
 			return nil, fmt.Errorf("%w: the server offers an update at %.80q, which is not an HTTP URL", omaha.ErrProtocol, redact.URL(address.CodeBase))
+		}
+		if err := download.CheckAddress(from, u); err != nil {
+			return nil, fmt.Errorf("%w: the server offers an update at an address that is refused: %w", omaha.ErrProtocol, err)
 		}
 		addresses = append(addresses, address.CodeBase)
 	}
@@ -230,9 +240,13 @@ func MachineID(root string, c *config.Config) omaha.AppRequest {
 	}
 }
 
+// ErrNotRegular says that a bundle is a pipe, a device or a directory.
+var ErrNotRegular = errors.New("it is not a regular file")
+
 // OpenBundle returns the offer of an update bundle. The caller closes the file.
 func OpenBundle(ctx context.Context, path string, trust Trust, board string) (*Offer, *os.File, error) {
-	file, err := os.Open(path)
+	// Opening a pipe would wait for its other end.
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("bundle: %w", err)
 	}
@@ -248,6 +262,9 @@ func bundleOffer(ctx context.Context, file *os.File, trust Trust, board string) 
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %w", repository.ErrBundle, ErrNotRegular)
 	}
 	bundle, err := repository.OpenBundle(file, info.Size())
 	if err != nil {

@@ -63,27 +63,29 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, repo: filepath.Join(t.TempDir(), "repo"), keys: t.TempDir(), dir: t.TempDir(), running: slot.A, patches: repository.Patches}
 	w.root = filepath.Join(w.dir, "root.json")
-	key := filepath.Join(w.keys, "key")
-	w.must(repository.GenerateKey(key))
-	public, err := repository.ReadPublicKey(key + ".pub")
-	w.must(err)
 	r := repository.Open(w.repo)
-	all := map[string]repository.RoleKeys{}
-	for _, role := range repository.Roles {
-		all[role] = repository.RoleKeys{Keys: []*metadata.Key{public}, Threshold: 1}
+	public := func(names ...string) repository.RoleKeys {
+		keys := repository.RoleKeys{Threshold: len(names)}
+		for _, name := range names {
+			w.key(name)
+			key, err := repository.ReadPublicKey(filepath.Join(w.keys, name+".pub"))
+			w.must(err)
+			keys.Keys = append(keys.Keys, key)
+		}
+		return keys
 	}
-	w.must(r.StageRoot(all))
-	w.must(repository.Sign(filepath.Join(w.repo, "staged/root.json"), w.key()))
+	w.must(r.StageRoot(map[string]repository.RoleKeys{
+		metadata.ROOT: public("root1", "root2"), metadata.TARGETS: public("targets"), metadata.SNAPSHOT: public("online"), metadata.TIMESTAMP: public("online"),
+	}))
+	for _, name := range []string{"root1", "root2"} {
+		w.must(repository.Sign(filepath.Join(w.repo, "staged/root.json"), w.key(name)))
+	}
 	w.publish("1.0.0", "")
 	root, err := r.Root()
 	w.must(err)
 	w.must(os.WriteFile(w.root, root, 0o644))
 
-	mux := http.NewServeMux()
-	mux.Handle("/repo/", http.StripPrefix("/repo/", http.FileServer(http.Dir(w.repo))))
-	mux.Handle("/v1/update/", omaha.Handler(&w.omaha))
-	w.http = httptest.NewServer(mux)
-	t.Cleanup(w.http.Close)
+	w.serve()
 	w.omaha.Interval = 1234
 	w.offer("1.0.0")
 
@@ -102,6 +104,24 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// serve starts the servers of the world.
+func (w *world) serve() {
+	mux := http.NewServeMux()
+	mux.Handle("/repo/", http.StripPrefix("/repo/", http.FileServer(http.Dir(w.repo))))
+	mux.Handle("/v1/update/", omaha.Handler(&w.omaha))
+	w.http = httptest.NewServer(mux)
+	w.t.Cleanup(w.http.Close)
+}
+
+// fork returns a copy of the world, with servers of its own.
+func (w *world) fork(t *testing.T) *world {
+	c := &world{t: t, repo: filepath.Join(t.TempDir(), "repo"), keys: w.keys, dir: t.TempDir(), running: w.running, config: w.config, patches: w.patches}
+	c.root = filepath.Join(c.dir, "root.json")
+	c.must(errors.Join(os.CopyFS(c.repo, os.DirFS(w.repo)), os.CopyFS(c.dir, os.DirFS(w.dir))))
+	c.serve()
+	return c
+}
+
 func (w *world) must(err error) {
 	w.t.Helper()
 	if err != nil {
@@ -109,8 +129,13 @@ func (w *world) must(err error) {
 	}
 }
 
-func (w *world) key() repository.Key {
-	key, err := repository.ReadKey(filepath.Join(w.keys, "key"))
+// key returns a key of the world, which it makes at its first use.
+func (w *world) key(name string) repository.Key {
+	path := filepath.Join(w.keys, name)
+	if _, err := os.Stat(path); err != nil {
+		w.must(repository.GenerateKey(path))
+	}
+	key, err := repository.ReadKey(path)
 	w.must(err)
 	return key
 }
@@ -143,8 +168,8 @@ func (w *world) publish(version, least string) {
 	_, err := r.AddRelease(context.Background(), board, least, images, repository.Packing{Patches: w.patches, Effort: payload.Fast})
 	w.must(err)
 	w.must(r.SetChannel(board, "stable", version))
-	w.must(repository.Sign(filepath.Join(w.repo, "staged/targets.json"), w.key()))
-	w.must(r.Publish(w.key()))
+	w.must(repository.Sign(filepath.Join(w.repo, "staged/targets.json"), w.key("targets")))
+	w.must(r.Publish(w.key("online")))
 	if w.http != nil {
 		w.offer(version)
 	}

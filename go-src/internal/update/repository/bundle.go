@@ -55,8 +55,20 @@ type member struct{ offset, size int64 }
 // maxMembers is the limit of members of a bundle.
 const maxMembers = maxRotations + 16
 
-// ErrBundle is in the chain of each error about a file that is not a valid bundle.
-var ErrBundle = errors.New("not an update bundle")
+// ErrBundle is in the chain of each error about a file that is not a valid bundle. The others
+// say what is wrong with it.
+var (
+	ErrBundle    = errors.New("not an update bundle")
+	ErrTruncated = errors.New("it is cut off")
+	ErrLink      = errors.New("it has a link")
+	ErrNoFile    = errors.New("it has something that is no file")
+	ErrHuge      = errors.New("it has a file that is larger than any release")
+	ErrBadName   = errors.New("it has a file with a bad name")
+	ErrTwice     = errors.New("it has a file twice")
+)
+
+// maxMember is the limit of the size of a member.
+const maxMember = 1 << 40
 
 // OpenBundle reads the table of a bundle of size bytes. Nothing in it is trusted until a
 // client has verified it.
@@ -72,6 +84,9 @@ func OpenBundle(file io.ReaderAt, size int64) (*Bundle, error) {
 			}
 			return b, nil
 		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, fmt.Errorf("%w: %w in a header", ErrBundle, ErrTruncated)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrBundle, err)
 		}
@@ -86,8 +101,8 @@ func OpenBundle(file io.ReaderAt, size int64) (*Bundle, error) {
 			b.format = BundleFormat
 			continue
 		}
-		if header.Typeflag != tar.TypeReg || offset+header.Size > size {
-			return nil, fmt.Errorf("%w: member %.80q", ErrBundle, header.Name)
+		if err := b.checkMember(header, size-offset); err != nil {
+			return nil, fmt.Errorf("%w: %w: %.80q", ErrBundle, err, header.Name)
 		}
 		b.members[header.Name] = member{offset, header.Size}
 		if strings.HasSuffix(header.Name, "."+release.ManifestFile) {
@@ -96,6 +111,38 @@ func OpenBundle(file io.ReaderAt, size int64) (*Bundle, error) {
 		}
 	}
 	return nil, fmt.Errorf("%w: more than %d members", ErrBundle, maxMembers)
+}
+
+// checkMember checks the header of a member; left is how many bytes the bundle has behind it.
+func (b *Bundle) checkMember(header *tar.Header, left int64) error {
+	_, twice := b.members[header.Name]
+	manifest := strings.HasSuffix(header.Name, "."+release.ManifestFile)
+	switch {
+	case header.Typeflag == tar.TypeSymlink || header.Typeflag == tar.TypeLink:
+		return ErrLink
+	case header.Typeflag != tar.TypeReg || isSparse(header):
+		return ErrNoFile
+	case header.Size > maxMember:
+		return ErrHuge
+	case header.Size > left:
+		return ErrTruncated
+	case !fs.ValidPath(header.Name):
+		return ErrBadName
+	case twice || manifest && b.Board != "":
+		return ErrTwice
+	}
+	return nil
+}
+
+// isSparse reports whether a file has holes that the archive leaves out, so that its bytes are
+// not where its size says.
+func isSparse(header *tar.Header) bool {
+	for name := range header.PAXRecords {
+		if strings.HasPrefix(name, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *Bundle) find(name string) (*io.SectionReader, error) {

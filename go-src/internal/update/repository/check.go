@@ -42,7 +42,8 @@ func checkVersion(what string, version, before int64) error {
 // no signature.
 func parse[T metadata.Roles](role string, text []byte) (*metadata.Metadata[T], error) {
 	what := role + " metadata"
-	m, err := new(metadata.Metadata[T]).FromBytes(text)
+	m := new(metadata.Metadata[T])
+	err := guard(func() error { _, err := m.FromBytes(text); return err })
 	if err != nil && signedTwice(text) {
 		return nil, fmt.Errorf("%s: %w: it has two signatures by one key", what, ErrWrongKey)
 	}
@@ -67,6 +68,17 @@ func parse[T metadata.Roles](role string, text []byte) (*metadata.Metadata[T], e
 		return nil, fmt.Errorf("%s: %w", what, problem)
 	}
 	return m, nil
+}
+
+// guard calls a function of the TUF library. That panics on some texts which nobody has signed,
+// such as targets with a null among them.
+func guard(f func() error) (err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("%w: a value is null or of a wrong kind: %v", ErrMalformed, problem)
+		}
+	}()
+	return f()
 }
 
 // signedTwice reports whether metadata has two signatures by one key.

@@ -81,13 +81,13 @@ func (t *trust) followRoots(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := t.set.Root.VerifyDelegate(metadata.ROOT, root); err != nil {
+		if err := guard(func() error { return t.set.Root.VerifyDelegate(metadata.ROOT, root) }); err != nil {
 			return fmt.Errorf("root metadata %d: %w", want, explain(err))
 		}
 		if got := root.Signed.Version; got != want {
 			return fmt.Errorf("root metadata: %w: %s has version %d", ErrMixed, rootFile(want), got)
 		}
-		if _, err := t.set.UpdateRoot(text); err != nil {
+		if err := guard(func() error { _, err := t.set.UpdateRoot(text); return err }); err != nil {
 			return fmt.Errorf("root metadata %d: %w", want, explain(err))
 		}
 		if err := t.seen.keep(rootFile(want), text); err != nil {
@@ -103,7 +103,7 @@ func verify[T metadata.Roles](t *trust, role string, text []byte) (*metadata.Met
 	if err != nil {
 		return nil, err
 	}
-	if err := t.set.Root.VerifyDelegate(role, m); err != nil {
+	if err := guard(func() error { return t.set.Root.VerifyDelegate(role, m) }); err != nil {
 		return nil, fmt.Errorf("%s metadata: %w", role, explain(err))
 	}
 	return m, nil

@@ -1,0 +1,40 @@
+package download
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"coreos/internal/cli/redact"
+)
+
+// CheckAddress checks an address to which a server sends the machine. A server must not have
+// the machine ask services that only the machine reaches: those on the machine itself, and the
+// metadata of its platform. A server that is there itself may.
+func CheckAddress(from, to *url.URL) error {
+	if to.Scheme != "http" && to.Scheme != "https" || to.Host == "" {
+		return fmt.Errorf("%q is not an HTTP URL", redact.URL(to.String()))
+	}
+	if door := doorOf(to.Hostname()); door != "" && door != doorOf(from.Hostname()) {
+		return fmt.Errorf("%s is %s", to.Host, door)
+	}
+	return nil
+}
+
+// metadataV6 is the metadata service of EC2.
+var metadataV6 = netip.MustParseAddr("fd00:ec2::254")
+
+// doorOf says what kind of address that others do not reach a host is, "" for none.
+func doorOf(host string) string {
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	ip, err := netip.ParseAddr(host)
+	ip = ip.Unmap()
+	switch {
+	case host == "localhost" || err == nil && (ip.IsLoopback() || ip.IsUnspecified()):
+		return "on this machine"
+	case host == "metadata.google.internal" || err == nil && (ip.IsLinkLocalUnicast() || ip.WithZone("") == metadataV6):
+		return "a link-local or metadata address"
+	}
+	return ""
+}
