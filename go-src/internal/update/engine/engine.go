@@ -157,6 +157,8 @@ func (e *Engine) Attempt(ctx context.Context, explicit bool) (time.Duration, err
 		return 0, errors.New("neither SERVER nor REPOSITORY is set in update.conf")
 	}
 	if err := e.settle(); err != nil {
+		// The operation stays: whether a restart is due is not known.
+		e.change(func(s *status.Status) { s.LastError = err.Error() })
 		return 0, err
 	}
 	e.report(ctx)

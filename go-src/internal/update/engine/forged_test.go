@@ -37,15 +37,7 @@ const maxAllocated = 64 << 20
 // 1.1.0 of the repository, and is offered 1.2.0. Each kind of attack has an error of
 // its own.
 func TestForgedRepositories(t *testing.T) {
-	all := newWorld(t)
-	all.patches = 0
-	all.publish("1.1.0", "")
-	all.config.Server, all.config.Repository = "", all.http.URL+"/repo/"
-	_, _, err := all.machine().server.(Channel).repository(context.Background(), all.config.Repository)
-	all.must(err)
-	before := filepath.Join(t.TempDir(), "before")
-	all.must(os.CopyFS(before, os.DirFS(all.repo)))
-	all.publish("1.2.0", "")
+	all, before := seenOneOfTwo(t)
 	errs := map[string]string{}
 	for _, test := range forgeries {
 		t.Run(test.name, func(t *testing.T) {
@@ -65,6 +57,22 @@ func TestForgedRepositories(t *testing.T) {
 			}
 		})
 	}
+}
+
+// seenOneOfTwo returns a world whose machine has seen 1.1.0, while 1.2.0 is published now, and a
+// copy of the repository from before that.
+func seenOneOfTwo(t *testing.T) (all *world, before string) {
+	t.Helper()
+	all = newWorld(t)
+	all.patches = 0
+	all.publish("1.1.0", "")
+	all.config.Server, all.config.Repository = "", all.http.URL+"/repo/"
+	_, _, err := all.machine().server.(Channel).repository(context.Background(), all.config.Repository)
+	all.must(err)
+	before = filepath.Join(t.TempDir(), "before")
+	all.must(os.CopyFS(before, os.DirFS(all.repo)))
+	all.publish("1.2.0", "")
+	return all, before
 }
 
 // refuses checks that an installation ends with an error, without much memory, and that the

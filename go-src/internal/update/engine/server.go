@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -258,13 +259,24 @@ func OpenBundle(ctx context.Context, path string, trust Trust, board string) (*O
 	return offer, file, nil
 }
 
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a directory"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a pipe"
+	default:
+		return "a device"
+	}
+}
+
 func bundleOffer(ctx context.Context, file *os.File, trust Trust, board string) (*Offer, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %w", repository.ErrBundle, ErrNotRegular)
+		return nil, fmt.Errorf("%w: %w but %s", repository.ErrBundle, ErrNotRegular, kindOf(info.Mode()))
 	}
 	bundle, err := repository.OpenBundle(file, info.Size())
 	if err != nil {

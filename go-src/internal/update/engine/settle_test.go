@@ -128,6 +128,25 @@ func TestLoaderDoesNotFollowAnOlderEngine(t *testing.T) {
 	w.wantOperation(d, status.Idle, "")
 }
 
+// A machine whose boot state cannot be read does not restart to see whether that helps.
+func TestBootStateCannotBeRead(t *testing.T) {
+	w := newWorld(t)
+	w.publish("1.1.0", "")
+	_, err := w.machine().Attempt(context.Background(), false)
+	w.must(err)
+	w.reboots++
+	w.damaged = true
+	d := w.machine()
+	if err := d.Settle(); err == nil {
+		t.Error("it settled")
+	}
+	_, err = d.Attempt(context.Background(), false)
+	if err == nil || d.Status().LastError != err.Error() {
+		t.Errorf("error %v, the status says %q", err, d.Status().LastError)
+	}
+	w.wantOperation(d, status.Idle, "")
+}
+
 // Somebody boots the old slot by hand. That says nothing against the release, but the
 // machine does not go back to it by itself.
 func TestOldSlotByHand(t *testing.T) {

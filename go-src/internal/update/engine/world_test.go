@@ -56,6 +56,7 @@ type world struct {
 	patches int       // from how many versions a published one has patches
 	signed  time.Time // time of the signatures of what is published; zero for now
 
+	damaged bool // the boot state cannot be read
 	loads   int
 	reboots int
 }
@@ -183,6 +184,9 @@ func (w *world) offer(version string) {
 
 // Slots, Install, Keep and Restart are the machine's.
 func (w *world) Slots() ([]slot.Report, error) {
+	if w.damaged {
+		return nil, grubenv.ErrFormat
+	}
 	device, err := grubenv.Open(filepath.Join(w.dir, "EFI"))
 	w.must(err)
 	defer device.Close()

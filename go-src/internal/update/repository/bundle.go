@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,6 +72,9 @@ const maxMember = 1 << 40
 // OpenBundle reads the table of a bundle of size bytes. Nothing in it is trusted until a
 // client has verified it.
 func OpenBundle(file io.ReaderAt, size int64) (*Bundle, error) {
+	if size == 0 {
+		return nil, fmt.Errorf("%w: it is empty", ErrBundle)
+	}
 	b := &Bundle{file: file, format: PayloadBundle, members: map[string]member{}}
 	section := io.NewSectionReader(file, 0, size)
 	archive := tar.NewReader(section)
