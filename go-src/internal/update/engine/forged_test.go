@@ -382,6 +382,14 @@ var forgeries = []struct {
 	{"metadata that breaks off", func(f forger) { f.answers("3.targets.json", shorter) }, io.ErrUnexpectedEOF, ""},
 	{"metadata as a bomb", func(f forger) { f.answers("3.targets.json", bomb) }, repository.ErrMalformed, ""},
 	{"a manifest without end", func(f forger) { f.answers("1.2.0/", endless) }, download.ErrTooLong, ""},
+	{"metadata that trickles", func(f forger) {
+		f.stall = 100 * time.Millisecond
+		f.answers("timestamp.json", trickle)
+	}, download.ErrStalled, ""},
+	{"metadata that never comes", func(f forger) {
+		f.stall = 100 * time.Millisecond
+		f.answers("3.snapshot.json", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	}, download.ErrStalled, ""},
 	{"a redirect to a file", func(f forger) { f.redirect("timestamp.json", "file:///etc/passwd") }, download.ErrRedirect, ""},
 	{"a redirect in a circle", func(f forger) { f.redirect("timestamp.json", "/repo/metadata/timestamp.json") }, download.ErrRedirect, ""},
 	{"a redirect to metadata", func(f forger) { f.redirect("timestamp.json", "http://169.254.169.254/latest/user-data") }, download.ErrRedirect, ""},
@@ -428,6 +436,21 @@ func shorter(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `{"signed"`)
 	_ = http.NewResponseController(w).Flush()
 	panic(http.ErrAbortHandler)
+}
+
+// trickle sends a byte now and then.
+func trickle(w http.ResponseWriter, r *http.Request) {
+	tick := time.NewTicker(40 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-tick.C:
+			_, _ = w.Write([]byte(" "))
+			_ = http.NewResponseController(w).Flush()
+		}
+	}
 }
 
 // manifestWith replaces a part of the manifest of 1.2.0, all of whose occurrences.

@@ -26,6 +26,7 @@ import (
 	"coreos/internal/boot/slot"
 	"coreos/internal/host/disk"
 	"coreos/internal/update/config"
+	"coreos/internal/update/download"
 	"coreos/internal/update/omaha"
 	"coreos/internal/update/omaha/omahatest"
 	"coreos/internal/update/payload"
@@ -56,7 +57,8 @@ type world struct {
 	patches int       // from how many versions a published one has patches
 	signed  time.Time // time of the signatures of what is published; zero for now
 
-	damaged bool // the boot state cannot be read
+	stall   time.Duration // for how long a server may send nothing
+	damaged bool          // the boot state cannot be read
 	loads   int
 	reboots int
 }
@@ -262,6 +264,16 @@ func (w *world) machine() *Daemon {
 	write("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
 	d, err := NewDaemon(root, filepath.Join(w.dir, "state"), w, func(status.Status) {})
 	w.must(err)
+	hasty, err := download.New(download.Options{Proxy: d.config.Proxy, Limit: d.config.Bandwidth, Pause: time.Millisecond, Stall: w.stall})
+	w.must(err)
+	switch server := d.server.(type) {
+	case Omaha:
+		server.Client = hasty
+		d.server = server
+	case Channel:
+		server.Client = hasty
+		d.server = server
+	}
 	return d
 }
 
