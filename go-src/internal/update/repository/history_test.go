@@ -272,3 +272,25 @@ func TestClockAhead(t *testing.T) {
 	f.now = now
 	f.wantVersion(m, "1.0.0")
 }
+
+// A bundle needs no signature of the online key: whoever brings it stands for its state. The
+// exchange of a stolen targets key ends that.
+func TestBundleByTargetsKeyAlone(t *testing.T) {
+	f := newFixture(t)
+	m := f.machine()
+	f.wantVersion(m, "1.0.0")
+	thief := f.copy()
+	thief.forgeFrom("1.targets.json", "2.targets.json", repositorytest.Set(2, "version"), "targets")
+	bundle := thief.bundle("1.0.0")
+	if _, _, err := thief.read(m, bundle); err != nil {
+		t.Errorf("error %v", err)
+	}
+	f.must(f.Renew())
+	f.sign(metadata.TARGETS, "targets")
+	f.must(f.Publish(f.keys.private("online")))
+	f.revoke()
+	f.wantVersion(m, "1.0.0")
+	if _, _, err := thief.read(m, bundle); !errors.Is(err, ErrWrongKey) {
+		t.Errorf("after the exchange: error %v", err)
+	}
+}
