@@ -21,6 +21,9 @@ const (
 	maxFirst = 1 << 31
 )
 
+// credible reports whether versions that were seen can be true. Systems up to 4891.0.0 took any.
+func credible(versions ...int64) bool { return slices.Max(versions) <= maxFirst }
+
 // checkVersion checks a version number against the one that was seen before, 0 for none.
 func checkVersion(what string, version, before int64) error {
 	highest := int64(maxFirst)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -204,6 +205,25 @@ func TestFastForward(t *testing.T) {
 			f.wantVersion(m, must(f.version(f.machine())))
 		})
 	}
+}
+
+// A system of before took the highest number that there is. What it has seen does not keep the
+// machine from updates.
+func TestSeenFarAhead(t *testing.T) {
+	f := newFixture(t)
+	m := f.machine()
+	f.wantVersion(m, "1.0.0")
+	for _, name := range []string{"timestamp.json", "1.snapshot.json", "1.targets.json"} {
+		thief := f.copy()
+		key := "online"
+		if name == "1.targets.json" {
+			key = "targets"
+		}
+		thief.forge(name, repositorytest.Set(int64(math.MaxInt64), "version"), key)
+		f.must(os.WriteFile(filepath.Join(m.state, strings.TrimPrefix(name, "1.")), must(os.ReadFile(thief.metadataPath(name))), 0o600))
+	}
+	f.add("1.1.0")
+	f.wantVersion(m, "1.1.0")
 }
 
 // The bound counts from what was seen, so that nobody gets far in one step.

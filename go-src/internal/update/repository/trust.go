@@ -46,7 +46,7 @@ func newTrust(ctx context.Context, c ClientConfig) (*trust, error) {
 		return nil, t.expired(metadata.ROOT, set.Root.Signed.Expires)
 	}
 	// Targets that keys signed which are revoked now do not count.
-	if old, err := verify[metadata.TargetsType](t, metadata.TARGETS, s.read(roleFile(metadata.TARGETS))); err == nil {
+	if old, err := verify[metadata.TargetsType](t, metadata.TARGETS, s.read(roleFile(metadata.TARGETS))); err == nil && credible(old.Signed.Version) {
 		t.targets = old.Signed.Version
 	}
 	return t, nil
@@ -114,7 +114,8 @@ func (t *trust) timestamp(ctx context.Context) error {
 	before, snapshot := int64(0), int64(0)
 	name := roleFile(metadata.TIMESTAMP)
 	if text := t.seen.read(name); text != nil {
-		if old, err := verify[metadata.TimestampType](t, metadata.TIMESTAMP, text); err == nil {
+		old, err := verify[metadata.TimestampType](t, metadata.TIMESTAMP, text)
+		if err == nil && credible(old.Signed.Version, old.Signed.Meta["snapshot.json"].Version) {
 			before, snapshot = old.Signed.Version, old.Signed.Meta["snapshot.json"].Version
 			// An expired one counts, too, against an older one.
 			_, _ = t.set.UpdateTimestamp(text)
@@ -156,7 +157,8 @@ func (t *trust) snapshot(ctx context.Context) error {
 	name := roleFile(metadata.SNAPSHOT)
 	before := t.targets
 	if text := t.seen.read(name); text != nil {
-		if old, err := verify[metadata.SnapshotType](t, metadata.SNAPSHOT, text); err == nil {
+		old, err := verify[metadata.SnapshotType](t, metadata.SNAPSHOT, text)
+		if err == nil && credible(old.Signed.Version, old.Signed.Meta["targets.json"].Version) {
 			if before = max(before, old.Signed.Meta["targets.json"].Version); old.Signed.Version == want.Version {
 				_, err = t.set.UpdateSnapshot(text, true)
 				return explainSnapshot(t, old, err)
