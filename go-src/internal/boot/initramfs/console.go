@@ -3,8 +3,6 @@ package initramfs
 import (
 	"fmt"
 	"os"
-
-	"coreos/internal/cli/redact"
 )
 
 // console writes to the kernel's log. From there messages reach the console, in the right
@@ -34,7 +32,7 @@ func openConsole() *console {
 }
 
 func (c *console) print(level int, format string, args ...any) {
-	text := redact.Text(fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
 	if len(text) > maxMessage {
 		text = text[:maxMessage] + " …"
 	}

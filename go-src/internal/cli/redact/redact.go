@@ -93,6 +93,18 @@ func WithoutURL(err error) error {
 	return err
 }
 
+// Proxy returns a function like find, such as http.ProxyFromEnvironment, whose errors do not quote
+// the address of the proxy.
+func Proxy[Request any](find func(Request) (*url.URL, error)) func(Request) (*url.URL, error) {
+	return func(r Request) (*url.URL, error) {
+		proxy, err := find(r)
+		if err != nil {
+			return nil, errors.New("the proxy in HTTPS_PROXY or HTTP_PROXY is not a valid URL")
+		}
+		return proxy, nil
+	}
+}
+
 // Writer writes texts to To without their secrets. Each write is a whole text, as those of
 // package log are.
 type Writer struct{ To io.Writer }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -60,6 +61,16 @@ func TestError(t *testing.T) {
 	}
 	if Error(nil) != nil || !errors.Is(Error(fs.ErrExist), fs.ErrExist) {
 		t.Error("an error without a secret changed")
+	}
+}
+
+func TestProxy(t *testing.T) {
+	find := func(address string) (*url.URL, error) { return url.Parse(address) }
+	if _, err := Proxy(find)("http://me:s3/cret@proxy"); err == nil || strings.Contains(err.Error(), "s3") {
+		t.Errorf("error %v", err)
+	}
+	if u, err := Proxy(find)("http://me:s3cret@proxy"); err != nil || u.Host != "proxy" {
+		t.Errorf("%v, error %v", u, err)
 	}
 }
 

@@ -45,7 +45,7 @@ func proxy(request *http.Request) (*url.URL, error) {
 	if ip, err := netip.ParseAddr(request.URL.Hostname()); err == nil && ip.IsLinkLocalUnicast() {
 		return nil, nil
 	}
-	return http.ProxyFromEnvironment(request)
+	return redact.Proxy(http.ProxyFromEnvironment)(request)
 }
 
 func noDowngrade(request *http.Request, via []*http.Request) error {

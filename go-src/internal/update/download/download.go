@@ -104,7 +104,7 @@ func New(options Options) (*Client, error) {
 
 func proxyOf(proxy string) (func(*http.Request) (*url.URL, error), error) {
 	if proxy == "" {
-		return http.ProxyFromEnvironment, nil
+		return redact.Proxy(http.ProxyFromEnvironment), nil
 	}
 	u, err := url.Parse(proxy)
 	if err != nil || u.Host == "" {
