@@ -53,6 +53,11 @@ func init() {
 		Does: "an update is activated by kexec, without firmware and boot loader",
 		Run:  updateKexec,
 	})
+	suite.Register(suite.Test{
+		Suite: suite.Smoke, Name: "update-set-aside", Needs: suite.Build, Machines: 1, Limit: 8 * time.Minute,
+		Does: "the old slot comes up after an update: by GRUB, which ends in one restart, and by slotctl, which is no failure",
+		Run:  updateSetAside,
+	})
 	registerSeeds(2, 200, updateCut, suite.Test{
 		Name: "update-cut", Needs: suite.Build, Machines: 1, Limit: 6 * time.Minute,
 		Does: "power cut at a random moment of an update: the machine comes up, and the update completes",
@@ -295,6 +300,37 @@ func updateKexec(t *suite.T) {
 	wantSlots(t, m, "B", slotState{Tries: 3, OK: true})
 	t.Equal("version", t.Run(m, ". /etc/os-release && echo $VERSION_ID"), goodVersion)
 	u.wantEvents("started success "+goodVersion, "finished success "+goodVersion, "complete success "+goodVersion, "complete rebooted "+goodVersion)
+}
+
+// updateSetAside has GRUB start the old slot, without that it takes a try from the new one, by its
+// menu. A loader that cannot read its state does the same.
+func updateSetAside(t *suite.T) {
+	u := newUpdates(t)
+	u.offer(goodVersion)
+	m := running(t)
+	u.configure(m)
+	t.Run(m, "update_engine_client -update && sync")
+	u.wantEvents("started success "+goodVersion, "finished success "+goodVersion, "complete success "+goodVersion)
+	m.Cut()
+
+	m = t.Start(machine.Config{Name: "next", Disk: m.Config.Disk})
+	t.Shows(m, `\x1b\[H\x1b\[J`) // GRUB clears the screen
+	t.Must(m.Type("\x1b"))
+	t.Shows(m, `CoreOS, slot A`)
+	const down, enter = "\x0e", "\r"
+	t.Must(m.Type(down + enter))
+	healthy(t, m)
+	t.Run(m, "systemctl start update-engine")
+	t.Equal("operation", operation(t, m), "UPDATE_STATUS_IDLE")
+	u.wantEvents("complete error " + goodVersion + " loader-did-not-follow")
+	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
+	if status := t.Run(m, "update_engine_client -check_for_update; update_engine_client -status"); !strings.Contains(status, "REFUSED_VERSION="+goodVersion+" loader-did-not-follow") {
+		t.Errorf("the status does not name the refused version:\n%s", status)
+	}
+
+	t.Run(m, "update_engine_client -update && slotctl next A && systemctl restart update-engine")
+	t.Equal("operation", operation(t, m), "UPDATE_STATUS_IDLE")
+	u.wantEvents("started success "+goodVersion, "finished success "+goodVersion, "complete success "+goodVersion, "complete deferred "+goodVersion+" set-aside-by-hand")
 }
 
 // wantInstalled checks that slot B of a machine that is off has the good version, whole,

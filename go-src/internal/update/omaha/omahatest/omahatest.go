@@ -95,7 +95,7 @@ func Words(events []omaha.EventRequest) []string {
 	words := make([]string, 0, len(events))
 	for _, e := range events {
 		text := map[omaha.EventType]string{omaha.EventDownloadStarted: "started", omaha.EventDownloadFinished: "finished", omaha.EventUpdateComplete: "complete"}[e.Type] +
-			map[omaha.EventResult]string{omaha.EventError: " error ", omaha.EventSuccess: " success ", omaha.EventSuccessReboot: " rebooted "}[e.Result] + e.NextVersion
+			map[omaha.EventResult]string{omaha.EventError: " error ", omaha.EventSuccess: " success ", omaha.EventSuccessReboot: " rebooted ", omaha.EventDeferred: " deferred "}[e.Result] + e.NextVersion
 		if e.Reason != "" {
 			text += " " + e.Reason
 		}
