@@ -7,8 +7,8 @@ import (
 	"errors"
 	"io"
 	"net/url"
-	"regexp"
 	"strings"
+	"unicode"
 )
 
 // Hidden stands for what was removed.
@@ -49,18 +49,44 @@ func URLs(addresses []string) []string {
 	return redacted
 }
 
-var (
-	userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/?#]*@`)
-	query    = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://[^\s?"]*)\?[^\s"]*`)
-)
-
 // Text removes the secrets from the URLs in a text. A malformed URL is not recognised there:
 // whoever puts one into a text calls URL.
 func Text(text string) string {
-	if !strings.Contains(text, "://") {
+	var b strings.Builder
+	for {
+		before, rest, ok := strings.Cut(text, "://")
+		b.WriteString(before)
+		if !ok {
+			return b.String()
+		}
+		end := len(rest)
+		if i := strings.IndexFunc(rest, unicode.IsSpace); i >= 0 {
+			end = i
+		}
+		b.WriteString("://" + word(rest[:end]))
+		text = rest[end:]
+	}
+}
+
+// word removes the secrets from a URL without its scheme, which may have quotes and other
+// characters behind it.
+func word(text string) string {
+	authority := len(text)
+	if i := strings.IndexAny(text, "/?#"); i >= 0 {
+		authority = i
+	}
+	if at := strings.LastIndex(text[:authority], "@"); at >= 0 {
+		text = Hidden + text[at:]
+	}
+	path, query, ok := strings.Cut(text, "?")
+	if !ok {
 		return text
 	}
-	return query.ReplaceAllString(userinfo.ReplaceAllString(text, "${1}"+Hidden+"@"), "${1}?"+Hidden)
+	_, behind, quoted := strings.Cut(query, `"`)
+	if path += "?" + Hidden; quoted {
+		path += `"` + behind
+	}
+	return path
 }
 
 // redacted is an error whose text is another one.

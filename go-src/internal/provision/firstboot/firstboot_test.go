@@ -101,12 +101,12 @@ func TestOff(t *testing.T) {
 func TestFollow(t *testing.T) {
 	var d diary
 	f := FirstBoot{Log: &d}
-	last := f.follow(strings.NewReader("INFO     : Stage: files\nDEBUG    : noise\nWARNING  : odd\n" +
+	last := f.follow(strings.NewReader("INFO     : Stage: files\nINFO     : GET https://me:s3cret@a.com/x: attempt #1\nDEBUG    : noise\nWARNING  : odd\n" +
 		"CRITICAL : Ignition failed: failed to create files: x: y\nnot a message\n" + strings.Repeat("x", 100<<10) + "\nERROR    : too late\n"))
 	if want := "failed to create files: x: y"; last != want {
 		t.Errorf("the reason is %q", last)
 	}
-	want := []string{"info ignition: Stage: files", "warning ignition: odd", "error ignition: Ignition failed: failed to create files: x: y"}
+	want := []string{"info ignition: Stage: files", "info ignition: GET https://xxxxx@a.com/x: attempt #1", "warning ignition: odd", "error ignition: Ignition failed: failed to create files: x: y"}
 	if !slices.Equal(d.lines, want) {
 		t.Errorf("told was %q", d.lines)
 	}

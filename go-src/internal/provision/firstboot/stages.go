@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"coreos/internal/cli/redact"
 	"coreos/internal/host/capture"
 )
 
@@ -87,7 +88,8 @@ func (f *FirstBoot) follow(output io.Reader) (last string) {
 	lines.Buffer(nil, longest)
 	for lines.Scan() {
 		level, text, _ := strings.Cut(lines.Text(), ": ")
-		text = strings.TrimSpace(text)
+		// Ignition logs each URL of a config as it is.
+		text = redact.Text(strings.TrimSpace(text))
 		switch strings.TrimSpace(level) {
 		case "EMERGENCY", "ALERT", "CRITICAL", "ERROR":
 			f.Log.Error("ignition: %s", text)
