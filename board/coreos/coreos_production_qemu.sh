@@ -78,7 +78,7 @@ fi
 echo "log in:  ssh ${identity}-p $port root@127.0.0.1      leave: Ctrl-a x"
 exec qemu-system-x86_64 -name coreos -machine q35 "${accelerator[@]}" -m "$memory" \
 	"${firmware[@]}" -nographic -serial mon:stdio -device virtio-rng-pci \
-	-drive "file=${disk//,/,,},if=virtio,format=qcow2" \
+	-drive "file=${disk//,/,,},if=none,id=coreos,format=qcow2" -device virtio-blk-pci,drive=coreos,bootindex=0 \
 	-nic "user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:$port-:22" \
 	-smbios "type=11,value=io.systemd.credential.binary:ssh.authorized_keys.root=$authorized" \
 	-smbios "type=11,value=coreos.cmdline=coreos.autologin" "${config[@]}" "$@"

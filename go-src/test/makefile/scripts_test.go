@@ -57,7 +57,8 @@ func TestQEMUScript(t *testing.T) {
 	}
 	doubled := strings.ReplaceAll(dir, ",", ",,")
 	for _, want := range []string{
-		"file=" + doubled + "/coreos_production_qemu_run.qcow2,if=virtio,format=qcow2",
+		"file=" + doubled + "/coreos_production_qemu_run.qcow2,if=none,id=coreos,format=qcow2",
+		"virtio-blk-pci,drive=coreos,bootindex=0", // also where others are named
 		"name=opt/com.coreos/cloud-config,file=" + doubled + "/config,,1",
 		"hostfwd=tcp:127.0.0.1:2200-:22",
 		"ssh.authorized_keys.root=c3NoLWVkMjU1MTkgQUFBQSBtZQo=",
