@@ -1,7 +1,7 @@
 // Package docs checks the documentation of the tree: README.md, HACKING.md, SECURITY.md and
 // docs/. Links lead somewhere, each page can be reached, and everything that a page names
 // exists: paths of the tree, commands with their flags, targets and variables of make,
-// tests.
+// tests. Each code block has a mark, by which the black-box tests run it; see Block.
 package docs
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/parser"
-	"github.com/yuin/goldmark/text"
+	goldtext "github.com/yuin/goldmark/text"
 )
 
 // Page is a page in Markdown.
@@ -26,6 +26,7 @@ type Page struct {
 	Links   []string
 	Spans   []string // code within text
 	Code    []string // lines of code blocks; a line that ends with "\" has the next one in it
+	Blocks  []Block  // code blocks with their marks
 }
 
 // Start is the page from which all others have to be reached.
@@ -68,7 +69,7 @@ func ReadPages(top string) ([]Page, error) {
 func Parse(path string, source []byte) Page {
 	page := Page{Path: path}
 	markdown := goldmark.New(goldmark.WithExtensions(extension.Table), goldmark.WithParserOptions(parser.WithAutoHeadingID()))
-	root := markdown.Parser().Parse(text.NewReader(source))
+	root := markdown.Parser().Parse(goldtext.NewReader(source))
 	// The function returns no error, and so Walk returns none.
 	_ = ast.Walk(root, func(node ast.Node, entering bool) (ast.WalkStatus, error) {
 		if !entering {
@@ -84,10 +85,16 @@ func Parse(path string, source []byte) Page {
 		case *ast.CodeSpan:
 			page.Spans = append(page.Spans, spanText(n, source))
 		case *ast.CodeBlock, *ast.FencedCodeBlock:
-			page.Code = append(page.Code, lines(n, source)...)
+			page.Code = append(page.Code, whole(text(n, source))...)
 		}
 		return ast.WalkContinue, nil
 	})
+	page.Blocks = blocks(path, root, source)
+	for _, block := range page.Blocks {
+		if block.Hidden && block.Kind == Run {
+			page.Code = append(page.Code, whole(block.Lines)...)
+		}
+	}
 	return page
 }
 
@@ -102,21 +109,19 @@ func spanText(span *ast.CodeSpan, source []byte) string {
 	return strings.ReplaceAll(b.String(), "\n", " ")
 }
 
-// lines returns the lines of a code block. Continued lines are joined.
-func lines(block ast.Node, source []byte) []string {
-	var whole []string
+// whole joins continued lines.
+func whole(lines []string) []string {
+	var all []string
 	continued := false
-	for i := range block.Lines().Len() {
-		segment := block.Lines().At(i)
-		line := strings.TrimRight(string(segment.Value(source)), "\n")
+	for _, line := range lines {
 		next := strings.HasSuffix(line, `\`)
 		line = strings.TrimSuffix(line, `\`)
 		if continued {
-			whole[len(whole)-1] += line
+			all[len(all)-1] += line
 		} else {
-			whole = append(whole, line)
+			all = append(all, line)
 		}
 		continued = next
 	}
-	return whole
+	return all
 }

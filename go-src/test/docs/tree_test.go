@@ -35,6 +35,13 @@ func TestTreeLinks(t *testing.T)   { report(t, DeadLinks(top, pages(t))) }
 func TestTreeOrphans(t *testing.T) { report(t, Orphans(pages(t), Start)) }
 func TestTreePaths(t *testing.T)   { report(t, MissingPaths(top, pages(t))) }
 
+// Each code block says by its mark whether it is run, and where, or why it is not. With -v the test
+// prints the table.
+func TestTreeMarks(t *testing.T) {
+	report(t, Unmarked(pages(t)))
+	t.Log(Report(pages(t)))
+}
+
 // Each page of docs/ is reached from docs/README.md, too, without the way over README.md.
 func TestTreeIndex(t *testing.T) {
 	docs := slices.DeleteFunc(pages(t), func(p Page) bool { return !strings.HasPrefix(p.Path, "docs/") })
