@@ -87,6 +87,10 @@ func TestAttacks(t *testing.T) {
 		"the server never ends":           {func(w *world) { w.answers("/v1/update/", endless) }, omaha.ErrProtocol},
 		"the server sends a bomb":         {func(w *world) { w.answers("/v1/update/", bomb) }, omaha.ErrProtocol},
 		"the server redirects in circles": {func(w *world) { w.answers("/v1/update/", loop) }, download.ErrRedirect},
+		"an offer of a path":              {func(w *world) { w.omaha.Offer("../../etc", w.http.URL+"/repo/") }, omaha.ErrProtocol},
+		"an offer from a file":            {func(w *world) { w.omaha.Offer("1.1.0", "file:///etc/") }, omaha.ErrProtocol},
+		"an offer from the metadata":      {func(w *world) { w.omaha.Offer("1.1.0", "http://169.254.169.254/") }, omaha.ErrProtocol},
+		"an offer from nowhere":           {func(w *world) { w.omaha.Offer("1.1.0") }, omaha.ErrProtocol},
 		"the server is gone":              {func(w *world) { w.answers("/v1/update/", http.NotFound) }, nil},
 		"metadata without end":            {func(w *world) { w.answers("metadata/timestamp.json", endless) }, download.ErrTooLong},
 		"metadata is a bomb":              {func(w *world) { w.answers("metadata/timestamp.json", bomb) }, nil},
@@ -141,6 +145,11 @@ func TestPatchAttacks(t *testing.T) {
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(make([]byte, 1<<20)))
 		},
 		"a whole bomb": bomb,
+		"frames that are bombs": func(w http.ResponseWriter, r *http.Request) {
+			// The first segment is at byte 0 of the older content, and its frame is all that follows.
+			header := []byte{0, 0, 0, 0, 0, 0, 0, 0}
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(append(header, bytes.Repeat(bombFrame(), 3)...)))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -184,6 +185,13 @@ func (f forger) manifest(text string) {
 	})
 }
 
+// channel replaces the channel by one that the targets key has signed.
+func (f forger) channel(text string) {
+	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
+	f.write(filepath.Join("channels", board, hash+".stable.json"), text)
+	f.targets(repositorytest.Set(map[string]any{"length": len(text), "hashes": map[string]any{"sha256": hash}}, "targets", repository.ChannelTarget(board, "stable")))
+}
+
 // redirect sends the machine elsewhere for a file.
 func (f forger) redirect(word, to string) {
 	f.answers(word, func(w http.ResponseWriter, _ *http.Request) {
@@ -195,7 +203,7 @@ func (f forger) redirect(word, to string) {
 var past = time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 
 // bombFrame is a zstd frame of few bytes with 256 MiB of zeros.
-func bombFrame() []byte {
+var bombFrame = sync.OnceValue(func() []byte {
 	var b bytes.Buffer
 	w, err := zstd.NewWriter(&b, zstd.WithWindowSize(16<<10), zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(1))
 	if err != nil {
@@ -207,7 +215,7 @@ func bombFrame() []byte {
 	}
 	_ = w.Close()
 	return b.Bytes()
-}
+})
 
 // overlay writes bytes over a file of 1.2.0, so that its size stays.
 func (f forger) overlay(name string, at int, text []byte) {
@@ -339,6 +347,9 @@ var forgeries = []struct {
 		f.manifest(string(text))
 	}, release.ErrManifest, ""},
 	{"a manifest that has changed", func(f forger) { f.answers("1.2.0/", text("{}")) }, repository.ErrMixed, ""},
+	{"a channel that is no JSON", func(f forger) { f.channel("{") }, repository.ErrMalformed, ""},
+	{"a channel at a path", func(f forger) { f.channel(`{"version": "../../etc"}`) }, repository.ErrMalformed, ""},
+	{"a channel at a version that is not there", func(f forger) { f.channel(`{"version": "7.0.0"}`) }, fs.ErrNotExist, ""},
 	{"a channel that has changed", func(f forger) { f.answers("stable.json", text(`{"version": "9.9.9"}`)) }, repository.ErrMixed, ""},
 	{"a snapshot that is not there", func(f forger) { f.must(os.Remove(filepath.Join(f.repo, "metadata/3.snapshot.json"))) }, fs.ErrNotExist, ""},
 	{"targets that are not there", func(f forger) { f.must(os.Remove(filepath.Join(f.repo, "metadata/3.targets.json"))) }, fs.ErrNotExist, ""},

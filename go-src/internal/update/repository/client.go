@@ -145,10 +145,10 @@ func (c *Client) Channel(ctx context.Context, board, channel string) (string, er
 	}
 	var has Channel
 	if err := json.Unmarshal(text, &has); err != nil {
-		return "", fmt.Errorf("channel %s: %w", channel, err)
+		return "", fmt.Errorf("channel %s: %w: %w", channel, ErrMalformed, err)
 	}
 	if !release.ValidVersion(has.Version) {
-		return "", fmt.Errorf("channel %s has the version %.80q, which is not valid", channel, has.Version)
+		return "", fmt.Errorf("channel %s: %w: %.80q is no version", channel, ErrMalformed, has.Version)
 	}
 	return has.Version, nil
 }
