@@ -40,6 +40,8 @@ func (d *Daemon) lockAction(h semaphore.Holder, u status.Status) (action, string
 		return release, "" // the update was withdrawn
 	case !u.Proven:
 		return wait, fmt.Sprintf("version %s is not proven healthy yet; the lock is kept", u.Version)
+	case h.To != "" && u.Refused[h.To] == status.SetAside:
+		return release, "" // a person's choice for this machine says nothing about the version
 	case h.To != "" && u.Refused[h.To] != "":
 		return failed, u.Refused[h.To]
 	case h.To != "" && u.Version != h.To:

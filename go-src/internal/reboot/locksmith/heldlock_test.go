@@ -28,6 +28,8 @@ func TestAfterTheRestart(t *testing.T) {
 		"succeeded":    {held, status.Status{Version: "2.0.0", Proven: true}, false, "", "no restart"},
 		"not proven":   {held, status.Status{Version: "2.0.0"}, true, "", "not proven"},
 		"rolled back":  {held, status.Status{Version: "1.0.0", Proven: true, Refused: map[string]string{"2.0.0": "unhealthy:90-shop"}}, true, "2.0.0", "version 2.0.0 failed here: unhealthy:90-shop"},
+		"set aside":    {held, status.Status{Version: "1.0.0", Proven: true, Refused: map[string]string{"2.0.0": status.SetAside}}, false, "", "no restart"},
+		"not followed": {held, status.Status{Version: "1.0.0", Proven: true, Refused: map[string]string{"2.0.0": status.NotFollowed}}, true, "2.0.0", "version 2.0.0 failed here: loader-did-not-follow"},
 		"another one":  {held, status.Status{Version: "1.0.0", Proven: true}, true, "2.0.0", "runs version 1.0.0 instead"},
 		"known failed": {with(func(h *semaphore.Holder) { h.FailedVersion, h.Failed = "2.0.0", "panic" }), status.Status{Version: "1.0.0", Proven: true}, true, "2.0.0", "failed here: panic"},
 		"newer one succeeded": {

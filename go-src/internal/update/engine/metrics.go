@@ -54,7 +54,7 @@ func (m Metrics) Collect(to chan<- prometheus.Metric) {
 func rolledBackOf(s status.Status) int {
 	n := 0
 	for _, reason := range s.Refused {
-		if reason != reasonSetAside {
+		if reason != status.SetAside {
 			n++
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"coreos/internal/update/release"
+	"coreos/internal/update/status"
 )
 
 // Errors that say why an offered version is not installed.
@@ -47,9 +48,9 @@ func (e *Engine) judge(version string, explicit bool) error {
 // refusal returns the error for a version that failed here for a reason.
 func refusal(reason string) error {
 	switch reason {
-	case reasonNotFollowed:
+	case status.NotFollowed:
 		return ErrNotFollowed
-	case reasonSetAside:
+	case status.SetAside:
 		return ErrSetAside
 	default:
 		return fmt.Errorf("%w (%s)", ErrRolledBack, reason)

@@ -52,7 +52,7 @@ func (e *Engine) settle() error {
 		slog.Error("the update was rolled back", "version", pending.Version, "reason", event.Reason)
 		e.state.fail(pending.Version, event.Reason)
 	case notFollowed:
-		event.Result, event.ErrorCode, event.Reason = omaha.EventError, codeNotFollowed, reasonNotFollowed
+		event.Result, event.ErrorCode, event.Reason = omaha.EventError, codeNotFollowed, status.NotFollowed
 		slog.Error("the boot loader did not start the slot with the update: is the EFI-SYSTEM partition readable, does the firmware boot this disk?",
 			"version", pending.Version, "slot", pending.Slot)
 		e.state.fail(pending.Version, event.Reason)
@@ -60,7 +60,7 @@ func (e *Engine) settle() error {
 			slog.Error("the running slot cannot be made the next one", "error", err)
 		}
 	case setAside:
-		event.Result, event.ErrorCode, event.Reason = omaha.EventDeferred, codeSetAside, reasonSetAside
+		event.Result, event.ErrorCode, event.Reason = omaha.EventDeferred, codeSetAside, status.SetAside
 		slog.Warn("somebody chose the slot without the update", "version", pending.Version, "slot", running.Slot)
 		e.state.fail(pending.Version, event.Reason)
 	}
@@ -100,12 +100,6 @@ func outcomeOf(pending *Pending, running, other slot.Report, restarted bool) out
 		return notFollowed
 	}
 }
-
-// Reasons for which a version is not installed again by itself, other than those of a slot.
-const (
-	reasonNotFollowed = "loader-did-not-follow"
-	reasonSetAside    = "set-aside-by-hand"
-)
 
 func rollbackReason(other slot.Report) string {
 	if other.Why == "" {

@@ -26,6 +26,14 @@ const (
 	Reporting   Operation = "UPDATE_STATUS_REPORTING_ERROR_EVENT"
 )
 
+// Reasons in Refused, other than those of a slot (package slot).
+const (
+	// NotFollowed: the boot loader did not start the slot with the version.
+	NotFollowed = "loader-did-not-follow"
+	// SetAside: somebody chose the other slot. The version has not failed.
+	SetAside = "set-aside-by-hand"
+)
+
 // Status is the status of the engine.
 type Status struct {
 	// Version is the running version. Proven says whether it was found healthy.
@@ -45,7 +53,8 @@ type Status struct {
 	Left time.Duration `json:"time_left_ns"`
 	// LastError says why there is no update, or why the last attempt failed.
 	LastError string `json:"last_error,omitempty"`
-	// Refused are the versions that were rolled back on this machine, with the reasons.
+	// Refused are the versions that were rolled back or set aside on this machine, with the
+	// reasons.
 	Refused map[string]string `json:"refused_versions,omitempty"`
 }
 
