@@ -22,8 +22,13 @@ func init() {
 	})
 	suite.Register(suite.Test{
 		Suite: suite.Smoke, Name: "config-drive", Machines: 1, Limit: 5 * time.Minute,
-		Does: "a config drive is found and applied, as ISO 9660 and as vfat",
+		Does: "a config drive is found and applied, as ISO 9660 and as vfat; another one only if the first is forgotten",
 		Run:  configDrive,
+	})
+	suite.Register(suite.Test{
+		Suite: suite.Smoke, Name: "config-drive-foreign", Machines: 1, Limit: 8 * time.Minute,
+		Does: "a volume that a container gives the label of a config drive is not one, at once and after a restart",
+		Run:  foreignDrive,
 	})
 }
 
@@ -99,6 +104,7 @@ func configDrive(t *suite.T) {
 		t.Equal("keys of core", t.Run(m, "cat /home/core/.ssh/authorized_keys.d/*"), exampleKey)
 	}
 	check("of ISO 9660", "from-iso")
+	t.Run(m, "coreos-cloudinit config-drive status | grep -q 'config drive: bus ata'")
 	t.Run(m, `set -e
 		systemctl stop user-configdrive.service media-configdrive.mount
 		rm /home/core/.ssh/authorized_keys.d/*
@@ -108,7 +114,71 @@ func configDrive(t *suite.T) {
 		mkdir -p /mnt/openstack/latest
 		echo '{"hostname": "from-vfat", "public_keys": {"op": "`+exampleKey+`"}}' >/mnt/openstack/latest/meta_data.json
 		printf '#cloud-config\nwrite_files: [{path: /opt/drive, content: of vfat}]\n' >/mnt/openstack/latest/user_data
-		umount /mnt
-		udevadm trigger --settle /dev/disk/by-id/virtio-blank`)
+		umount /mnt`)
+	const event = "udevadm trigger --settle /dev/disk/by-id/virtio-blank"
+	t.Run(m, event)
+	t.Fails(m, "test -e /dev/disk/config-drive")
+	t.Run(m, "coreos-cloudinit config-drive forget && "+event)
 	check("of vfat", "from-vfat")
 }
+
+// foreignDrive has a container that may write a volume, and nothing else, make it look like a
+// config drive. Its script would run as root.
+func foreignDrive(t *suite.T) {
+	reference, authority := serveImage(t, volumeWriter)
+	m := t.Start(machine.Config{Name: "victim", Disk: proven(t), Args: blankDisks(t, "tenant")})
+	healthy(t, m)
+	pull(t, m, reference, authority)
+	t.Run(m, `set -e
+		truncate --size=8M /tmp/drive.img
+		mkfs.vfat -n CONFIG-2 /tmp/drive.img
+		mount -o loop /tmp/drive.img /mnt
+		mkdir -p /mnt/openstack/latest
+		printf '#!/bin/sh\ntouch /opt/taken\n' >/mnt/openstack/latest/user_data
+		echo '{"public_keys": {"evil": "`+exampleKey+`"}}' >/mnt/openstack/latest/meta_data.json
+		umount /mnt`)
+	t.Run(m, `set -e
+		volume=$(realpath /dev/disk/by-id/virtio-tenant)
+		docker run --rm --interactive --cap-drop ALL --user 65534 --group-add "$(stat -c %g $volume)" \
+			--network none --device $volume:/dev/volume `+reference+` </tmp/drive.img`)
+	untouched := func(when string) {
+		t.Helper()
+		t.Run(m, "udevadm trigger --settle --subsystem-match=block")
+		t.Equal("label of the volume "+when, t.Run(m, "blkid -s LABEL -o value /dev/disk/by-id/virtio-tenant"), "CONFIG-2")
+		t.Equal("what became of it "+when, t.Run(m, `ls -d /dev/disk/config-drive /opt/taken /home/core/.ssh 2>/dev/null
+			findmnt /media/configdrive
+			systemctl show --property=ActiveState --value user-configdrive.service`), "inactive")
+		t.Run(m, "journalctl --boot --identifier coreos-cloudinit --grep 'has the label of a config drive, and is not used'")
+	}
+	untouched("at once")
+	reboot(t, m)
+	untouched("after a restart")
+	// A loop device is no drive, whatever the machine remembers.
+	t.Run(m, "coreos-cloudinit config-drive forget && dd if=/dev/zero of=/dev/disk/by-id/virtio-tenant bs=1M count=8 conv=fsync")
+	t.Run(m, "losetup --find /tmp/drive.img && udevadm settle")
+	t.Fails(m, "test -e /dev/disk/config-drive")
+}
+
+// volumeWriter is a program that writes its input to a volume.
+const volumeWriter = `package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+)
+
+func main() {
+	volume, err := os.OpenFile("/dev/volume", os.O_WRONLY, 0)
+	if err == nil {
+		_, err = io.Copy(volume, os.Stdin)
+	}
+	if err == nil {
+		err = volume.Sync()
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+`

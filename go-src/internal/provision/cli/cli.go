@@ -43,6 +43,7 @@ func command() *cobra.Command {
 		Args: program.NoArgs,
 	}
 	f.register(command.Flags())
+	command.AddCommand(configDriveCommand())
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		err := run(command, &f)
 		if errors.Is(err, datasource.ErrAbsent) {

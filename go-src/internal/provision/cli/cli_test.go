@@ -19,6 +19,9 @@ func TestCommandLine(t *testing.T) {
 		{"-from-file x y", 2, "", `unexpected argument "y"`},
 		{"-oem nowhere", 2, "", `unknown OEM "nowhere": want auto, azure, `},
 		{"-from-file x -convert-netconf netplan", 2, "", "-convert-netconf: "},
+		{"config-drive status", 0, "nothing is remembered", ""},
+		{"config-drive check", 2, "", "accepts 1 arg"},
+		{"config-drive check loop7", 1, "", "loop7 has the label of a config drive, and is not used: it cannot be a config drive"},
 		{"completion bash", 0, "bash completion", ""},
 	})
 }

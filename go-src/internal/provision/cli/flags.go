@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 
 	"coreos/internal/cli/exit"
 	"coreos/internal/host/platform"
+	"coreos/internal/provision/configdrive"
 	"coreos/internal/provision/datasource"
 	"coreos/internal/provision/netconf"
 )
@@ -106,6 +108,16 @@ func oemName(name string) (string, error) {
 	return string(id), nil
 }
 
+// configDrive returns the source for a mounted config drive. What udev found and systemd
+// mounted has to be the drive of this machine; another directory is the caller's choice.
+func configDrive(dir string) datasource.Source {
+	source := datasource.ConfigDrive(dir)
+	if filepath.Clean(dir) == configdrive.MountPoint {
+		return configdrive.New().Guard(source, dir)
+	}
+	return source
+}
+
 // sources returns where to look, in the order in which what is found counts.
 func (f *flags) sources(set *pflag.FlagSet) ([]datasource.Source, error) {
 	if f.oem != "" {
@@ -139,7 +151,7 @@ func (f *flags) sources(set *pflag.FlagSet) ([]datasource.Source, error) {
 	}{
 		{f.file != "", datasource.File(f.file)},
 		{f.url != "", datasource.URL(f.url)},
-		{f.configDrive != "", datasource.ConfigDrive(f.configDrive)},
+		{f.configDrive != "", configDrive(f.configDrive)},
 		{f.smbios, datasource.SMBIOS(datasource.SMBIOSDir)},
 		{f.qemu, datasource.QEMU(datasource.FirmwareDir)},
 		{f.ec2 != "", datasource.EC2(f.ec2)},

@@ -115,6 +115,11 @@ func (p *Provision) Run(ctx context.Context) error {
 		return err
 	}
 	slog.Info("configuration found", "source", data.Source, "bytes", len(data.UserData))
+	if data.Accept != nil {
+		if err := data.Accept(); err != nil {
+			return fmt.Errorf("%s: %w", data.Source, err)
+		}
+	}
 	got, bad := p.read(data, nil)
 	network, badNetwork := p.network(data)
 	p.Applier.Network, p.Applier.Environment = network, got.environment

@@ -31,7 +31,7 @@ func TestConfigDrive(t *testing.T) {
 				"ec2/latest/meta-data.json":          ec2Document, "ec2/latest/user-data": "of EC2",
 			},
 			&Data{UserData: []byte(config), Metadata: Metadata{
-				Hostname: "one.novalocal", SSHKeys: openstackKeys(), PrivateIPv4: address("10.0.0.12"),
+				Instance: openstackInstance, Hostname: "one.novalocal", SSHKeys: openstackKeys(), PrivateIPv4: address("10.0.0.12"),
 				Network: Network{Debian: []byte(interfacesText), OpenStack: []byte(networkDocument)},
 			}}, "openstack", nil,
 		},
@@ -39,7 +39,7 @@ func TestConfigDrive(t *testing.T) {
 		"of EC2": {
 			map[string]string{"ec2/latest/user-data": config, "ec2/latest/meta-data.json": ec2Document},
 			&Data{UserData: []byte(config), Metadata: Metadata{
-				Hostname: "one.novalocal", SSHKeys: []string{"ssh-rsa AAAA work"}, PrivateIPv4: address("10.0.0.12"),
+				Instance: "i-1", Hostname: "one.novalocal", SSHKeys: []string{"ssh-rsa AAAA work"}, PrivateIPv4: address("10.0.0.12"),
 			}}, "ec2", nil,
 		},
 		"another drive": {map[string]string{"autorun.inf": ""}, nil, "", ErrAbsent},

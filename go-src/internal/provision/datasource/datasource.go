@@ -59,10 +59,16 @@ type Data struct {
 	// Root is the directory of the files that the metadata names, for a config drive and
 	// for the agent of Azure.
 	Root string
+	// Accept, if it is not nil, is called before the configuration is applied. If it returns
+	// an error, nothing is applied.
+	Accept func() error
 }
 
 // Metadata is what the platform describes. Fields that are not known are zero.
 type Metadata struct {
+	// Instance is what the platform calls the machine, such as i-0a1b2c or a UUID. Only
+	// OpenStack's and EC2's documents have it.
+	Instance string
 	// Hostname has no white space. It is not checked otherwise.
 	Hostname string
 	// SSHKeys are lines of an authorized_keys file, in the order of the source, without

@@ -139,6 +139,7 @@ func (m *Metadata) keyIndex(index string) []string {
 // parseEC2Document parses the single document of a config drive.
 func parseEC2Document(text []byte) (Metadata, error) {
 	var parsed struct {
+		Instance   looseText `json:"instance-id"`
 		Hostname   string    `json:"hostname"`
 		LocalIPv4  looseText `json:"local-ipv4"`
 		PublicIPv4 looseText `json:"public-ipv4"`
@@ -150,7 +151,7 @@ func parseEC2Document(text []byte) (Metadata, error) {
 	if err := m.document(text, &parsed); err != nil {
 		return m, err
 	}
-	m.Hostname = parsed.Hostname
+	m.Instance, m.Hostname = string(parsed.Instance), parsed.Hostname
 	m.PrivateIPv4 = m.address("local-ipv4", string(parsed.LocalIPv4))
 	m.PublicIPv4 = m.address("public-ipv4", string(parsed.PublicIPv4))
 	for _, number := range slices.Sorted(maps.Keys(parsed.PublicKeys)) {

@@ -51,6 +51,7 @@ type openstackMeta struct {
 
 func parseOpenStack(text []byte) (openstackMeta, error) {
 	var parsed struct {
+		UUID       string            `json:"uuid"`
 		Hostname   string            `json:"hostname"`
 		PublicKeys map[string]string `json:"public_keys"`
 		Network    struct {
@@ -62,7 +63,7 @@ func parseOpenStack(text []byte) (openstackMeta, error) {
 		return meta, err
 	}
 	meta.networkPath = parsed.Network.ContentPath
-	meta.Hostname = parsed.Hostname
+	meta.Instance, meta.Hostname = parsed.UUID, parsed.Hostname
 	// JSON objects have no order, so the keys are sorted by their names.
 	for _, name := range slices.Sorted(maps.Keys(parsed.PublicKeys)) {
 		meta.SSHKeys = append(meta.SSHKeys, parsed.PublicKeys[name])
