@@ -11,16 +11,24 @@ import (
 
 	securejoin "github.com/cyphar/filepath-securejoin"
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
+
+	"coreos/internal/host/bounded"
 )
 
 // tree is the root directory of the system that is configured. Symbolic links do not lead
 // out of it.
 type tree string
 
-// resolve returns the real path of a path in the system. It does not resolve the last part.
-func (t tree) resolve(path string) (string, error) {
-	dir, err := securejoin.SecureJoin(string(t), filepath.Dir(path))
-	return filepath.Join(dir, filepath.Base(path)), err
+// at calls a function with the path of a file in an open directory of the system, which may
+// be a symbolic link. It makes the directories above it if it has to.
+func (t tree) at(path string, make bool, do func(at string) (bool, error)) (bool, error) {
+	dir, err := t.open(filepath.Dir(path), make)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = dir.Close() }()
+	return do(within(dir, filepath.Base(path)))
 }
 
 // file describes a file to write.
@@ -45,35 +53,35 @@ func goMode(mode uint32) fs.FileMode {
 // write writes a file atomically and durably, with the directories above it. It reports
 // false if the file exists as described.
 func (t tree) write(f file) (changed bool, err error) {
-	path, err := t.resolve(f.path)
+	changed, err = t.at(f.path, true, func(at string) (bool, error) {
+		if is(at, f) {
+			return false, nil
+		}
+		return true, replace(at, f)
+	})
 	if err != nil {
 		return false, fmt.Errorf("write %s: %w", f.path, err)
 	}
-	if t.is(path, f) {
-		return false, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return false, fmt.Errorf("write %s: %w", f.path, err)
-	}
-	pending, err := renameio.NewPendingFile(path)
+	return changed, nil
+}
+
+func replace(path string, f file) error {
+	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)))
 	if err != nil {
-		return false, fmt.Errorf("write %s: %w", f.path, err)
+		return err
 	}
 	defer func() { _ = pending.Cleanup() }()
 	_, err = pending.Write(f.data)
 	// The owner is set first, since chown clears set-id bits.
 	err = errors.Join(err, pending.Chown(f.uid, f.gid), pending.Chmod(goMode(f.mode)))
-	if err == nil {
-		err = pending.CloseAtomicallyReplace()
-	}
 	if err != nil {
-		return false, fmt.Errorf("write %s: %w", f.path, err)
+		return err
 	}
-	return true, nil
+	return pending.CloseAtomicallyReplace()
 }
 
 // is reports whether a file exists as described.
-func (t tree) is(path string, f file) bool {
+func is(path string, f file) bool {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode() != goMode(f.mode) || info.Size() != int64(len(f.data)) {
 		return false
@@ -81,7 +89,12 @@ func (t tree) is(path string, f file) bool {
 	if owner := info.Sys().(*syscall.Stat_t); int(owner.Uid) != f.uid || int(owner.Gid) != f.gid {
 		return false
 	}
-	data, err := os.ReadFile(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = file.Close() }()
+	data, err := bounded.Read(file, int64(len(f.data)))
 	return err == nil && bytes.Equal(data, f.data)
 }
 
@@ -127,60 +140,66 @@ func (t tree) names(dir string) ([]string, error) {
 
 // remove removes the file or the empty directory at a path.
 func (t tree) remove(path string) (changed bool, err error) {
-	at, err := t.resolve(path)
-	if err != nil {
-		return false, err
-	}
-	return true, os.Remove(at)
+	return t.at(path, false, func(at string) (bool, error) { return true, os.Remove(at) })
 }
 
 // link makes a symbolic link. It replaces any file, but no directory.
 func (t tree) link(target, path string) (changed bool, err error) {
-	at, err := t.resolve(path)
+	changed, err = t.at(path, true, func(at string) (bool, error) {
+		if is, err := os.Readlink(at); err == nil && is == target {
+			return false, nil
+		}
+		return true, renameio.Symlink(target, at)
+	})
 	if err != nil {
 		return false, fmt.Errorf("link %s: %w", path, err)
 	}
-	if is, err := os.Readlink(at); err == nil && is == target {
-		return false, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-		return false, fmt.Errorf("link %s: %w", path, err)
-	}
-	if err := renameio.Symlink(target, at); err != nil {
-		return false, fmt.Errorf("link %s: %w", path, err)
-	}
-	return true, nil
+	return changed, nil
 }
 
 // unlink removes a path if it is a symbolic link to target.
 func (t tree) unlink(target, path string) (changed bool, err error) {
-	at, err := t.resolve(path)
-	if err != nil {
-		return false, err
-	}
-	if is, err := os.Readlink(at); err != nil || is != target {
+	changed, err = t.at(path, false, func(at string) (bool, error) {
+		if is, err := os.Readlink(at); err != nil || is != target {
+			return false, nil
+		}
+		return true, os.Remove(at)
+	})
+	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return true, os.Remove(at)
+	return changed, err
 }
 
 // ownDirectory makes a directory with mode 0700 that belongs to an account, in an existing
 // directory.
 func (t tree) ownDirectory(path string, uid, gid int) error {
-	at, err := t.resolve(path)
+	_, err := t.at(path, false, func(at string) (bool, error) {
+		err := makeOwn(at, uid, gid)
+		if !errors.Is(err, fs.ErrExist) {
+			return true, err
+		}
+		info, err := os.Lstat(at)
+		if err == nil && !info.IsDir() {
+			err = fmt.Errorf("%s is not a directory", path)
+		}
+		return false, err
+	})
+	return err
+}
+
+// makeOwn makes a directory as the account. In a directory in which only root can rename,
+// where the account may be unable to, root makes it.
+func makeOwn(at string, uid, gid int) error {
+	above, err := os.Stat(filepath.Dir(at))
 	if err != nil {
 		return err
 	}
-	err = os.Mkdir(at, 0o700)
-	switch {
-	case err == nil:
-		return os.Chown(at, uid, gid)
-	case !errors.Is(err, fs.ErrExist):
-		return err
+	if above.Sys().(*syscall.Stat_t).Uid == 0 && above.Mode().Perm()&0o022 == 0 {
+		if err := os.Mkdir(at, 0o700); err != nil {
+			return err
+		}
+		return os.Lchown(at, uid, gid)
 	}
-	info, err := os.Lstat(at)
-	if err == nil && !info.IsDir() {
-		err = fmt.Errorf("%s is not a directory", path)
-	}
-	return err
+	return asUser(uid, gid, func() error { return os.Mkdir(at, 0o700) })
 }
