@@ -15,9 +15,9 @@ import (
 // ErrUnhealthy says that a health check failed. Its details have been printed.
 var ErrUnhealthy = errors.New("this machine is not healthy")
 
-// Check runs the health checks, each for at most limit, and prints the failures to w. It
-// returns the names of the checks that failed.
-func (m *Machine) Check(ctx context.Context, limit time.Duration, w io.Writer) ([]string, error) {
+// Checks runs the health checks, each for at most limit, and returns the results of those
+// that failed.
+func (m *Machine) Checks(ctx context.Context, limit time.Duration) ([]health.Result, error) {
 	states, err := m.States()
 	if err != nil {
 		return nil, err
@@ -30,34 +30,27 @@ func (m *Machine) Check(ctx context.Context, limit time.Duration, w io.Writer) (
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for _, r := range health.Failed(health.Run(ctx, paths, limit, "COREOS_SLOT_TRIAL="+trial)) {
-		fmt.Fprintf(w, "health check %s failed: %v\n%s\n", r.Name, r.Err, r.Output)
-		names = append(names, r.Name)
-	}
-	return names, ctx.Err()
+	failed := health.Failed(health.Run(ctx, paths, limit, "COREOS_SLOT_TRIAL="+trial))
+	return failed, ctx.Err()
 }
 
-// ApplyHealth marks the running slot good if no check failed. Otherwise it records the failed
-// checks, and restarts the machine if the slot is on trial and the other slot is proven. It
-// prints to w what it does. It returns ErrUnhealthy if the machine is unhealthy and stays
-// up.
-func (m *Machine) ApplyHealth(failed []string, w io.Writer) error {
-	states, err := m.States()
-	if err != nil {
-		return err
+// Report prints the checks that failed to w.
+func Report(failed []health.Result, w io.Writer) {
+	for _, r := range failed {
+		fmt.Fprintf(w, "health check %s failed: %v\n%s\n", r.Name, r.Err, r.Output)
 	}
-	switch states.Decide(m.Running, len(failed) == 0) {
-	case slot.Proven:
-		fmt.Fprintf(w, "slot %s is good\n", m.Running)
-		return m.Change(func(s slot.Store) error { return slot.MarkGood(s, m.Running) })
-	case slot.Retry:
-		fmt.Fprintf(w, "slot %s is on trial and unhealthy: restarting, %d tries left\n", m.Running, states.Slots[m.Running].Tries)
-		return errors.Join(m.note(failed), restart())
-	default:
-		fmt.Fprintf(w, "slot %s is unhealthy; it stays up, since a restart would not help\n", m.Running)
-		return errors.Join(m.note(failed), ErrUnhealthy)
-	}
+}
+
+// Mark runs the health checks, each for at most limit, and marks the running slot good if no
+// check fails. If a restart would help, it restarts the machine. A slow machine is not an
+// unhealthy one: as long as the checks did not end in their time, or the slot is on trial and
+// there is no other one to go to, they are run again, until patience has passed. Mark prints
+// to out what it does, and to problems which checks failed. It returns ErrUnhealthy if the
+// machine is unhealthy and stays up.
+func (m *Machine) Mark(ctx context.Context, limit, patience time.Duration, out, problems io.Writer) error {
+	return m.judge(out, problems, func(ctx context.Context) ([]health.Result, error) {
+		return m.Checks(ctx, limit)
+	}).mark(ctx, time.Now().Add(patience))
 }
 
 // Deadline restarts the machine if its slot is on trial and has not been proven healthy
@@ -68,11 +61,11 @@ func (m *Machine) Deadline(w io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(w, "slot %s did not become healthy in time\n", m.Running)
-	return m.ApplyHealth([]string{"deadline"}, w)
+	return m.judge(w, w, nil).unhealthy(slot.Retry, []health.Result{{Name: "deadline"}})
 }
 
-func (m *Machine) note(failed []string) error {
-	return m.Change(func(s slot.Store) error { return slot.Note(s, m.Running, slot.Reason(failed)) })
+func (m *Machine) judge(out, problems io.Writer, checks func(context.Context) ([]health.Result, error)) *judge {
+	return &judge{running: m.Running, change: m.Change, checks: checks, restart: restart, pause: firstPause, out: out, problems: problems}
 }
 
 // restart starts an orderly restart by systemd, and does not wait for it.

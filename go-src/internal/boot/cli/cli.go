@@ -98,36 +98,40 @@ func badCommand() *cobra.Command {
 
 func checkCommand() *cobra.Command {
 	var mark bool
-	var limit time.Duration
+	var limit, patience time.Duration
 	command := &cobra.Command{
 		Use:   "check",
 		Short: "Run the health checks; exit with 1 if one fails",
 		Long: "Run the executables in /usr/lib/coreos/health.d and /etc/coreos/health.d, sorted by name.\n" +
 			"COREOS_SLOT_TRIAL=1 in their environment says that the slot is not proven yet. --mark marks a\n" +
 			"healthy slot good. If a slot on trial is not healthy and the other slot is proven, --mark\n" +
-			"restarts the machine.",
+			"restarts the machine. Checks that do not end in their time, and checks of a slot on trial\n" +
+			"without another one, are run again until --patience has passed.",
 		Args: program.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return check(command.Context(), limit, mark, command.OutOrStdout(), command.ErrOrStderr())
+			m, err := booted.Open()
+			if err != nil {
+				return err
+			}
+			if mark {
+				return m.Mark(command.Context(), limit, patience, command.OutOrStdout(), command.ErrOrStderr())
+			}
+			return check(command.Context(), m, limit, command.OutOrStdout(), command.ErrOrStderr())
 		},
 	}
 	command.Flags().BoolVar(&mark, "mark", false, "mark the slot good or restart, as the result says")
 	command.Flags().DurationVar(&limit, "timeout", 2*time.Minute, "time limit of each check")
+	command.Flags().DurationVar(&patience, "patience", 15*time.Minute, "for how long --mark runs them again")
 	return command
 }
 
-func check(ctx context.Context, limit time.Duration, mark bool, out, problems io.Writer) error {
-	m, err := booted.Open()
+func check(ctx context.Context, m *booted.Machine, limit time.Duration, out, problems io.Writer) error {
+	failed, err := m.Checks(ctx, limit)
 	if err != nil {
 		return err
 	}
-	failed, err := m.Check(ctx, limit, problems)
-	switch {
-	case err != nil:
-		return err
-	case mark:
-		return m.ApplyHealth(failed, out)
-	case len(failed) > 0:
+	booted.Report(failed, problems)
+	if len(failed) > 0 {
 		return booted.ErrUnhealthy
 	}
 	_, err = fmt.Fprintln(out, "healthy")

@@ -4,6 +4,7 @@ package health
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -48,6 +49,9 @@ func Run(ctx context.Context, paths []string, timeout time.Duration, env ...stri
 	}
 	return results
 }
+
+// Undecided reports whether the check did not end in its time, as on a machine that is slow.
+func (r Result) Undecided() bool { return errors.Is(r.Err, rundir.ErrLimit) }
 
 // Failed returns the results of the checks that failed.
 func Failed(results []Result) []Result {

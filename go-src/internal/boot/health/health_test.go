@@ -63,6 +63,13 @@ func TestRun(t *testing.T) {
 	}
 }
 
+func TestRunThatTakesTooLong(t *testing.T) {
+	results := Run(context.Background(), []string{script(t, "echo waiting; sleep 600"), script(t, "exit 1")}, 300*time.Millisecond)
+	if !results[0].Undecided() || results[0].Output != "waiting" || results[1].Undecided() {
+		t.Errorf("got %+v", results)
+	}
+}
+
 func TestRunThatCannotStart(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "gone")
 	foreign := filepath.Join(t.TempDir(), "foreign")

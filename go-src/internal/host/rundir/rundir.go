@@ -60,6 +60,10 @@ type Command struct {
 	Output io.Writer
 }
 
+// ErrLimit says that an executable was killed at its limit: what it would have said is not
+// known.
+var ErrLimit = errors.New("not done")
+
 // outputWait is how long the output of an executable that has ended is still read, if a
 // process that it left running keeps the output open.
 const outputWait = time.Second
@@ -81,7 +85,7 @@ func (c Command) Run(ctx context.Context) error {
 	case errors.Is(err, exec.ErrWaitDelay):
 		return nil
 	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("not done within %s", c.Limit)
+		return fmt.Errorf("%w within %s", ErrLimit, c.Limit)
 	}
 	return err
 }

@@ -1,0 +1,102 @@
+package booted
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"coreos/internal/boot/grubenv"
+	"coreos/internal/boot/health"
+	"coreos/internal/boot/slot"
+	"coreos/internal/host/rundir"
+)
+
+// store is an environment block in memory.
+type store struct{ env grubenv.Env }
+
+func (s *store) Read() (grubenv.Env, error) { return maps.Clone(s.env), nil }
+
+func (s *store) Write(env grubenv.Env) error {
+	s.env = maps.Clone(env)
+	return nil
+}
+
+var (
+	slow   = health.Result{Name: "20-slow", Err: fmt.Errorf("%w within 2m0s", rundir.ErrLimit)}
+	broken = health.Result{Name: "10-broken", Err: errors.New("exit status 1")}
+)
+
+// TestMark has checks that have a result for each run; the last one stays.
+func TestMark(t *testing.T) {
+	for name, test := range map[string]struct {
+		proven, other bool // whether the slots are
+		runs          [][]health.Result
+		ran           int // 0: until the deadline
+		restarts      int
+		good          bool
+		why           string
+	}{
+		"healthy":                        {false, true, [][]health.Result{{}}, 1, 0, true, ""},
+		"slow, then healthy":             {false, true, [][]health.Result{{slow}, {slow}, {}}, 3, 0, true, ""},
+		"slow, alone, then healthy":      {false, false, [][]health.Result{{slow}, {}}, 2, 0, true, ""},
+		"broken, alone, then healthy":    {false, false, [][]health.Result{{broken}, {broken, slow}, {}}, 3, 0, true, ""},
+		"broken":                         {false, true, [][]health.Result{{broken}}, 1, 1, false, "unhealthy:10-broken"},
+		"slow, then broken":              {false, true, [][]health.Result{{slow}, {broken, slow}}, 2, 1, false, "unhealthy:10-broken,20-slow"},
+		"slow for ever":                  {false, true, [][]health.Result{{slow}}, 0, 1, false, "unhealthy:20-slow"},
+		"broken for ever, alone":         {false, false, [][]health.Result{{broken}}, 0, 0, false, "unhealthy:10-broken"},
+		"proven, and broken":             {true, true, [][]health.Result{{broken}}, 1, 0, true, "unhealthy:10-broken"},
+		"proven and slow, then healthy":  {true, true, [][]health.Result{{slow}, {}}, 2, 0, true, ""},
+		"proven, and slow for ever":      {true, true, [][]health.Result{{slow}}, 0, 0, true, "unhealthy:20-slow"},
+		"broken, alone, proven by hand":  {true, false, [][]health.Result{{broken}}, 1, 0, true, "unhealthy:10-broken"},
+		"more than one check is to slow": {false, true, [][]health.Result{{slow, slow}, {}}, 2, 0, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			flag := map[bool]string{true: "1", false: "0"}
+			s := &store{grubenv.Env{"ORDER": "A B", "A_TRIES": "2", "A_OK": flag[test.proven], "A_WHY": "", "B_TRIES": "3", "B_OK": flag[test.other], "B_WHY": ""}}
+			var out, problems bytes.Buffer
+			ran, restarts := 0, 0
+			j := &judge{
+				running: slot.A, pause: time.Millisecond, out: &out, problems: &problems,
+				change: func(f func(slot.Store) error) error { return f(s) },
+				checks: func(context.Context) ([]health.Result, error) {
+					ran++
+					return test.runs[min(ran, len(test.runs))-1], nil
+				},
+				restart: func() error { restarts++; return nil },
+			}
+			err := j.mark(t.Context(), time.Now().Add(100*time.Millisecond))
+			if test.ran == 0 && ran < 3 || test.ran != 0 && ran != test.ran {
+				t.Errorf("the checks ran %d times, want %d", ran, test.ran)
+			}
+			failed := test.why != "" && test.restarts == 0
+			if restarts != test.restarts || errors.Is(err, ErrUnhealthy) != failed || (err != nil) != failed {
+				t.Errorf("%d restarts, %v", restarts, err)
+			}
+			states, err := slot.Load(s)
+			if got := states.Slots[slot.A]; err != nil || got.OK != test.good || got.Why != test.why {
+				t.Errorf("slot A is %+v, %v", got, err)
+			}
+			if n := strings.Count(problems.String(), "failed: "); (n > 0) != (len(test.runs[0]) > 0) {
+				t.Errorf("problems: %s", problems.String())
+			}
+		})
+	}
+}
+
+func TestMarkIsCancelled(t *testing.T) {
+	s := &store{grubenv.Env{"ORDER": "A B", "A_TRIES": "2", "A_OK": "0", "A_WHY": "", "B_TRIES": "3", "B_OK": "1", "B_WHY": ""}}
+	ctx, cancel := context.WithCancel(t.Context())
+	j := &judge{
+		running: slot.A, pause: time.Hour, out: new(bytes.Buffer), problems: new(bytes.Buffer),
+		change: func(f func(slot.Store) error) error { return f(s) },
+		checks: func(context.Context) ([]health.Result, error) { cancel(); return []health.Result{slow}, nil },
+	}
+	if err := j.mark(ctx, time.Now().Add(2*time.Hour)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
