@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
+
+	"coreos/internal/host/window"
 )
 
 // Checks of a text. Each returns what it wants, or "" if the text is valid.
@@ -42,13 +43,19 @@ var (
 	isUnit        = matching(`[A-Za-z0-9:_.\\@-]{1,240}\.(service|socket|target|mount|automount|swap|timer|path|slice|network|netdev|link)`,
 		"the name of a unit, without slashes, as in web.service")
 	isDropIn = matching(`[A-Za-z0-9:_.\\@-]{1,240}\.conf`, "a name without slashes that ends in .conf")
-	isWindow = matching(`((?i:sun|mon|tue|wed|thu|fri|sat) )?0*([0-9]|1[0-9]|2[0-3]):0*([0-9]|[1-5][0-9])`, "a time, as in 14:00 or Thu 23:00")
 	isLine   = matching(`[^\n\r\x00]*`, "a single line")
 )
 
+func isWindow(s string) string {
+	if window.ParseStart(s) != nil {
+		return "a time, as in 14:00, Thu 23:00 or Mon-Fri 02:00"
+	}
+	return ""
+}
+
 func isDuration(s string) string {
-	if d, err := time.ParseDuration(s); err != nil || d < 0 {
-		return "a duration, as in 1h30m"
+	if _, err := window.ParseLength(s); err != nil {
+		return "a duration, as in 1h30m or 2 hours"
 	}
 	return ""
 }

@@ -8,10 +8,10 @@ import (
 	"log/slog"
 	"time"
 
+	"coreos/internal/host/window"
 	"coreos/internal/reboot/coordinator"
 	"coreos/internal/reboot/lock"
 	"coreos/internal/reboot/semaphore"
-	"coreos/internal/reboot/window"
 	"coreos/internal/update/status"
 )
 

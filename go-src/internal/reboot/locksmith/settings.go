@@ -3,9 +3,10 @@ package locksmith
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
-	"coreos/internal/reboot/window"
+	"coreos/internal/host/window"
 )
 
 // Settings are the settings of the daemon, which update.conf and drop-ins set as
@@ -25,7 +26,7 @@ const hookTimeout = 10 * time.Minute
 // REBOOT_WINDOW_START and _LENGTH), LOCKSMITHD_STEAL_AFTER, LOCKSMITHD_HOOK_TIMEOUT and
 // LOCKSMITHD_METRICS from an environment, such as os.Getenv.
 func ReadSettings(env func(string) string) (Settings, error) {
-	s := Settings{Strategy: Strategy(env("REBOOT_STRATEGY")), HookTimeout: hookTimeout, Metrics: env("LOCKSMITHD_METRICS")}
+	s := Settings{Strategy: Strategy(strings.TrimSpace(env("REBOOT_STRATEGY"))), HookTimeout: hookTimeout, Metrics: env("LOCKSMITHD_METRICS")}
 	switch s.Strategy {
 	case "":
 		s.Strategy = BestEffort
@@ -36,7 +37,7 @@ func ReadSettings(env func(string) string) (Settings, error) {
 	for name, to := range map[string]*time.Duration{"LOCKSMITHD_STEAL_AFTER": &s.StealAfter, "LOCKSMITHD_HOOK_TIMEOUT": &s.HookTimeout} {
 		if value := env(name); value != "" {
 			var err error
-			if *to, err = time.ParseDuration(value); err != nil || *to <= 0 {
+			if *to, err = window.ParseLength(value); err != nil || *to <= 0 {
 				return s, fmt.Errorf("%s=%.40q: want a duration such as 24h", name, value)
 			}
 		}

@@ -52,6 +52,18 @@ func TestReadSettings(t *testing.T) {
 	}
 }
 
+// TestSettingsAsPeopleWriteThem has spaces where systemd keeps them.
+func TestSettingsAsPeopleWriteThem(t *testing.T) {
+	env := map[string]string{
+		"REBOOT_STRATEGY": "reboot ", "LOCKSMITHD_STEAL_AFTER": "1 day", "LOCKSMITHD_HOOK_TIMEOUT": "5m ",
+		"REBOOT_WINDOW_START": "Mon-Fri 02:00 ", "REBOOT_WINDOW_LENGTH": "2 hours",
+	}
+	got, err := ReadSettings(func(name string) string { return env[name] })
+	if err != nil || got.Strategy != Reboot || got.StealAfter != 24*time.Hour || got.HookTimeout != 5*time.Minute || got.Window.String() != "Mon-Fri 02:00 for 2 hours" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	var m Metrics
 	s := semaphore.New()

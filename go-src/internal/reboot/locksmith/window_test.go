@@ -4,9 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"coreos/internal/host/window"
 	"coreos/internal/reboot/coordinator"
 	"coreos/internal/reboot/semaphore"
-	"coreos/internal/reboot/window"
 )
 
 func mustWindow(t *testing.T, start, length string) *window.Window {
