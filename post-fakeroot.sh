@@ -42,9 +42,12 @@ find "$tree"/usr/{bin,sbin,libexec} -type f -size +1M -exec dynstrip {} +
 rm -f "$tree"/usr/lib/udev/rules.d/{60-autosuspend,60-fido-id,60-persistent-alsa,60-persistent-v4l,60-sensor,70-camera,70-joystick,70-mouse,70-touchpad,78-sound-card}.rules
 rm -f "$tree"/usr/lib/tmpfiles.d/x11.conf
 
+# Parameters of the kernel are those of rootfs-overlay, and systemd's for core dumps.
+rm -f "$tree"/usr/lib/sysctl.d/{10-coredump-debian,50-default,50-pid-max}.conf
+
 # Units that build in /etc what the slot ships ready-made, or ask questions, or do
 # at each boot what bootengine has done or what nobody needs before it is used;
-# generators that mount the EFI system partition, open ways in besides sshd.socket, want to
+# generators that mount the EFI system partition, open ways in besides sshd.service, want to
 # set up the verified /usr that bootengine has set up,
 # or are for what this system does not have: System V scripts, hibernation.
 for unit in ldconfig.service systemd-hwdb-update.service systemd-journal-catalog-update.service \

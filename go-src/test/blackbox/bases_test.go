@@ -20,6 +20,7 @@ func init() {
 			tools(t, m)
 			removed(t, m)
 			defaults(t, m)
+			parameters(t, m)
 			if !t.Native() {
 				kernel(t, m)
 			}

@@ -30,6 +30,7 @@ func init() {
 				wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
 				t.Equal("modes of device nodes whose modules are not loaded", t.Run(m, "stat -c '%n %A' /dev/fuse /dev/net/tun /dev/vhost-net"),
 					"/dev/fuse crw-rw-rw-\n/dev/net/tun crw-rw-rw-\n/dev/vhost-net crw-rw----")
+				parameters(t, m)
 				if c.firmware == machine.UEFI {
 					t.Equal("the firmware's variables", t.Run(m, "findmnt -no FSTYPE /sys/firmware/efi/efivars"), "efivarfs")
 				}
