@@ -44,5 +44,11 @@ systemd-run --quiet --unit=crowd -p Type=notify -p NotifyAccess=all -p LimitNOFI
 		t.Error("nobody crowds")
 	}
 	// Whoever is in keeps the connection while the server restarts.
-	t.Run(m, "systemctl reload sshd.service && systemctl restart sshd.service && systemctl is-active sshd.service")
+	t.Run(m, "systemctl stop crowd.service && systemctl reload sshd.service && systemctl restart sshd.service && systemctl is-active sshd.service")
+	// The way of Container Linux, and back.
+	for _, of := range []struct{ start, stopped string }{{"sshd.socket", "sshd.service"}, {"sshd.service", "sshd.socket"}} {
+		t.Run(m, "systemctl start "+of.start)
+		m.Disconnect()
+		t.Equal(of.stopped+" beside "+of.start, t.Run(m, "systemctl is-active "+of.stopped+" || true"), "inactive")
+	}
 }
