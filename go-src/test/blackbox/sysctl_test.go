@@ -65,5 +65,6 @@ func parameters(t *suite.T, m *machine.Machine) {
 		t.Equal("parameter of the kernel", line, want[i])
 	}
 	t.Equal("files of parameters", t.Run(m, "cd /usr/lib/sysctl.d && ls"), "50-coredump.conf\n50-coreos.conf\n50-kexec.conf")
+	t.Equal("weak codes of authentication", t.Run(m, `sshd -T | grep '^macs' | tr ' ,' '\n\n' | grep -E 'sha1|umac-64' || true`), "")
 	t.Run(m, "setpriv --reuid=core --regid=core --clear-groups ping -c 1 -W 10 127.0.0.1")
 }
