@@ -64,13 +64,13 @@ func TestShells(t *testing.T) {
 }
 
 func TestImportedKeys(t *testing.T) {
-	const url = "https://keys.example.com/ada"
+	const url, shown = "https://me:s3cret@keys.example.com/ada", "https://xxxxx@keys.example.com/ada"
 	for name, test := range map[string]struct {
 		document, want, err string
 	}{
 		"GitHub's API": {`[{"id": 1, "key": "` + goodKey + `"}]`, goodKey + "\n", ""},
 		"lines":        {"# mine\n" + goodKey + " a\n" + goodKey + " b\n", goodKey + " a\n" + goodKey + " b\n", ""},
-		"a page":       {"<!DOCTYPE html>\n<html>\n<body>\nssh-rsa AAAA\n</body>\n", "", "user ada: keys of " + url + ": it is an HTML or XML page"},
+		"a page":       {"<!DOCTYPE html>\n<html>\n<body>\nssh-rsa AAAA\n</body>\n", "", "user ada: keys of " + shown + ": it is an HTML or XML page"},
 		"one of two":   {"what is this\n" + goodKey + "\n", goodKey + "\n", `"what is this": want a line of authorized_keys`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"coreos/internal/cli/redact"
 	"coreos/internal/provision/cloudconfig"
 	"coreos/internal/provision/sshkey"
 )
@@ -25,11 +26,11 @@ func (a *Applier) importKeys(ctx context.Context, u cloudconfig.User) (keys []st
 		}
 		found, warnings, err := sshkey.Document(text)
 		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("keys of %s: %w; left out", url, err))
+			failed = errors.Join(failed, fmt.Errorf("keys of %s: %w; left out", redact.URL(url), err))
 			complete = complete && len(found) > 0
 		}
 		for _, warning := range warnings {
-			slog.Warn("keys of "+url, "problem", warning)
+			slog.Warn("keys of "+redact.URL(url), "problem", warning)
 		}
 		keys = append(keys, found...)
 	}
