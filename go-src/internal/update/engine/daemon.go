@@ -3,16 +3,19 @@ package engine
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"coreos/internal/update/config"
 	"coreos/internal/update/download"
 	"coreos/internal/update/omaha"
+	"coreos/internal/update/repository"
 	"coreos/internal/update/status"
 )
 
@@ -60,6 +63,16 @@ func osOf(c *config.Config) omaha.OS {
 		arch = unix.ByteSliceToString(name.Machine[:])
 	}
 	return omaha.OS{Platform: "CoreOS", Version: "CoreOS", SP: c.Version + "_" + arch, Arch: arch}
+}
+
+// Run checks for updates until the context ends. Then it keeps the time, for machines whose clock
+// forgets it.
+func (d *Daemon) Run(ctx context.Context) error {
+	err := d.Engine.Run(ctx)
+	if problem := repository.Observe(d.trust.StateDir, time.Now()); problem != nil {
+		slog.Warn("the time is not kept", "error", problem)
+	}
+	return err
 }
 
 // Metrics returns the address on which metrics are served, empty for none.

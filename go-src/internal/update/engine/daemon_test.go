@@ -72,6 +72,9 @@ func TestRun(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+	if _, err := os.Stat(filepath.Join(w.dir, "state/repository/clock")); err != nil {
+		t.Errorf("the time is not kept: %v", err)
+	}
 }
 
 // A file that makes no sense is a state that can be looked at, not a daemon that dies.

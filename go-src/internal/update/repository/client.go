@@ -96,7 +96,7 @@ func online(ctx context.Context, c ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{c.Files, findIn(targets)}, t.seen.verified(t.set.RefTime)
+	return &Client{c.Files, findIn(targets)}, t.seen.observe(t.set.RefTime)
 }
 
 // NewBundleClient verifies the metadata of a bundle. The person who brings a bundle has

@@ -280,6 +280,25 @@ func TestExpiredStaysExpired(t *testing.T) {
 	f.wantVersion(m, "1.0.0")
 }
 
+// Time that passes while nothing can be verified counts when the clock loses it.
+func TestTimePasses(t *testing.T) {
+	f := newFixture(t)
+	m := f.machine()
+	now := f.now
+	f.must(Observe(m.state, now)) // nothing was verified
+	f.wantVersion(m, "1.0.0")
+	f.must(Observe(m.state, now.Add(20*24*time.Hour))) // the machine stops
+	f.now = time.Unix(0, 0)
+	if version, err := f.version(m); !errors.Is(err, ErrExpired) {
+		t.Errorf("version %q, error %v", version, err)
+	}
+	// The machine stops once in 2040. A later state is valid all the same.
+	f.must(Observe(m.state, now.AddDate(14, 0, 0)))
+	f.now = now.Add(24 * time.Hour)
+	f.must(f.Publish(f.keys.private("online")))
+	f.wantVersion(m, "1.0.0")
+}
+
 // The time of a clock that is far ahead is never kept: all metadata has expired by then.
 func TestClockAhead(t *testing.T) {
 	f := newFixture(t)

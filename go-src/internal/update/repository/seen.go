@@ -125,8 +125,8 @@ func (s seen) forgetRoots() error {
 
 const clockFile = "clock"
 
-// clockStep is how much later a time must be to be kept after a verification, so that the
-// file is not written at each update check.
+// clockStep is how much later a time must be to be kept, so that the file is not written at each
+// update check.
 const clockStep = time.Hour
 
 // passed returns a time that has certainly passed, the zero time if none is known.
@@ -135,25 +135,30 @@ func (s seen) passed() time.Time {
 	return at
 }
 
-// verified keeps the time at which metadata was verified. The expiry of the metadata bounds
-// how far it can be ahead of the true time.
-func (s seen) verified(now time.Time) error {
-	if now.Before(s.passed().Add(clockStep)) {
+// observe keeps the time, so that no metadata becomes valid again that expires until then. The
+// clock may be years ahead: nothing is kept that is later than the end of the timestamp that was
+// seen last. So the next one is valid when the clock is right again.
+func (s seen) observe(now time.Time) error {
+	m, err := parse[metadata.TimestampType](metadata.TIMESTAMP, s.read(roleFile(metadata.TIMESTAMP)))
+	if err != nil {
+		return nil // nothing was seen that could become valid again
+	}
+	passed := s.passed()
+	end := m.Signed.Expires.Add(time.Second)
+	switch {
+	case now.After(end) && end.After(passed):
+		now = end
+	case now.After(end) || now.Before(passed.Add(clockStep)):
 		return nil
 	}
-	return s.keepTime(now)
+	return s.keep(clockFile, []byte(now.UTC().Format(time.RFC3339)+"\n"))
 }
 
-// expired keeps that a timestamp expired at a time, so that it does not become valid again
-// when the clock loses its time. It does not keep the clock's own time, which may be years
-// ahead.
-func (s seen) expired(at time.Time) error {
-	if at = at.Add(time.Second); !at.After(s.passed()) {
-		return nil
+// Observe keeps the time in the directory of what a machine has verified. A machine calls it
+// before it stops.
+func Observe(dir string, now time.Time) error {
+	if _, err := os.Stat(dir); err != nil {
+		return nil // nothing was verified yet
 	}
-	return s.keepTime(at)
-}
-
-func (s seen) keepTime(at time.Time) error {
-	return s.keep(clockFile, []byte(at.UTC().Format(time.RFC3339)+"\n"))
+	return seen{dir}.observe(now)
 }

@@ -37,6 +37,9 @@ func newTrust(ctx context.Context, c ClientConfig) (*trust, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
+	if err := s.observe(c.Now); err != nil {
+		return nil, err
+	}
 	set.RefTime = latest(c.Now, c.NotBefore, s.passed())
 	t := &trust{set: set, files: c.Files, seen: s}
 	if err := t.followRoots(ctx); err != nil {
@@ -146,7 +149,7 @@ func (t *trust) timestamp(ctx context.Context) error {
 		}
 	}
 	if now := t.set.Timestamp.Signed; now.IsExpired(t.set.RefTime) {
-		return errors.Join(t.expired(metadata.TIMESTAMP, now.Expires), t.seen.expired(now.Expires))
+		return errors.Join(t.expired(metadata.TIMESTAMP, now.Expires), t.seen.observe(t.set.RefTime))
 	}
 	return nil
 }
