@@ -2,6 +2,7 @@ package fleettest
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -145,8 +146,13 @@ func (c *Client) Close() error { return nil }
 
 // Grant implements clientv3.Lease.
 func (c *Client) Grant(ctx context.Context, seconds int64) (*clientv3.LeaseGrantResponse, error) {
-	answer := &clientv3.LeaseGrantResponse{TTL: seconds}
-	return answer, c.call(ctx, func(e *Etcd) { answer.ID = e.grant(seconds) })
+	answer, refused := &clientv3.LeaseGrantResponse{TTL: seconds}, error(nil)
+	err := c.call(ctx, func(e *Etcd) {
+		if refused = e.refused(true); refused == nil {
+			answer.ID = e.grant(seconds)
+		}
+	})
+	return answer, errors.Join(err, refused)
 }
 
 // Revoke implements clientv3.Lease.

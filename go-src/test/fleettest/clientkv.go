@@ -2,14 +2,18 @@ package fleettest
 
 import (
 	"context"
+	"errors"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Get implements clientv3.KV.
 func (c *Client) Get(ctx context.Context, key string, options ...clientv3.OpOption) (answer *clientv3.GetResponse, err error) {
-	err = c.call(ctx, func(e *Etcd) { answer = (*clientv3.GetResponse)(e.get(clientv3.OpGet(key, options...))) })
-	return answer, err
+	var refused error
+	err = c.call(ctx, func(e *Etcd) {
+		answer, refused = (*clientv3.GetResponse)(e.get(clientv3.OpGet(key, options...))), e.refused(false)
+	})
+	return answer, errors.Join(err, refused)
 }
 
 // Put implements clientv3.KV.

@@ -2,6 +2,7 @@ package fleettest
 
 import (
 	"bytes"
+	"errors"
 	"reflect"
 	"sync"
 
@@ -24,6 +25,8 @@ type Etcd struct {
 	last     clientv3.LeaseID
 	// lost is set while etcd has no leader.
 	lost bool
+	// alarm is the alarm that etcd has: ErrNoSpace or ErrCorrupt; nil for none.
+	alarm error
 }
 
 // NewEtcd returns an empty etcd.
@@ -32,6 +35,22 @@ func NewEtcd() *Etcd {
 		revision: 1, advanced: make(chan struct{}), leases: map[clientv3.LeaseID]*lease{},
 		keys: btree.NewG(16, func(a, b *mvccpb.KeyValue) bool { return bytes.Compare(a.Key, b.Key) < 0 }),
 	}
+}
+
+// Alarm raises an alarm, rpctypes.ErrNoSpace or rpctypes.ErrCorrupt; nil disarms it. etcd then refuses
+// what writes, or everything, but renews leases: that needs no entry in its log.
+func (e *Etcd) Alarm(alarm error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.alarm = alarm
+}
+
+// refused returns the error of a request during an alarm. puts is set if it writes a value.
+func (e *Etcd) refused(puts bool) error {
+	if errors.Is(e.alarm, rpctypes.ErrNoSpace) && !puts {
+		return nil
+	}
+	return e.alarm
 }
 
 // write runs a function with the next revision. The revision advances if the function has changed

@@ -1,7 +1,9 @@
 package fleettest
 
 import (
+	"bytes"
 	"errors"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -23,12 +25,19 @@ func (e *Etcd) holds(cmp clientv3.Cmp) bool {
 		is, want = kv.CreateRevision, u.CreateRevision
 	case *pb.Compare_Lease:
 		is, want = kv.Lease, u.Lease
+	case *pb.Compare_Value:
+		if !ok {
+			return false // as etcd does
+		}
+		is = int64(bytes.Compare(kv.Value, u.Value))
 	default:
 		panic("a comparison that is not simulated")
 	}
 	switch compare.Result {
 	case pb.Compare_EQUAL:
 		return is == want
+	case pb.Compare_NOT_EQUAL:
+		return is != want
 	case pb.Compare_GREATER:
 		return is > want
 	}
@@ -42,6 +51,9 @@ func (e *Etcd) txn(is []clientv3.Cmp, then, or []clientv3.Op) (answer *pb.TxnRes
 	if err := writesOnce(then, map[string]bool{}); err != nil {
 		return nil, err
 	}
+	if err := e.refused(puts(then) || puts(or)); err != nil {
+		return nil, err
+	}
 	e.write(func(revision int64) bool {
 		before := len(e.history)
 		answer, err = e.apply(is, then, or, revision)
@@ -51,6 +63,17 @@ func (e *Etcd) txn(is []clientv3.Cmp, then, or []clientv3.Op) (answer *pb.TxnRes
 		answer.Header = e.header()
 	}
 	return answer, err
+}
+
+// puts reports whether one of the operations writes a value.
+func puts(ops []clientv3.Op) bool {
+	return slices.ContainsFunc(ops, func(op clientv3.Op) bool {
+		if !op.IsTxn() {
+			return op.IsPut()
+		}
+		_, then, or := op.Txn()
+		return puts(then) || puts(or)
+	})
 }
 
 func writesOnce(ops []clientv3.Op, seen map[string]bool) error {

@@ -3,8 +3,12 @@ package fleettest
 import (
 	"context"
 	"fmt"
+	"maps"
+	"path/filepath"
 	"testing"
 	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"coreos/internal/fleet/agent"
 	"coreos/internal/fleet/daemon"
@@ -17,10 +21,15 @@ import (
 
 // node runs a machine. The returned function ends it.
 func node(t *testing.T, records *store.Store, id string, systemd *Systemd, ttl time.Duration) (stop func()) {
+	return nodeWithLease(t, records, id, systemd, ttl, "")
+}
+
+// nodeWithLease is node with a LeaseFile, so that the next run takes over the lease.
+func nodeWithLease(t *testing.T, records *store.Store, id string, systemd *Systemd, ttl time.Duration, leaseFile string) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	n := &daemon.Node{
-		Store: records, ID: id, Systemd: systemd, TTL: ttl, Metrics: daemon.NewMetrics(), Leader: leader.NewMetrics(), Agent: agent.NewMetrics(),
+		Store: records, ID: id, Systemd: systemd, TTL: ttl, LeaseFile: leaseFile, Metrics: daemon.NewMetrics(), Leader: leader.NewMetrics(), Agent: agent.NewMetrics(),
 		Describe: func() store.Machine { return store.Machine{PublicIP: "10.0.0.1", Boot: id} },
 	}
 	go func() { defer close(done); _ = n.Run(ctx) }()
@@ -108,4 +117,59 @@ func TestThreeMachines(t *testing.T) {
 		n := len(all.Events)
 		return n == 4 && systemds["c"].Running() == 0 // two machines, a drain, the leader
 	})
+}
+
+// TestAlarm restarts the daemon while etcd has the alarm NOSPACE, for several times of the lease. The
+// units go on running, and what the API shows of a unit that ends is not that it runs.
+func TestAlarm(t *testing.T) {
+	cluster := etcdtest.New(t, 1, etcdtest.NoFsync())
+	etcd := cluster.Client(t)
+	records := store.New(etcd, store.DefaultPrefix)
+	systemd, stopped := NewSystemd(), make(chan string, 8)
+	systemd.Stopped = func(unit string) { stopped <- unit }
+	const ttl = 3 * time.Second
+	lease := filepath.Join(t.TempDir(), "lease")
+	stop := nodeWithLease(t, records, "a", systemd, ttl, lease)
+	fleet := registry.New(records)
+	t.Cleanup(fleet.Close)
+	shows := func(want map[string]string) func() bool {
+		return func() bool {
+			states, err := fleet.States(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			is := map[string]string{}
+			for _, s := range states {
+				is[s.Name] = s.SystemdSubState
+			}
+			return maps.Equal(is, want)
+		}
+	}
+	for _, name := range []string{"a.service", "b.service"} {
+		if err := fleet.Create(t.Context(), "test", schema.Unit{Name: name, DesiredState: schema.Launched, Options: []schema.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/sleep"}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "both run", shows(map[string]string{"a.service": "running", "b.service": "running"}))
+	alarm := func(action pb.AlarmRequest_AlarmAction) {
+		request := &pb.AlarmRequest{Action: action, Alarm: pb.AlarmType_NOSPACE, MemberID: 1}
+		if _, err := pb.NewMaintenanceClient(etcd.ActiveConnection()).Alarm(t.Context(), request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alarm(pb.AlarmRequest_ACTIVATE)
+	stop()
+	nodeWithLease(t, records, "a", systemd, ttl, lease)
+	select {
+	case unit := <-stopped:
+		t.Fatalf("%s was stopped during the alarm", unit)
+	case <-time.After(3 * ttl):
+	}
+	if want := map[string]string{"a.service": "running", "b.service": "running"}; !shows(want)() {
+		t.Error("the API does not show that both units run")
+	}
+	systemd.Ends("b.service")
+	until(t, "the API shows a alone", shows(map[string]string{"a.service": "running"}))
+	alarm(pb.AlarmRequest_DEACTIVATE)
+	until(t, "the API shows that b is dead", shows(map[string]string{"a.service": "running", "b.service": "dead"}))
 }

@@ -80,6 +80,13 @@ func (s *Systemd) Running() int {
 	return n
 }
 
+// Ends lets a unit end by itself.
+func (s *Systemd) Ends(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stop(name)
+}
+
 // Units implements agent.Systemd.
 func (s *Systemd) Units(context.Context) (map[string]agent.Found, error) {
 	s.mu.Lock()

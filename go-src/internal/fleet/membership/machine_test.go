@@ -21,6 +21,7 @@ type machine struct {
 	*fleettest.Client
 	file string // the LeaseFile; a reboot removes it
 	boot string
+	ip   string    // of its record; "" for 10.0.0. and the boot
 	up   time.Time // when it booted
 	ttl  time.Duration
 
@@ -38,10 +39,13 @@ func newMachine(t *testing.T, etcd *fleettest.Etcd, boot string) *machine {
 func (m *machine) start() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	boot, up := m.boot, m.up
+	boot, up, ip := m.boot, m.up, m.ip
+	if ip == "" {
+		ip = "10.0.0." + boot
+	}
 	p := &membership.Member{
 		Store: store.New(m.Client, store.DefaultPrefix), ID: id, TTL: m.ttl, LeaseFile: m.file,
-		Describe: func() store.Machine { return store.Machine{PublicIP: "10.0.0." + boot, Boot: boot} },
+		Describe: func() store.Machine { return store.Machine{PublicIP: ip, Boot: boot} },
 		Now:      func() time.Duration { return time.Since(up) },
 	}
 	go func() {

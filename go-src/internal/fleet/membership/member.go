@@ -4,12 +4,10 @@ package membership
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleet/store"
@@ -35,6 +33,9 @@ type Member struct {
 	// Now returns the time on a clock that runs while the machine is suspended, does not
 	// begin again with the program, and cannot be set. nil is CLOCK_BOOTTIME.
 	Now func() time.Duration
+
+	// stale is set while the machine's record may be that of the last run.
+	stale bool
 }
 
 // retryTime is the pause before the next attempt to join.
@@ -73,6 +74,7 @@ func (m *Member) Run(ctx context.Context, joined func(context.Context, clientv3.
 	}
 	last, until := Recall(m.LeaseFile)
 	out := false // left was called, and joined not since
+	var tries complaint
 	for ctx.Err() == nil {
 		attempt, stop := ctx, context.CancelFunc(func() {})
 		if !out {
@@ -89,7 +91,7 @@ func (m *Member) Run(ctx context.Context, joined func(context.Context, clientv3.
 			left() // for the units of an earlier run; fleet-guard may be stopping them already
 		}
 		if err != nil {
-			slog.Warn("this machine cannot join the cluster, and tries again", "error", err)
+			tries.warn(m.Now(), err)
 			select {
 			case <-time.After(retryTime):
 			case <-ctx.Done():
@@ -97,7 +99,7 @@ func (m *Member) Run(ctx context.Context, joined func(context.Context, clientv3.
 			}
 			continue
 		}
-		out, until = false, newUntil
+		out, until, tries = false, newUntil, complaint{}
 		if !m.session(ctx, lease, until, joined) {
 			return
 		}
@@ -142,35 +144,8 @@ func (m *Member) join(ctx context.Context, last clientv3.LeaseID) (clientv3.Leas
 	}
 	until := sent + time.Duration(granted.TTL)*time.Second
 	m.remember(granted.ID, until)
+	m.stale = false
 	return granted.ID, until, nil
-}
-
-// resume renews the lease of an earlier run, if etcd still has it and it has the machine's
-// record.
-func (m *Member) resume(ctx context.Context, last clientv3.LeaseID) (until time.Duration, ok bool, err error) {
-	if last == 0 {
-		return 0, false, nil
-	}
-	sent := m.Now()
-	request, stop := context.WithTimeout(ctx, requestTime)
-	defer stop()
-	alive, err := m.Store.KeepAliveOnce(request, last)
-	switch {
-	case errors.Is(err, rpctypes.ErrLeaseNotFound):
-		return 0, false, nil
-	case err != nil:
-		return 0, false, fmt.Errorf("the lease of the last run cannot be renewed: %w", err)
-	}
-	done, err := m.Store.Txn(request).If(clientv3.Compare(clientv3.LeaseValue(m.Store.Machine(m.ID)), "=", last)).Then(m.record(last)).Commit()
-	if err != nil {
-		return 0, false, fmt.Errorf("joining again: %w", err)
-	}
-	if !done.Succeeded {
-		return 0, false, nil
-	}
-	until = sent + time.Duration(alive.TTL)*time.Second
-	m.remember(last, until)
-	return until, true, nil
 }
 
 func (m *Member) record(lease clientv3.LeaseID) clientv3.Op {

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"coreos/test/fleettest"
 )
 
@@ -104,6 +106,24 @@ func TestRevoked(t *testing.T) {
 		synctest.Wait()
 		if times, now := m.joined(); times != 2 || !now || m.leave() != 1 {
 			t.Errorf("joined %d times, now %v, left %d times", times, now, m.leave())
+		}
+	})
+}
+
+// TestWarnings counts the warnings of a machine that cannot join for ten minutes.
+func TestWarnings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := logged(t)
+		etcd := fleettest.NewEtcd()
+		etcd.Alarm(rpctypes.ErrNoSpace)
+		m := newMachine(t, etcd, "1")
+		defer m.start()()
+		time.Sleep(10*time.Minute - time.Second)
+		etcd.Alarm(rpctypes.ErrCorrupt) // another error is logged at once
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if full, corrupt := strings.Count(log.String(), "database space exceeded"), strings.Count(log.String(), "corrupt cluster"); full != 10 || corrupt != 1 {
+			t.Errorf("%d and %d warnings, want 10 and 1:\n%s", full, corrupt, log)
 		}
 	})
 }

@@ -50,6 +50,9 @@ func (m *Member) keep(ctx context.Context, lease clientv3.LeaseID, until time.Du
 			until = sent + ttl
 			m.remember(lease, until)
 			next.Reset(m.third())
+			if m.stale && errors.Is(m.rewrite(ctx, lease), errElsewhere) {
+				return errElsewhere
+			}
 			if m.Renewed != nil {
 				m.Renewed()
 			}

@@ -7,7 +7,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"coreos/internal/fleet/membership"
+	"coreos/internal/fleet/store"
 	"coreos/test/fleettest"
 )
 
@@ -55,6 +59,73 @@ func TestRestartKeepsTheLease(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRestartDuringAlarm restarts the daemon while etcd has an alarm: it renews leases, and takes no
+// records. The machine stays in the cluster, and its record is written when the alarm is over.
+func TestRestartDuringAlarm(t *testing.T) {
+	for _, alarm := range []error{rpctypes.ErrNoSpace, rpctypes.ErrCorrupt} {
+		t.Run(alarm.Error(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := logged(t)
+				etcd := fleettest.NewEtcd()
+				m := newMachine(t, etcd, "1")
+				stop := m.start()
+				time.Sleep(11 * time.Second)
+				stop()
+				m.settle()
+				etcd.Alarm(alarm)
+				m.ip = "10.0.0.2" // the record changes with the restart
+				defer m.start()()
+				time.Sleep(4 * ttl)
+				synctest.Wait()
+				if times, now := m.joined(); times != 2 || !now || m.leave() > 0 {
+					t.Fatalf("joined %d times, now %v, left %d times:\n%s", times, now, m.leave(), log)
+				}
+				etcd.Alarm(nil)
+				if is, lease := record(t, etcd); lease != m.leases[0] || is.PublicIP != "10.0.0.1" {
+					t.Fatalf("the record before the end of the alarm: %+v on %x", is, lease)
+				}
+				time.Sleep(ttl / 2)
+				synctest.Wait()
+				if is, lease := record(t, etcd); lease != m.leases[0] || is.PublicIP != "10.0.0.2" {
+					t.Errorf("the record after the alarm: %+v on %x", is, lease)
+				}
+			})
+		})
+	}
+}
+
+// TestRecordOfAnotherLease has etcd's alarm hide that another lease has the machine's record: the
+// machine leaves as soon as it sees that.
+func TestRecordOfAnotherLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logged(t)
+		etcd := fleettest.NewEtcd()
+		m := newMachine(t, etcd, "1")
+		stop := m.start()
+		time.Sleep(11 * time.Second)
+		stop()
+		m.settle()
+		other := etcd.NewClient(3)
+		granted, err := other.Grant(context.Background(), 600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records := store.New(other, store.DefaultPrefix)
+		if _, err := other.Put(context.Background(), records.Machine(id), store.Encode(store.Machine{Boot: "3"}), clientv3.WithLease(granted.ID)); err != nil {
+			t.Fatal(err)
+		}
+		etcd.Alarm(rpctypes.ErrCorrupt)
+		defer m.start()()
+		time.Sleep(ttl)
+		etcd.Alarm(nil)
+		time.Sleep(ttl / 2)
+		synctest.Wait()
+		if times, now := m.joined(); times != 2 || now || m.leave() != 1 {
+			t.Errorf("joined %d times, now %v, left %d times", times, now, m.leave())
+		}
+	})
 }
 
 // TestLeaseFile checks that the LeaseFile has the lease from the moment on when the machine has joined.
