@@ -15,8 +15,8 @@ import (
 	"coreos/internal/etcd/conn"
 	"coreos/internal/etcd/datadir"
 	"coreos/internal/etcd/defrag"
-	"coreos/internal/etcd/envfile"
 	"coreos/internal/etcd/member"
+	"coreos/internal/etcd/settings"
 	"coreos/internal/etcd/snapshot"
 	"coreos/test/etcdtest"
 )
@@ -117,7 +117,7 @@ func TestCheck(t *testing.T) {
 	c := etcdtest.New(t, 3, etcdtest.NoFsync(), etcdtest.Flags("--quota-backend-bytes", "40000000"))
 	check := func() string {
 		t.Helper()
-		facts, err := etcdcheck.Collect(limit(t), conn.Config{Endpoints: []string{c.Endpoint(0)}}, envfile.New(""), c.Member(0).DataDir(), time.Now())
+		facts, err := etcdcheck.Collect(limit(t), conn.Config{Endpoints: []string{c.Endpoint(0)}}, new(settings.Settings), c.Member(0).DataDir(), time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +174,7 @@ func TestCheck(t *testing.T) {
 	if err := c.Member(0).Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := etcdcheck.Collect(limit(t), conn.Config{Endpoints: []string{c.Endpoint(0)}}, envfile.New(""), "", time.Now()); err == nil {
+	if _, err := etcdcheck.Collect(limit(t), conn.Config{Endpoints: []string{c.Endpoint(0)}}, new(settings.Settings), "", time.Now()); err == nil {
 		t.Error("no error without etcd")
 	}
 }

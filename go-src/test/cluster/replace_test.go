@@ -13,6 +13,7 @@ import (
 	"coreos/internal/etcd/conn"
 	"coreos/internal/etcd/datadir"
 	"coreos/internal/etcd/member"
+	"coreos/internal/etcd/settings"
 	"coreos/test/etcdtest"
 )
 
@@ -63,17 +64,22 @@ func (m *machine) Start(context.Context) error {
 func newMachine(t *testing.T, member *etcdtest.Member) *machine {
 	dir := t.TempDir()
 	m := &machine{t: t, member: member, envFile: filepath.Join(dir, "etcd.conf.env"), data: datadir.Dir(filepath.Join(dir, "etcd"))}
-	settings := "# of the operator\nETCD_HEARTBEAT_INTERVAL=50\nETCD_ELECTION_TIMEOUT=500\nETCD_UNSAFE_NO_FSYNC=true\nETCD_DISCOVERY=https://discovery.example.com/1\n"
-	if err := os.WriteFile(m.envFile, []byte(settings), 0o644); err != nil {
+	text := "# of the operator\nETCD_HEARTBEAT_INTERVAL=50\nETCD_ELECTION_TIMEOUT=500\nETCD_UNSAFE_NO_FSYNC=true\nETCD_DISCOVERY=https://discovery.example.com/1\n"
+	if err := os.WriteFile(m.envFile, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
 func (m *machine) replacement(dead, name string, endpoints []string) *member.Replacement {
+	m.t.Helper()
+	env, err := settings.FromFile(m.envFile)
+	if err != nil {
+		m.t.Fatal(err)
+	}
 	return &member.Replacement{
 		Etcd: conn.Config{Endpoints: endpoints}, Dead: dead, Name: name, PeerURL: m.member.PeerURL(),
-		EnvFile: m.envFile, Data: m.data, Unit: m, Now: time.Now, Say: m.t.Logf,
+		Settings: env, Data: m.data, Unit: m, Now: time.Now, Say: m.t.Logf,
 	}
 }
 

@@ -8,13 +8,13 @@ import (
 	"coreos/internal/etcd/certs"
 	"coreos/internal/etcd/conn"
 	"coreos/internal/etcd/datadir"
-	"coreos/internal/etcd/envfile"
 	"coreos/internal/etcd/member"
+	"coreos/internal/etcd/settings"
 )
 
 // Collect gets the facts from the local member, which is at the first endpoint, from the
 // other members, and from the machine. It fails if the local member does not answer.
-func Collect(ctx context.Context, config conn.Config, env *envfile.File, data string, now time.Time) (Facts, error) {
+func Collect(ctx context.Context, config conn.Config, env *settings.Settings, data string, now time.Time) (Facts, error) {
 	config.Endpoints = config.Endpoints[:1]
 	f := Facts{Now: now}
 	var err error

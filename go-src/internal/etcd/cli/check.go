@@ -28,7 +28,7 @@ func (o *options) defragCommand() *cobra.Command {
 			defrag.WorthBytes>>20, int(100*defrag.WorthShare)),
 		Args: program.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			if _, err := o.local(); err != nil {
+			if _, err := o.local(command); err != nil {
 				return err
 			}
 			d.Etcd, d.Data, d.Say = o.etcd, o.data, sayTo(command.OutOrStdout())
@@ -55,7 +55,7 @@ func (o *options) checkCommand() *cobra.Command {
 			"local member does not answer, 3 for warnings and alarms.",
 		Args: program.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			env, err := o.local()
+			env, err := o.local(command)
 			if err != nil {
 				return err
 			}

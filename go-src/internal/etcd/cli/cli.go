@@ -4,10 +4,12 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -17,6 +19,8 @@ import (
 	"coreos/internal/etcd/conn"
 	"coreos/internal/etcd/datadir"
 	"coreos/internal/etcd/envfile"
+	"coreos/internal/etcd/settings"
+	"coreos/internal/etcd/unit"
 )
 
 // options are the flags of several commands.
@@ -35,7 +39,8 @@ func root() *cobra.Command {
 		Use:   "etcd-memberctl",
 		Short: "Look after this machine's member of an etcd cluster",
 		Long: "Look after this machine's member of an etcd cluster.\n\n" +
-			"If no flag names certificates for etcd, those of the environment file are used. The user and\n" +
+			"The settings of the member are those with which systemd runs etcd-member.service. If no flag\n" +
+			"names certificates for etcd, those of the settings are used. The user and\n" +
 			"the password may be in ETCD_MEMBERCTL_ETCD_USERNAME and ETCD_MEMBERCTL_ETCD_PASSWORD.\n\n" +
 			"Exit status: 0 on success, 1 on an error, 2 for a wrong command line, 3 for warnings (check).",
 	}
@@ -57,7 +62,7 @@ func (o *options) etcdFlags(flags *pflag.FlagSet) {
 }
 
 func (o *options) fileFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.envFile, "env-file", envfile.Path, "`FILE` with etcd's ETCD_* variables")
+	flags.StringVar(&o.envFile, "env-file", envfile.Path, "`FILE` with ETCD_* variables, the one that replace and join change; if given, nothing else is read")
 	flags.StringVar(&o.data, "data-dir", datadir.Path, "etcd's data `DIRECTORY`, if ETCD_DATA_DIR does not name one")
 }
 
@@ -70,12 +75,42 @@ func (o *options) credentials() {
 	}
 }
 
-// settings reads the environment file and takes from it what no flag says.
-func (o *options) settings() (*envfile.File, error) {
-	env, err := envfile.Read(o.envFile)
+// settings reads the settings of this machine's member and takes from them what no flag says. If
+// --env-file is given, it is the only place of settings.
+func (o *options) settings(command *cobra.Command) (env *settings.Settings, err error) {
+	if command.Flags().Changed("env-file") {
+		env, err = settings.FromFile(o.envFile)
+	} else {
+		env, err = serviceSettings(command.Context(), o.envFile)
+	}
 	if err != nil {
 		return nil, err
 	}
+	o.take(env)
+	return env, nil
+}
+
+// serviceSettings reads the settings with which systemd runs etcd.
+func serviceSettings(ctx context.Context, path string) (*settings.Settings, error) {
+	ctx, stop := context.WithTimeout(ctx, systemdTime)
+	defer stop()
+	etcd, err := unit.Open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the settings of %s are not known: %w: %w", unit.Name, err, settings.ErrUnknown)
+	}
+	defer etcd.Close()
+	service, err := etcd.Service(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the settings of etcd are not known: %w: %w", err, settings.ErrUnknown)
+	}
+	return settings.FromService(service, path)
+}
+
+// systemdTime bounds the questions to systemd about the unit.
+const systemdTime = 30 * time.Second
+
+// take takes from the settings what no flag says.
+func (o *options) take(env *settings.Settings) {
 	o.credentials()
 	if dir := env.Get("ETCD_DATA_DIR"); dir != "" {
 		o.data = dir
@@ -89,15 +124,14 @@ func (o *options) settings() (*envfile.File, error) {
 			o.etcd.CertFile, o.etcd.KeyFile = env.Get("ETCD_CERT_FILE"), env.Get("ETCD_KEY_FILE")
 		}
 	}
-	return env, nil
 }
 
 // local is settings for the commands that work on the local member only.
-func (o *options) local() (*envfile.File, error) {
+func (o *options) local(command *cobra.Command) (*settings.Settings, error) {
 	if len(o.etcd.Endpoints) != 1 {
 		return nil, exit.Usage(errors.New("this command works on one member: give one --endpoint"))
 	}
-	return o.settings()
+	return o.settings(command)
 }
 
 // sayTo returns a function that prints a line of what was done.

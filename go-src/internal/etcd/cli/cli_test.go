@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"coreos/internal/cli/program/programtest"
 	"coreos/internal/etcd/servertest"
 )
@@ -77,7 +79,7 @@ func TestSnapshot(t *testing.T) {
 	programtest.Check(t, root, []programtest.Call{
 		{restore + "none.db", 1, "", "none.db"},
 		{restore + found[0], 0, "restored " + found[0] + " as a new cluster with the one member me at http://localhost:2380\n", ""},
-		{restore + found[0], 0, "moved the former data to data/former-", ""},
+		{restore + found[0], 0, "moved the former data to data-former/20", ""},
 	})
 	if err := os.Truncate(found[0], 100); err != nil {
 		t.Fatal(err)
@@ -104,34 +106,36 @@ func TestCheckNoAnswer(t *testing.T) {
 	})
 }
 
+// TestSettings calls a command with flags, and checks which data and certificates it uses.
 func TestSettings(t *testing.T) {
 	const env = "ETCD_DATA_DIR=/srv/etcd\nETCD_TRUSTED_CA_FILE=/ca.crt\nETCD_CERT_FILE=/server.crt\nETCD_KEY_FILE=/server.key\n"
-	path := func(text string) string { return strings.TrimPrefix(environment(t, text), " --env-file ") }
 	t.Setenv("ETCD_MEMBERCTL_ETCD_USERNAME", "root")
 	t.Setenv("ETCD_MEMBERCTL_ETCD_PASSWORD", "secret")
 	for name, test := range map[string]struct {
-		options options
-		want    options
+		env, flags string
+		data, cert string
+		ca, user   string
 	}{
-		"no certificates for clients": {options{envFile: path(env)}, options{data: "/srv/etcd"}},
-		"the server's certificate":    {options{envFile: path(env + "ETCD_CLIENT_CERT_AUTH=true\n")}, options{data: "/srv/etcd"}},
-		"the file names the data":     {options{envFile: path(env), data: "/data"}, options{data: "/srv/etcd"}},
-		"no file":                     {options{envFile: "/none/x", data: "/data"}, options{data: "/data"}},
+		"no certificates for clients": {env, "", "/srv/etcd", "", "/ca.crt", "root"},
+		"the server's certificate":    {env + "ETCD_CLIENT_CERT_AUTH=true\n", "", "/srv/etcd", "/server.crt", "/ca.crt", "root"},
+		"the file names the data":     {env, "--data-dir /data", "/srv/etcd", "", "/ca.crt", "root"},
+		"the file is empty":           {"", "--data-dir /data", "/data", "", "", "root"},
+		"flags":                       {env, "--etcd-cafile /mine.crt --etcd-username me", "/srv/etcd", "", "/mine.crt", "me"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := test.options.settings(); err != nil {
+			o := new(options)
+			command := &cobra.Command{RunE: func(command *cobra.Command, _ []string) error {
+				_, err := o.settings(command)
+				return err
+			}}
+			o.etcdFlags(command.Flags())
+			command.SetArgs(strings.Fields(environment(t, test.env) + " " + test.flags))
+			if err := command.Execute(); err != nil {
 				t.Fatal(err)
 			}
-			auth := name == "the server's certificate"
-			if got := test.options; got.data != test.want.data || got.etcd.Username != "root" || got.etcd.Password != "secret" ||
-				(got.etcd.CertFile == "/server.crt") != auth || (got.etcd.KeyFile == "/server.key") != auth {
-				t.Errorf("got %+v", got)
+			if o.data != test.data || o.etcd.CertFile != test.cert || o.etcd.CAFile != test.ca || o.etcd.Username != test.user || o.etcd.Password != "secret" {
+				t.Errorf("got %+v", o)
 			}
 		})
-	}
-	flags := options{envFile: path(env)}
-	flags.etcd.CAFile, flags.etcd.Username = "/mine.crt", "me"
-	if _, err := flags.settings(); err != nil || flags.etcd.CAFile != "/mine.crt" || flags.etcd.Username != "me" {
-		t.Errorf("flags are lost: %+v, %v", flags, err)
 	}
 }

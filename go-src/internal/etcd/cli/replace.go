@@ -69,10 +69,11 @@ func (r *replace) run(command *cobra.Command, o *options) error {
 	if !command.Flags().Changed("endpoint") {
 		return exit.Usage(errors.New("give the URLs of members that are alive with --endpoint"))
 	}
-	if _, err := o.settings(); err != nil {
+	env, err := o.settings(command)
+	if err != nil {
 		return err
 	}
-	r.Etcd, r.EnvFile, r.Data, r.Now, r.Say = o.etcd, o.envFile, datadir.Dir(o.data), time.Now, sayTo(command.OutOrStdout())
+	r.Etcd, r.Settings, r.Data, r.Now, r.Say = o.etcd, env, datadir.Dir(o.data), time.Now, sayTo(command.OutOrStdout())
 	ctx, cancel := context.WithTimeout(command.Context(), r.timeout)
 	defer cancel()
 	if r.noStart {

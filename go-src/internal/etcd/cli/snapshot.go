@@ -12,8 +12,8 @@ import (
 	"coreos/internal/cli/program"
 	"coreos/internal/etcd/conn"
 	"coreos/internal/etcd/datadir"
-	"coreos/internal/etcd/envfile"
 	"coreos/internal/etcd/member"
+	"coreos/internal/etcd/settings"
 	"coreos/internal/etcd/snapshot"
 	"coreos/internal/etcd/unit"
 	"coreos/internal/host/hostid"
@@ -29,7 +29,7 @@ func (o *options) snapshotCommand() *cobra.Command {
 			"etcd-TIME-REVISION.db, until --keep are left. An incomplete snapshot never has such a name.",
 		Args: program.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			if _, err := o.local(); err != nil {
+			if _, err := o.local(command); err != nil {
 				return err
 			}
 			client, err := conn.Dial(o.etcd)
@@ -76,7 +76,7 @@ func (o *options) restoreCommand() *cobra.Command {
 			"etcd-memberctl join --wipe.",
 		Args: oneArgument("the file of a snapshot"),
 		RunE: func(command *cobra.Command, args []string) error {
-			env, err := o.settings()
+			env, err := o.settings(command)
 			if err != nil {
 				return err
 			}
@@ -102,8 +102,8 @@ func (o *options) restoreCommand() *cobra.Command {
 	return command
 }
 
-// defaults are the member's settings, and those of etcd-member.service.
-func (r *restore) defaults(env *envfile.File) error {
+// defaults are the member's settings, and etcd's defaults.
+func (r *restore) defaults(env *settings.Settings) error {
 	if r.Name == "" {
 		r.Name = env.Get("ETCD_NAME")
 	}
@@ -154,6 +154,7 @@ func (r *restore) withUnit(ctx context.Context, etcd conn.Config) error {
 		if !r.yes {
 			return errors.New("etcd-member.service runs, and everything written after the snapshot would be lost: to stop it and restore use --yes")
 		}
+		r.say("stopping %s", unit.Name)
 		if err := service.Stop(ctx); err != nil {
 			return err
 		}
@@ -177,7 +178,7 @@ func (r *restore) waitHealthy(ctx context.Context, etcd conn.Config) error {
 		cluster, err = member.Survey(ctx, etcd)
 		last = err
 		return cluster, err
-	}, backoff.WithBackOff(backoff.NewConstantBackOff(time.Second)), backoff.WithMaxElapsedTime(0))
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(time.Second)), backoff.WithMaxElapsedTime(0), backoff.WithNotify(member.Waiting(ctx, r.say, "etcd to answer")))
 	if err != nil { // the context's
 		return fmt.Errorf("etcd was started and does not answer: %w; see journalctl -u %s", last, unit.Name)
 	}

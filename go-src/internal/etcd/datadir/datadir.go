@@ -1,6 +1,7 @@
 // Package datadir changes etcd's data directory while etcd does not run. The data are in
-// its subdirectory "member". They are never deleted, only moved aside within the data
-// directory, which may be a mount point.
+// its subdirectory "member". They are never deleted, only moved aside: into DIRECTORY-former beside
+// the data directory, or into the data directory itself if that is a mount point. etcd warns at each
+// start of whatever else is in its data directory.
 package datadir
 
 import (
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"coreos/internal/host/fsync"
 )
 
 // Path is the data directory of etcd-member.service.
@@ -64,14 +67,35 @@ func (d Dir) MoveAside(now time.Time) (string, error) {
 	if err := d.Unused(); err != nil {
 		return "", err
 	}
-	former, err := d.mkdir("former-", now)
+	former, err := d.former(now)
 	if err != nil {
 		return "", err
 	}
 	if err := os.Rename(d.member(), filepath.Join(former, "member")); err != nil {
 		return "", fmt.Errorf("move etcd's data aside: %w", err)
 	}
-	return former, errors.Join(syncPath(former), syncPath(string(d)))
+	return former, d.sync(former)
+}
+
+// former makes the directory for former data.
+func (d Dir) former(now time.Time) (string, error) {
+	if d.isMountPoint() {
+		return d.mkdir("former-", now)
+	}
+	former := Dir(filepath.Clean(string(d)) + "-former")
+	return former.mkdir("", now)
+}
+
+// isMountPoint reports whether a rename out of the directory is impossible.
+func (d Dir) isMountPoint() bool {
+	var own, parent unix.Stat_t
+	path := filepath.Clean(string(d))
+	return unix.Stat(path, &own) == nil && unix.Stat(filepath.Dir(path), &parent) == nil && own.Dev != parent.Dev
+}
+
+// sync flushes the directories that a move of the data has changed.
+func (d Dir) sync(former string) error {
+	return errors.Join(fsync.Path(former), fsync.Path(filepath.Dir(former)), fsync.Path(string(d)))
 }
 
 // mkdir makes a directory in the data directory, which is created if necessary.
@@ -110,17 +134,20 @@ func (d Dir) Replace(now time.Time, make func(dir string) error) (string, error)
 		if err := os.Rename(built, d.member()); err != nil {
 			return "", fmt.Errorf("put etcd's new data in place: %w", err)
 		}
-		return "", errors.Join(os.Remove(building), syncPath(string(d)))
+		return "", errors.Join(os.Remove(building), fsync.Path(string(d)))
 	}
 	// From here on the directory "building" has the former data and must not be deleted.
 	if err := unix.Renameat2(unix.AT_FDCWD, built, unix.AT_FDCWD, d.member(), unix.RENAME_EXCHANGE); err != nil {
 		return "", fmt.Errorf("exchange etcd's data: %w", err)
 	}
-	former := filepath.Join(string(d), "former-"+now.UTC().Format(stamp))
-	if err := os.Rename(building, former); err != nil {
+	former, err := d.former(now)
+	if err == nil {
+		err = os.Rename(built, filepath.Join(former, "member"))
+	}
+	if err != nil {
 		return building, fmt.Errorf("etcd's former data are in %s: %w", building, err)
 	}
-	return former, errors.Join(syncPath(former), syncPath(string(d)))
+	return former, errors.Join(os.Remove(building), d.sync(former))
 }
 
 // build makes the data with the owner of the directory, and flushes them to the disk.
@@ -140,17 +167,8 @@ func (d Dir) build(dir string, make func(string) error) error {
 		if err := os.Lchown(path, int(owner.Uid), int(owner.Gid)); err != nil {
 			return fmt.Errorf("etcd's data: %w", err)
 		}
-		return syncPath(path)
+		return fsync.Path(path)
 	})
-}
-
-func syncPath(path string) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	return file.Sync()
 }
 
 // Room returns the free bytes for etcd and the total bytes in the file system of a

@@ -44,8 +44,11 @@ func TestMoveAside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if filepath.Base(former) != "former-20260102T030405Z" || !has(former, "old") {
-		t.Errorf("the data are not in %s", former)
+	if former != string(d)+"-former/20260102T030405Z" || !has(former, "old") {
+		t.Errorf("the data are in %s", former)
+	}
+	if entries, _ := os.ReadDir(string(d)); len(entries) != 0 {
+		t.Errorf("etcd would warn of %v in its data directory", entries)
 	}
 	if there, err := d.HasData(); there || err != nil {
 		t.Error("the data are still there", err)
@@ -62,8 +65,32 @@ func TestReplace(t *testing.T) {
 		t.Errorf("former data in %q, %v", former, err)
 	}
 	entries, _ := os.ReadDir(string(d))
-	if len(entries) != 2 {
+	if len(entries) != 1 || former != string(d)+"-former/20260102T030405Z" {
 		t.Errorf("left behind: %v", entries)
+	}
+}
+
+// TestMountPoint has a data directory that is a file system of its own.
+func TestMountPoint(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	for what, move := range map[string]func(Dir) (string, error){
+		"moved aside": func(d Dir) (string, error) { return d.MoveAside(now) },
+		"replaced": func(d Dir) (string, error) {
+			return d.Replace(now, func(dir string) error { put(t, dir, "new"); return nil })
+		},
+	} {
+		d := Dir(t.TempDir())
+		if err := unix.Mount("tmpfs", string(d), "tmpfs", 0, "size=1m"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(string(d), unix.MNT_DETACH) })
+		put(t, string(d), "old")
+		former, err := move(d)
+		if err != nil || former != string(d)+"/former-20260102T030405Z" || !has(former, "old") {
+			t.Errorf("%s: the data are in %q, %v", what, former, err)
+		}
 	}
 }
 

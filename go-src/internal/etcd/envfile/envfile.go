@@ -15,6 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"coreos/internal/host/bounded"
+	"coreos/internal/host/fsync"
 	"coreos/internal/host/keyvalue"
 )
 
@@ -79,14 +80,31 @@ func assignment(line string) (name, value string, ok bool) {
 	return strings.TrimSpace(name), keyvalue.Unquote(value), ok
 }
 
-// Get returns the value of a variable, or "". The last line counts, as in systemd.
-func (f *File) Get(name string) (value string) {
+// Get returns the value of a variable, or "".
+func (f *File) Get(name string) string {
+	value, _ := f.Lookup(name)
+	return value
+}
+
+// Lookup returns the value of a variable, and whether the file sets it. The last line counts, as in
+// systemd.
+func (f *File) Lookup(name string) (value string, set bool) {
 	for _, line := range f.lines {
 		if n, v, ok := assignment(line); ok && n == name {
-			value = v
+			value, set = v, true
 		}
 	}
-	return value
+	return value, set
+}
+
+// Names returns the names of all variables of the file.
+func (f *File) Names() (names []string) {
+	for _, line := range f.lines {
+		if name, _, ok := assignment(line); ok && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Set sets a variable: in its last line, or in a new line at the end. The value must not
@@ -155,14 +173,5 @@ func (f *File) Write() error {
 	if err != nil {
 		return fmt.Errorf("etcd's settings, %s: %w", f.path, err)
 	}
-	return syncDir(dir)
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return fsync.Path(dir)
 }

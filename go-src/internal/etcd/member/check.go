@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"coreos/internal/etcd/envfile"
+	"coreos/internal/etcd/settings"
 )
 
 // begin checks everything that can be wrong, and records that the replacement begins.
-func (r *Replacement) begin(ctx context.Context, c *Cluster, env *envfile.File) (uint64, error) {
+func (r *Replacement) begin(ctx context.Context, c *Cluster, env *settings.Settings) (uint64, error) {
 	dead := Member{Name: nobody, Learner: true} // has no vote, so its absence changes nothing
 	if r.Dead != "" {
 		var err error

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -22,6 +24,30 @@ func mustBeDead(ctx context.Context, m Member) error {
 		}
 	}
 	return nil
+}
+
+// checkPeers returns an error if the peers of a live member cannot reach it from this machine: etcd
+// here would wait for it without end. dead is the id of a member that does not matter, own the peer
+// URL of this machine.
+func checkPeers(c *Cluster, dead uint64, own string, reached func(url string) bool) error {
+	for _, m := range c.Members {
+		if m.ID == dead || !m.Healthy() || slices.Contains(m.PeerURLs, own) || slices.ContainsFunc(m.PeerURLs, reached) {
+			continue
+		}
+		return fmt.Errorf("%v has the peer URL %s, at which this machine does not reach it: correct it there with etcdctl member update %x --peer-urls=URL, or open the way to its port",
+			m, strings.Join(m.PeerURLs, ","), m.ID)
+	}
+	return nil
+}
+
+// isLocal reports whether only the machine itself reaches a URL.
+func isLocal(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip.IsLoopback() || ip.IsUnspecified()
 }
 
 // answers reports whether a server at a URL speaks TLS or any HTTP. A connection proves

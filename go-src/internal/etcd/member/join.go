@@ -12,7 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/etcd/conn"
-	"coreos/internal/etcd/envfile"
+	"coreos/internal/etcd/settings"
 )
 
 // remove removes the dead member, if it is still a member and still dead.
@@ -59,7 +59,7 @@ func (r *Replacement) retry(ctx context.Context, config conn.Config, f func(cont
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(backoff.NewConstantBackOff(again)), backoff.WithMaxTries(retries))
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(again)), backoff.WithMaxTries(retries), backoff.WithNotify(Waiting(ctx, r.Say, "the change of the members")))
 	return err
 }
 
@@ -104,7 +104,7 @@ func (r *Replacement) add(ctx context.Context, config conn.Config) (uint64, erro
 
 // start writes the settings with which this machine joins, and starts etcd, unless that is
 // done.
-func (r *Replacement) start(ctx context.Context, env *envfile.File, own uint64) error {
+func (r *Replacement) start(ctx context.Context, env *settings.Settings, own uint64) error {
 	c, err := Survey(ctx, r.Etcd)
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (r *Replacement) start(ctx context.Context, env *envfile.File, own uint64) 
 	if err := r.configure(ctx, c, env, own); err != nil {
 		return err
 	}
-	r.Say("wrote %s", r.EnvFile)
+	r.Say("wrote %s", env.Path())
 	if r.Unit == nil {
 		return ErrNotStarted
 	}
@@ -133,7 +133,7 @@ func (r *Replacement) promote(ctx context.Context, own uint64) error {
 		m, err = r.tryPromote(ctx, own)
 		last = err
 		return m, err
-	}, backoff.WithBackOff(backoff.NewConstantBackOff(again)), backoff.WithMaxElapsedTime(0))
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(again)), backoff.WithMaxElapsedTime(0), backoff.WithNotify(Waiting(ctx, r.Say, "this machine to become a healthy member that votes")))
 	if err != nil { // the context's
 		return fmt.Errorf("this machine is a member, but is not healthy or has no vote: %w; see journalctl -u etcd-member, and run this again", last)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -13,7 +12,7 @@ import (
 
 	"coreos/internal/etcd/conn"
 	"coreos/internal/etcd/datadir"
-	"coreos/internal/etcd/envfile"
+	"coreos/internal/etcd/settings"
 )
 
 // Replacement replaces a dead member by this machine, or adds this machine as a further
@@ -29,8 +28,8 @@ type Replacement struct {
 	Etcd conn.Config // endpoints of live members, and certificates
 	Dead string      // name or id; "" if this machine replaces no member
 
-	Name, PeerURL string // of this machine; if "", those in the environment file
-	EnvFile       string
+	Name, PeerURL string // of this machine; if "", those of the settings
+	Settings      *settings.Settings
 	Data          datadir.Dir
 
 	Force bool // remove the member even if it answers
@@ -64,10 +63,7 @@ const nobody = "nobody"
 // Run returns when this machine is a healthy voting member. The context limits the time to
 // catch up.
 func (r *Replacement) Run(ctx context.Context) error {
-	env, err := envfile.Read(r.EnvFile)
-	if err != nil {
-		return err
-	}
+	env := r.Settings
 	if err := r.settle(env); err != nil {
 		return err
 	}
@@ -92,6 +88,10 @@ func (r *Replacement) Run(ctx context.Context) error {
 	} else {
 		r.Say("continuing the replacement that was interrupted")
 	}
+	reached := func(url string) bool { return !isLocal(url) && answers(ctx, url) }
+	if err := checkPeers(cluster, dead, r.PeerURL, reached); err != nil {
+		return err
+	}
 	if err := r.remove(ctx, cluster, dead); err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (r *Replacement) Run(ctx context.Context) error {
 }
 
 // settle determines the name and the peer URL of this machine.
-func (r *Replacement) settle(env *envfile.File) error {
+func (r *Replacement) settle(env *settings.Settings) error {
 	if r.Name == "" {
 		r.Name = env.Get("ETCD_NAME")
 	}
@@ -118,23 +118,23 @@ func (r *Replacement) settle(env *envfile.File) error {
 		r.PeerURL = env.Get("ETCD_INITIAL_ADVERTISE_PEER_URLS")
 	}
 	if r.Name == "" || strings.ContainsAny(r.Name, "=, \"'\\#;") {
-		return fmt.Errorf("this machine's name as a member is %q: give one with --name, or ETCD_NAME in %s", r.Name, r.EnvFile)
+		return fmt.Errorf("this machine's name as a member is %q: give one with --name, or ETCD_NAME in %s", r.Name, env.Path())
 	}
 	u, err := url.Parse(r.PeerURL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Port() == "" || u.Path != "" {
-		return fmt.Errorf("this machine's peer URL is %q: give one such as https://10.0.0.5:2380 with --peer-url, or ETCD_INITIAL_ADVERTISE_PEER_URLS in %s", r.PeerURL, r.EnvFile)
+		return fmt.Errorf("this machine's peer URL is %q: give one such as https://10.0.0.5:2380 with --peer-url, or ETCD_INITIAL_ADVERTISE_PEER_URLS in %s", r.PeerURL, env.Path())
 	}
-	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip.IsLoopback() || ip.IsUnspecified() {
+	if isLocal(r.PeerURL) {
 		return fmt.Errorf("this machine's peer URL is %s, which the other members cannot reach", r.PeerURL)
 	}
 	if u.Scheme == "https" && env.Get("ETCD_PEER_CERT_FILE") == "" && env.Get("ETCD_PEER_AUTO_TLS") != "true" {
-		return fmt.Errorf("%s has no ETCD_PEER_CERT_FILE for %s: make certificates with etcd-memberctl certs and copy them here", r.EnvFile, r.PeerURL)
+		return fmt.Errorf("%s has no ETCD_PEER_CERT_FILE for %s: make certificates with etcd-memberctl certs and copy them here", env.Path(), r.PeerURL)
 	}
-	return nil
+	return env.CanSet(written...)
 }
 
 // resumed returns the id of the dead member if its replacement was begun earlier.
-func (r *Replacement) resumed(env *envfile.File) (uint64, bool) {
+func (r *Replacement) resumed(env *settings.Settings) (uint64, bool) {
 	text, name, _ := strings.Cut(env.Comment(journal), " ")
 	if r.Dead == "" {
 		return 0, text == nobody

@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -9,12 +10,24 @@ import (
 	"strings"
 
 	"coreos/internal/etcd/conn"
-	"coreos/internal/etcd/envfile"
+	"coreos/internal/etcd/settings"
+)
+
+// written are the variables that configure writes, or takes from etcd: it accepts only one way to
+// find a cluster.
+var written = []string{
+	"ETCD_NAME", "ETCD_INITIAL_CLUSTER", "ETCD_INITIAL_CLUSTER_STATE", "ETCD_INITIAL_ADVERTISE_PEER_URLS",
+	"ETCD_LISTEN_PEER_URLS", "ETCD_LISTEN_CLIENT_URLS", "ETCD_ADVERTISE_CLIENT_URLS", discovery + "*", forceNew,
+}
+
+const (
+	discovery = "ETCD_DISCOVERY"
+	forceNew  = "ETCD_FORCE_NEW_CLUSTER"
 )
 
 // configure writes the variables with which this machine joins the cluster. It keeps the
 // variables for listening if the peer URL has not changed.
-func (r *Replacement) configure(ctx context.Context, c *Cluster, env *envfile.File, own uint64) error {
+func (r *Replacement) configure(ctx context.Context, c *Cluster, env *settings.Settings, own uint64) error {
 	var initial []string
 	for _, m := range c.Members {
 		name := m.Name
@@ -28,9 +41,9 @@ func (r *Replacement) configure(ctx context.Context, c *Cluster, env *envfile.Fi
 		}
 	}
 	moved := env.Get("ETCD_INITIAL_ADVERTISE_PEER_URLS") != r.PeerURL
-	// etcd accepts only one way to find a cluster.
-	env.Unset("ETCD_DISCOVERY")
-	env.Unset("ETCD_FORCE_NEW_CLUSTER")
+	if err := errors.Join(env.Unset(discovery), env.Unset(forceNew)); err != nil {
+		return err
+	}
 	values := [][2]string{
 		{"ETCD_NAME", r.Name},
 		{"ETCD_INITIAL_CLUSTER", strings.Join(initial, ",")},
@@ -54,7 +67,7 @@ func (r *Replacement) configure(ctx context.Context, c *Cluster, env *envfile.Fi
 	return env.Write()
 }
 
-func clientScheme(env *envfile.File) string {
+func clientScheme(env *settings.Settings) string {
 	if env.Get("ETCD_CERT_FILE") != "" || env.Get("ETCD_AUTO_TLS") == "true" {
 		return "https"
 	}

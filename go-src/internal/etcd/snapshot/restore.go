@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
@@ -18,7 +19,7 @@ const Bump = 1_000_000_000
 // Restoration restores a snapshot as a new cluster with one member.
 type Restoration struct {
 	File          string
-	Name, PeerURL string // of the member
+	Name, PeerURL string // of the member; several URLs with commas
 	Data          datadir.Dir
 	// Bump is added to the revision, and older revisions count as compacted. So clients
 	// that watch get an error and start again, instead of waiting for a revision that
@@ -44,12 +45,13 @@ func (r Restoration) Run() (former string, err error) {
 }
 
 func (r Restoration) build(dir string) error {
+	urls := strings.Split(r.PeerURL, ",")
 	err := snapshot.NewV3(zap.NewNop()).Restore(snapshot.RestoreConfig{
 		SnapshotPath:   r.File,
 		Name:           r.Name,
 		OutputDataDir:  dir,
-		PeerURLs:       []string{r.PeerURL},
-		InitialCluster: r.Name + "=" + r.PeerURL,
+		PeerURLs:       urls,
+		InitialCluster: r.Name + "=" + strings.Join(urls, ","+r.Name+"="),
 		// The cluster gets a new id, so that members of the old one cannot join it.
 		InitialClusterToken: "restored-" + r.Now.UTC().Format(stamp),
 		RevisionBump:        r.Bump,

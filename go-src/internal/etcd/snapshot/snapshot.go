@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"coreos/internal/etcd/datadir"
+	"coreos/internal/host/fsync"
 )
 
 // Dir is the directory of the snapshots of etcd-snapshot.service.
@@ -81,7 +82,7 @@ func (s Store) Take(ctx context.Context, client *clientv3.Client, now time.Time)
 	if err := os.Rename(path, taken.Path); err != nil {
 		return nil, nil, fmt.Errorf("snapshot: %w", err)
 	}
-	if err := dir.Sync(); err != nil {
+	if err := fsync.Path(s.Dir); err != nil {
 		return nil, nil, fmt.Errorf("snapshot: %w", err)
 	}
 	pruned, err := s.prune(filepath.Base(taken.Path))

@@ -85,6 +85,56 @@ func (u *Unit) Stop(ctx context.Context) error {
 	return nil
 }
 
+// Service is how systemd starts etcd, by the unit and its drop-ins.
+type Service struct {
+	Program string
+	Args    []string // without the program
+	// Environment has lines NAME=VALUE.
+	Environment []string
+	// Files are the paths of EnvironmentFile=, which may be patterns.
+	Files []string
+	// Unset are the names of UnsetEnvironment=, Pass those of PassEnvironment=.
+	Unset, Pass []string
+}
+
+// Service returns how systemd starts etcd.
+func (u *Unit) Service(ctx context.Context) (Service, error) {
+	load, err := u.property(ctx, "LoadState")
+	if err == nil && load != "loaded" {
+		err = fmt.Errorf("%s: systemd reports %q", Name, load)
+	}
+	if err != nil {
+		return Service{}, err
+	}
+	properties, err := u.conn.GetUnitTypePropertiesContext(ctx, Name, "Service")
+	if err != nil {
+		return Service{}, fmt.Errorf("%s: %w", Name, err)
+	}
+	return serviceOf(properties)
+}
+
+// serviceOf reads the properties of the interface org.freedesktop.systemd1.Service.
+func serviceOf(properties map[string]any) (Service, error) {
+	strings := func(name string) []string { all, _ := properties[name].([]string); return all }
+	s := Service{Environment: strings("Environment"), Unset: strings("UnsetEnvironment"), Pass: strings("PassEnvironment")}
+	files, _ := properties["EnvironmentFiles"].([][]any)
+	for _, file := range files {
+		if path, ok := file[0].(string); ok {
+			s.Files = append(s.Files, path)
+		}
+	}
+	commands, _ := properties["ExecStart"].([][]any)
+	if len(commands) == 0 || len(commands[0]) < 2 {
+		return s, fmt.Errorf("%s has no ExecStart=", Name)
+	}
+	command := commands[0]
+	s.Program, _ = command[0].(string)
+	if args, _ := command[1].([]string); len(args) > 0 {
+		s.Args = args[1:]
+	}
+	return s, nil
+}
+
 // ErrNotRunning says that the unit has no main process.
 var ErrNotRunning = errors.New(Name + " does not run")
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -63,5 +64,25 @@ func TestSetStatus(t *testing.T) {
 func TestNoSystemd(t *testing.T) {
 	if err := SetStatus(filepath.Join(t.TempDir(), "none"), os.Getpid(), "x"); err == nil {
 		t.Error("no error without a socket")
+	}
+}
+
+// TestServiceOf reads properties with the types that D-Bus gives them.
+func TestServiceOf(t *testing.T) {
+	s, err := serviceOf(map[string]any{
+		"Environment":      []string{"ETCD_NAME=node1"},
+		"EnvironmentFiles": [][]any{{"/etc/etcd/etcd.conf.env", true}, {"/run/more.env", false}},
+		"ExecStart":        [][]any{{"/usr/bin/etcd", []string{"/usr/bin/etcd", "--name=x"}, false, uint64(0)}},
+		"UnsetEnvironment": []string{"ETCD_DEBUG"}, "PassEnvironment": []string{"LANG"},
+	})
+	want := Service{
+		Program: "/usr/bin/etcd", Args: []string{"--name=x"}, Environment: []string{"ETCD_NAME=node1"},
+		Files: []string{"/etc/etcd/etcd.conf.env", "/run/more.env"}, Unset: []string{"ETCD_DEBUG"}, Pass: []string{"LANG"},
+	}
+	if err != nil || !reflect.DeepEqual(s, want) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := serviceOf(map[string]any{"ExecStart": [][]any{}}); err == nil {
+		t.Error("a unit without ExecStart= is read")
 	}
 }
