@@ -201,3 +201,32 @@ func TestHistoryOfOrder(t *testing.T) {
 		})
 	}
 }
+
+// TestCycle has two units of one machine that depend on each other, as a unit and its sidekick do. They
+// start at once, also with new files and after a restart of the machine.
+func TestCycle(t *testing.T) {
+	setLog()
+	inPair(t, func(n *pair) {
+		create := func(command string) {
+			service := schema.UnitOption{Section: "Service", Name: "ExecStart", Value: command}
+			unit := func(name, value string) schema.UnitOption {
+				return schema.UnitOption{Section: "Unit", Name: name, Value: value}
+			}
+			n.change(n.registry.Create(n.t.Context(), "test", schema.Unit{Name: "app.service", DesiredState: schema.Launched, Options: []schema.UnitOption{
+				unit("Requires", "app-side.service"), service, {Section: "X-Fleet", Name: "MachineID", Value: "a"},
+			}}))
+			n.change(n.registry.Create(n.t.Context(), "test", schema.Unit{Name: "app-side.service", DesiredState: schema.Launched, Options: []schema.UnitOption{
+				unit("BindsTo", "app.service"), unit("After", "app.service"), service, {Section: "X-Fleet", Name: "MachineOf", Value: "app.service"},
+			}}))
+		}
+		both := []string{"app-side.service a", "app.service a"}
+		create("/bin/old")
+		n.runsAfter(10*time.Second, "both were started", both...)
+		create("/bin/new")
+		n.runsAfter(10*time.Second, "both have new files", both...)
+		n.off(n.machines["a"])
+		n.reboot(n.machines["a"])
+		n.start(n.machines["a"])
+		n.runsAfter(20*time.Second, "the machine has restarted", both...)
+	})
+}

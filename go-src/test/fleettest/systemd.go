@@ -201,13 +201,18 @@ func (s *Systemd) start(name string) error {
 	if unit == nil {
 		return fmt.Errorf("no such unit: %s", name)
 	}
+	was := unit.running
+	unit.running = true // units may depend on each other
 	for _, other := range slices.Concat(unit.needs.Requires, unit.needs.BindsTo) {
+		if o := s.units[other]; o != nil && o.running {
+			continue
+		}
 		if err := s.start(other); err != nil {
+			unit.running = was
 			return err
 		}
 	}
-	if !unit.running {
-		unit.running = true
+	if !was {
 		s.tell(s.Ran, name)
 		s.changed(name)
 	}
@@ -216,15 +221,18 @@ func (s *Systemd) start(name string) error {
 
 // stop stops a unit and, before it, those that depend on it.
 func (s *Systemd) stop(name string) {
+	stopped := s.units[name]
+	if stopped != nil && stopped.running {
+		stopped.running = false // units may depend on each other
+		defer func() {
+			s.tell(s.Stopped, name)
+			s.changed(name)
+		}()
+	}
 	for other, unit := range s.units {
 		if unit.running && unit.needs.DependsOn(name) {
 			s.stop(other)
 		}
-	}
-	if unit := s.units[name]; unit != nil && unit.running {
-		unit.running = false
-		s.tell(s.Stopped, name)
-		s.changed(name)
 	}
 }
 

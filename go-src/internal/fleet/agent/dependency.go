@@ -83,9 +83,15 @@ func (a *Agent) mustWait(ctx context.Context, name string, u *unit, other string
 	case requires && o != nil && o.phase.busy(): // it may be about to stop
 		return true
 	case a.isLocal(other):
-		// systemd orders the two itself, once it was asked to start the other one.
-		pending := o.phase.busy() || !o.run.launched()
-		return pending && (u.cascadeStopped && requires || o.want.Target == schema.Launched && a.keepsOrder(ctx, name, u))
+		// systemd orders the two itself, once it was asked to start the other one. Without After=
+		// it starts both at the same time, as it does for units that depend on each other.
+		switch pending := o.phase.busy() || !o.run.launched(); {
+		case !pending:
+			return false
+		case o.want.Target == schema.Launched:
+			return slices.Contains(u.needs.After, other) && a.keepsOrder(ctx, name, u)
+		}
+		return u.cascadeStopped && requires
 	case p == nil || p.known < jobRead:
 		return true
 	case !p.inCluster():
