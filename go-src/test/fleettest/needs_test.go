@@ -141,7 +141,7 @@ func inPair(t *testing.T, f func(*pair)) {
 		defer n.end()
 		n.heal()
 		for _, m := range n.machines {
-			m.systemd.Own = []string{"docker.service"}
+			m.systemd.SetOwn("docker.service")
 		}
 		f(n)
 	})

@@ -5,7 +5,6 @@ package fleettest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -25,10 +24,9 @@ type Systemd struct {
 	Ran, Stopped func(unit string)
 	// Starting is called before a unit is started; nil for no call.
 	Starting func(unit string)
-	// Own are units that fleet has not installed.
-	Own []string
-
-	mu      sync.Mutex
+	mu       sync.Mutex
+	// own are units that fleet has not installed.
+	own     []string
 	units   map[string]*known
 	changes chan string
 }
@@ -78,6 +76,13 @@ func (s *Systemd) Running() int {
 		}
 	}
 	return n
+}
+
+// SetOwn says which units the machine has that fleet has not installed. They run all the time.
+func (s *Systemd) SetOwn(names ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own = names
 }
 
 // Ends lets a unit end by itself.
@@ -137,6 +142,9 @@ func (s *Systemd) install(name, text string) error {
 	if err != nil {
 		return err
 	}
+	if slices.Contains(s.own, name) {
+		return agent.Refused{Reason: "the machine has " + name}
+	}
 	s.units[name] = &known{text: text, needs: file.Needs(n)}
 	return nil
 }
@@ -195,11 +203,11 @@ func (s *Systemd) set(name string, launched bool) error {
 // start starts a unit and, before it, those on which it depends.
 func (s *Systemd) start(name string) error {
 	unit := s.units[name]
-	if unit == nil && slices.Contains(s.Own, name) {
+	if unit == nil && slices.Contains(s.own, name) {
 		return nil
 	}
 	if unit == nil {
-		return fmt.Errorf("no such unit: %s", name)
+		return agent.Refused{Reason: "no such unit: " + name}
 	}
 	was := unit.running
 	unit.running = true // units may depend on each other

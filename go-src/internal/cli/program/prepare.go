@@ -25,7 +25,7 @@ func prepareArgs(command *cobra.Command) {
 		command.Args = known
 		command.RunE = func(command *cobra.Command, _ []string) error { return command.Help() }
 	case command.Name() == "help" && command.Args == nil: // cobra's
-		command.Args = topic
+		command.Args = Topic
 	}
 	check := command.Args
 	if check == nil {
@@ -46,8 +46,8 @@ func prepareArgs(command *cobra.Command) {
 	}
 }
 
-// topic refuses the name of a command that there is not as an argument of help.
-func topic(help *cobra.Command, args []string) error {
+// Topic refuses the name of a command that there is not as an argument of help.
+func Topic(help *cobra.Command, args []string) error {
 	command, rest, err := help.Root().Find(args)
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ func (a *Agent) act(ctx context.Context, name string) {
 func (a *Agent) next(ctx context.Context, name string, u *unit) phase {
 	u.waitsFor = ""
 	switch {
-	case !u.want.runs() && u.hash != "":
+	case !u.want.runs() && (u.hash != "" || u.global): // etcd has the state of a global unit that systemd refused
 		return removing
 	case !u.want.runs():
 		if u.want.revision <= u.released || u.want.global || a.lease() == 0 {
@@ -99,12 +99,13 @@ func (a *Agent) endAction(ctx context.Context, name string, is *installed, err e
 		a.setInstalled(ctx, name, *is)
 		u.actions++
 	}
+	a.noteRefusal(name, u, err)
 	a.readState(ctx, name)
 	if err != nil {
 		a.retryLater(ctx, name, u, err)
 		return
 	}
-	u.failures, u.phase = 0, idle
+	u.failures, u.phase, u.problem = 0, idle, ""
 	a.act(ctx, name)
 	a.actDependents(ctx, name)
 	a.actWaiting(ctx, name)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -122,7 +123,11 @@ func (x executor) install(ctx context.Context, t task) event {
 			return t.failed(fmt.Errorf("stopping %s, which has a new file: %w", t.name, err))
 		}
 	}
-	if err := x.systemd.Install(ctx, t.name, file.String()); err != nil {
+	err = x.systemd.Install(ctx, t.name, file.String())
+	if refused := (Refused{}); errors.As(err, &refused) { // nothing of it is in systemd
+		return actionEnded{t.name, &installed{global: becomes.global}, err}
+	}
+	if err != nil {
 		t.is.run, t.is.hash = t.is.run.unlaunched(), unknown
 		return actionEnded{t.name, &t.is, fmt.Errorf("installing %s: %w", t.name, err)}
 	}

@@ -48,7 +48,10 @@ func (a *Agent) observe(ctx context.Context, name string, u *unit, state State) 
 	if u.run.launched() {
 		current = schema.Launched
 	}
-	u.current = store.State{Hash: u.hash, Load: state.Load, Active: state.Active, Sub: state.Sub, Current: current, Waiting: u.waitsFor}
+	u.current = store.State{Hash: u.hash, Load: state.Load, Active: state.Active, Sub: state.Sub, Current: current, Waiting: u.waitsFor, Problem: state.Problem}
+	if u.problem != "" {
+		u.refuse(u.problem)
+	}
 	if u.runOnce && u.run.launched() && state.Ended && !u.phase.busy() && !u.want.global {
 		go a.recordFinish(ctx, name, u.want)
 	}

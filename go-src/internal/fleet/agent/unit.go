@@ -32,6 +32,8 @@ type unit struct {
 	// began to wait for its order alone.
 	waitsFor     string
 	waitingSince time.Time
+	// problem is why systemd refused the last action; "" after one that succeeded.
+	problem string
 	// cascadeStopped is set when systemd stops the unit together with one that it depends
 	// on: it has to be started again.
 	cascadeStopped bool

@@ -29,6 +29,9 @@ type Config struct {
 	// Allow returns an error to refuse a request with status 403; write says that the
 	// request changes something. The default refuses nobody.
 	Allow func(r *http.Request, write bool) error
+	// Taken returns where this machine has a unit of its own with the name from, "" if it has none:
+	// fleet cannot run another one here. The default knows none.
+	Taken func(ctx context.Context, name string) (where string, err error)
 	// Log gets a line for each request that changes something, also if it fails. The
 	// default is slog.Default.
 	Log *slog.Logger
@@ -49,6 +52,9 @@ func Handler(cluster Cluster, c Config) http.Handler {
 	}
 	if c.Allow == nil {
 		c.Allow = func(*http.Request, bool) error { return nil }
+	}
+	if c.Taken == nil {
+		c.Taken = func(context.Context, string) (string, error) { return "", nil }
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -241,5 +242,33 @@ func TestWebPagesChangeNothing(t *testing.T) {
 	h := api.Handler(newCluster(), api.Config{Log: quiet()})
 	if w := ask(h, "POST", "/fleet/v1/rebalance", "", "Sec-Fetch-Site", "cross-site"); w.Code != 403 {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// TestTaken submits units with names of units that the machine has.
+func TestTaken(t *testing.T) {
+	has := map[string]string{"docker.service": "/usr/lib/systemd/system/docker.service", "getty@.service": "/usr/lib/systemd/system/getty@.service"}
+	fails := error(nil)
+	cluster := newCluster()
+	h := api.Handler(cluster, api.Config{Log: quiet(), Taken: func(_ context.Context, name string) (string, error) { return has[name], fails }})
+	const options = `{"options":[{"section":"Service","name":"ExecStart","value":"/bin/true"}]}`
+	put := func(name string) *httptest.ResponseRecorder {
+		return ask(h, "PUT", "/fleet/v1/units/"+name, options, "Content-Type", "application/json")
+	}
+	for name, path := range has {
+		if w := put(name); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), path) {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	if w := put("mine.service"); w.Code != http.StatusCreated {
+		t.Errorf("mine.service: %d %s", w.Code, w.Body)
+	}
+	// A unit of the cluster stays one, and can be stopped, if a machine gets one of its name later.
+	has["mine.service"] = "/etc/systemd/system/mine.service"
+	if w := ask(h, "PUT", "/fleet/v1/units/mine.service", `{"desiredState":"loaded"}`, "Content-Type", "application/json"); w.Code != http.StatusNoContent {
+		t.Errorf("mine.service is there: %d %s", w.Code, w.Body)
+	}
+	if fails = errors.New("systemd is not there"); put("other.service").Code != http.StatusInternalServerError {
+		t.Error("other.service is taken, although systemd was not asked")
 	}
 }

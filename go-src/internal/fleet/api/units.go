@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"coreos/internal/fleet/schema"
@@ -40,6 +42,19 @@ func missing(err error) error {
 	return err
 }
 
+// mustBeFree refuses a new unit with the name of a unit that this machine has already. Images have the
+// same units on all machines.
+func (s *server) mustBeFree(ctx context.Context, name string) error {
+	where, err := s.Taken(ctx, name)
+	if err != nil {
+		return fmt.Errorf("whether the machine has a unit %s of its own is not known: %w", name, err)
+	}
+	if where != "" {
+		return refuse(http.StatusConflict, "this machine has a unit %s of its own, from %s: give yours another name, or remove that one", name, where)
+	}
+	return nil
+}
+
 // putUnit sets the desired state of a unit that exists with the same options. Otherwise it
 // creates the unit or replaces its file.
 func (s *server) putUnit(r *http.Request, by string) (reply, error) {
@@ -52,6 +67,9 @@ func (s *server) putUnit(r *http.Request, by string) (reply, error) {
 	case errors.Is(err, schema.ErrNotFound):
 		if file == nil {
 			return reply{}, refuse(http.StatusConflict, "unit does not exist and options field empty")
+		}
+		if err := s.mustBeFree(r.Context(), u.Name); err != nil {
+			return reply{}, err
 		}
 	case err != nil:
 		return reply{}, err

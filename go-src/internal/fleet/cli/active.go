@@ -16,6 +16,9 @@ func (a *app) waitActive(ctx context.Context, started []schema.Unit, attempts in
 	for _, u := range started {
 		byName[u.Name] = u
 	}
+	if len(started) > 0 {
+		a.loadMachines(ctx)
+	}
 	w := a.waiter(unitNames(started))
 	err := poll(ctx, attempts, func(ctx context.Context) (bool, error) {
 		states, err := a.fetchStates(ctx, w.left)
@@ -53,6 +56,8 @@ func unitNames(units []schema.Unit) []string {
 func (w *waiter) active(u schema.Unit, s schema.UnitState) (done bool, err error) {
 	where := fmt.Sprintf("on %s: %s (%s)", place(w.machine(s.MachineID), false), s.SystemdActiveState, s.SystemdSubState)
 	switch {
+	case s.Problem != "":
+		return false, w.persists(u.Name, fmt.Sprintf("does not run on %s: %s", place(w.machine(s.MachineID), false), s.Problem))
 	case s.SystemdLoadState != "loaded":
 		return false, w.persists(u.Name, fmt.Sprintf("could not be loaded by systemd on %s: %s", place(w.machine(s.MachineID), false), s.SystemdLoadState))
 	case s.SystemdActiveState == "active":

@@ -62,9 +62,14 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 	case ctx.Err() != nil:
 		return 130 // the status that shells give to an interrupted command
 	}
-	text := redact.Text(err.Error())
-	fmt.Fprintln(streams.Err, strings.ToUpper(text[:1])+text[1:]) // upstream's errors begin so
+	fmt.Fprintln(streams.Err, sentence(err))
 	return status
+}
+
+// sentence returns the text of an error with a capital letter, as upstream's errors begin.
+func sentence(err error) string {
+	text := redact.Text(err.Error())
+	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 func (a *app) command() *cobra.Command {
@@ -73,7 +78,8 @@ func (a *app) command() *cobra.Command {
 		Use:   "fleetctl",
 		Short: "Run units on the machines of a fleet cluster",
 		Long: "fleetctl submits unit files to a cluster, starts and stops the units, and shows their states.\n" +
-			"Each flag has an environment variable, such as FLEETCTL_ENDPOINT for --endpoint.",
+			"Each flag has an environment variable, such as FLEETCTL_ENDPOINT for --endpoint.\n\n" +
+			"Version " + schema.Version + ".",
 		Args:          usage(cobra.NoArgs),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -88,7 +94,11 @@ func (a *app) command() *cobra.Command {
 		a.whyCommand(), a.drainCommand(), a.undrainCommand(), a.rebalanceCommand(),
 		a.sshCommand(), a.fdForwardCommand(), a.verifyCommand(), a.versionCommand(),
 	)
+	command.InitDefaultHelpCmd()
 	for _, sub := range command.Commands() {
+		if sub.Name() == "help" {
+			sub.Args = program.Topic
+		}
 		if sub.Args != nil {
 			sub.Args = usage(sub.Args)
 		}

@@ -12,6 +12,7 @@ import (
 	"coreos/internal/fleet/api/apitest"
 	"coreos/internal/fleet/cli"
 	"coreos/internal/fleet/schema"
+	"coreos/internal/host/hostid"
 )
 
 // expect runs commands on one cluster: each depends on those before it.
@@ -74,6 +75,7 @@ func TestBeyondUpstream(t *testing.T) {
 		{"destroy [", 2, "", "syntax error in pattern"},
 		{"start --sign web.service", 2, "", "not signed"},
 		{"nonsense", 2, "", "unknown command"},
+		{"help typo", 2, "", `unknown command "typo"`},
 		{"list-units --nonsense", 2, "", "Unknown flag"},
 		{"--driver=etcd list-units", 1, "", "fleetctl does not read etcd itself"},
 		{"--endpoint=unix:///none list-units", 1, "", "No answer from fleetd at unix:///none"},
@@ -147,6 +149,17 @@ func TestStartThatFails(t *testing.T) {
 	} {
 		t.Run(e.line, func(t *testing.T) { check(t, []expect{e}) })
 	}
+	// A unit that was started before is no success, either.
+	for _, e := range []expect{
+		{"start failed.service", 1, "", "Unit failed.service failed on 11111111.../10.0.0.1: failed (failed)"},
+		{"start --no-block failed.service", 0, "", ""},
+		{"start once.service", 0, "", ""},
+		{"start --block-attempts=1 slow.service", 1, "", "Timed out waiting for unit slow.service to report active state"},
+		{"start --block-attempts=1 nowhere.service", 1, "", "Timed out waiting for unit nowhere.service to report state launched"},
+		{"load failed.service", 0, "Unit failed.service loaded on 11111111.../10.0.0.1\n", ""},
+	} {
+		t.Run(e.line+" again", func(t *testing.T) { check(t, []expect{e}) })
+	}
 	check(t, []expect{
 		{"why nowhere", 0, "nowhere.service: no machine fits\n\nMACHINE\t\t\tWHY NOT\n11111111.../10.0.0.1\tmetadata do not match [region:[mars]]\n" +
 			"22222222.../10.0.0.2\tmetadata do not match [region:[mars]]\n3333...\t\t\tmetadata do not match [region:[mars]]\n", ""},
@@ -155,10 +168,74 @@ func TestStartThatFails(t *testing.T) {
 	})
 }
 
-// slowCluster shows a destroyed unit for some time.
+// TestStartThatIsRefused starts a unit that systemd refuses.
+func TestStartThatIsRefused(t *testing.T) {
+	cli.SetPatience(t, 300*time.Millisecond)
+	directory(t)
+	cluster := newCluster()
+	cluster.Problem = func(u schema.Unit) string { return "systemd refuses it: bad unit file setting" }
+	t.Setenv("FLEETCTL_ENDPOINT", serve(t, cluster))
+	const refused = "Unit web.service does not run on 11111111.../10.0.0.1: systemd refuses it: bad unit file setting"
+	check(t, []expect{
+		{"start web.service", 1, "Unit web.service inactive\n", refused},
+		{"start web.service", 1, "", refused},
+		{"list-units --no-legend --fields=unit,active,sub,problem", 0, "web.service\tfailed\trefused\tsystemd refuses it: bad unit file setting\n", ""},
+		{"unload web.service", 0, "Unit web.service inactive\n", "Successfully unloaded"},
+	})
+}
+
+// TestLargeFile submits a file that is larger than any unit file. It is refused, not cut.
+func TestLargeFile(t *testing.T) {
+	directory(t)
+	t.Setenv("FLEETCTL_ENDPOINT", serve(t, newCluster()))
+	text := "[Service]\nExecStart=/bin/true\n" + strings.Repeat("# a comment\n", 1<<17)
+	if err := os.WriteFile("large.service", []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check(t, []expect{{"submit large.service", 1, "", "large.service: too large: more than 1024 KiB"}})
+}
+
+// TestHelp checks that the help has the version.
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"help"}, {"--help"}, {}} {
+		if got := ours(t, args...); got.status != 0 || !strings.Contains(got.stdout, "Version 1.0.0.") {
+			t.Errorf("%q: %+v", args, got)
+		}
+	}
+	if got := ours(t, "help", "list-m"); got.status != 0 || !strings.Contains(got.stdout, "--fields") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestStatusOfAll asks for several units, of which some have failed and some do not exist.
+func TestStatusOfAll(t *testing.T) {
+	directory(t)
+	id, err := hostid.Machine()
+	if err != nil {
+		t.Skip("this machine has no ID")
+	}
+	cluster := new(apitest.Cluster)
+	cluster.Join(schema.Machine{ID: id, PrimaryIP: "10.0.0.1"})
+	t.Setenv("FLEETCTL_ENDPOINT", serve(t, cluster))
+	ours(t, "start", "web.service", "all.service")
+	status := func(name string) string { return "systemctl: <status><-l><" + name + ".service>\n" }
+	check(t, []expect{
+		{"status web all", 3, status("web") + "\n" + status("all"), ""},
+		{"status web none all", 1, status("web") + "\n\n" + status("all"), "Unit none.service"},
+	})
+}
+
+// slowCluster shows a destroyed unit for some time, and then the machine that is stopping it.
 type slowCluster struct {
 	*apitest.Cluster
 	asked int
+}
+
+func (c *slowCluster) Why(_ context.Context, name string) (schema.Reasons, error) {
+	if c.asked > 5 {
+		return schema.Reasons{}, schema.ErrNotFound
+	}
+	return schema.Reasons{Name: name, Summary: "it is destroyed, and waits until m has stopped it"}, nil
 }
 
 func (c *slowCluster) Destroy(context.Context, string, string) error { return nil }
@@ -171,7 +248,7 @@ func (c *slowCluster) Unit(ctx context.Context, name string) (schema.Unit, error
 }
 
 func TestDestroyWaits(t *testing.T) {
-	for arg, want := range map[string]int{"--no-block": 0, "--no-block=false": 4} {
+	for arg, want := range map[string]int{"--no-block": 0, "--no-block=false": 6} {
 		c := &slowCluster{Cluster: newCluster()}
 		u := schema.Unit{Name: "web.service", Options: []schema.UnitOption{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}}}
 		if err := c.Create(t.Context(), "test", u); err != nil {

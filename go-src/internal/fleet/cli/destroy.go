@@ -30,6 +30,30 @@ func (a *app) destroyCommand() *cobra.Command {
 	return command
 }
 
+// waitGone waits until the cluster has forgotten a destroyed unit and no machine has it any more. A unit
+// of the same name that somebody submits after that is not waited for.
+func (a *app) waitGone(ctx context.Context, name string, attempts int) error {
+	w := a.waiter([]string{name})
+	forgotten := false
+	return poll(ctx, attempts, func(ctx context.Context) (bool, error) {
+		_, err := a.client.Unit(ctx, name)
+		switch {
+		case err == nil:
+			return forgotten, nil
+		case !errors.Is(err, schema.ErrNotFound):
+			w.tell(name, err.Error())
+			return false, nil
+		}
+		forgotten = true
+		why, err := a.client.Why(ctx, name)
+		if err != nil {
+			return errors.Is(err, schema.ErrNotFound), nil
+		}
+		w.tell(name, why.Summary)
+		return false, nil
+	})
+}
+
 func (a *app) destroy(ctx context.Context, name string, b blocking) error {
 	err := a.client.Destroy(ctx, name)
 	if errors.Is(err, schema.ErrNotFound) {
@@ -39,11 +63,7 @@ func (a *app) destroy(ctx context.Context, name string, b blocking) error {
 		return fmt.Errorf("error destroying unit %s: %w", name, err)
 	}
 	if !b.noBlock {
-		err = poll(ctx, b.attempts, func(ctx context.Context) (bool, error) {
-			_, err := a.client.Unit(ctx, name)
-			return errors.Is(err, schema.ErrNotFound), nil
-		})
-		if err != nil {
+		if err := a.waitGone(ctx, name, b.attempts); err != nil {
 			return fmt.Errorf("error destroying unit %s: %w while it is still there", name, err)
 		}
 	}

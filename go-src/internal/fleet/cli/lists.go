@@ -68,10 +68,11 @@ func (a *app) listUnitsCommand() *cobra.Command {
 	command := &cobra.Command{Use: "list-units", Short: "List the units that are on machines, and their states",
 		Long: "Lists the states that systemd reports for the units of the cluster, on each machine that has the unit."}
 	columns := map[string]column[schema.UnitState]{
-		"unit":   func(s schema.UnitState, _ bool) string { return s.Name },
-		"load":   func(s schema.UnitState, _ bool) string { return s.SystemdLoadState },
-		"active": func(s schema.UnitState, _ bool) string { return s.SystemdActiveState },
-		"sub":    func(s schema.UnitState, _ bool) string { return s.SystemdSubState },
+		"unit":    func(s schema.UnitState, _ bool) string { return s.Name },
+		"load":    func(s schema.UnitState, _ bool) string { return s.SystemdLoadState },
+		"active":  func(s schema.UnitState, _ bool) string { return s.SystemdActiveState },
+		"sub":     func(s schema.UnitState, _ bool) string { return s.SystemdSubState },
+		"problem": func(s schema.UnitState, _ bool) string { return or(s.Problem) },
 		"machine": func(s schema.UnitState, full bool) string {
 			if s.MachineID == "" {
 				return "-"

@@ -29,23 +29,51 @@ func (a *app) statusCommand() *cobra.Command {
 			"its machines. The exit status is that of systemctl.",
 		ValidArgsFunction: a.completeUnits,
 		RunE: a.on(func(ctx context.Context, args []string) error {
+			var last error
 			for i, arg := range args {
-				u, err := a.unit(ctx, unitName(arg))
-				if err != nil {
-					return err
-				}
 				if i > 0 {
 					a.say("") // as systemctl does
 				}
-				if err := a.onMachinesOf(ctx, u, "systemctl", "status", "-l", u.Name); err != nil {
-					return err
-				}
+				last = a.worse(last, a.status(ctx, unitName(arg)))
 			}
-			return nil
+			return last
 		}),
 	}
 	a.sshFlags(command)
 	return command
+}
+
+// status prints the status of one unit, on all of its machines.
+func (a *app) status(ctx context.Context, name string) error {
+	u, err := a.unit(ctx, name)
+	if err != nil {
+		return err
+	}
+	machines, err := a.machinesOf(ctx, u)
+	if err != nil {
+		return err
+	}
+	var last error
+	for _, id := range machines {
+		last = a.worse(last, a.run(ctx, id, []string{"systemctl", "status", "-l", u.Name}))
+	}
+	return last
+}
+
+// worse returns the error with which a command ends that goes on after errors: the first exit status
+// of systemctl, or 1 if something else has failed. It prints errors that are no exit status.
+func (a *app) worse(before, err error) error {
+	var status exit.Status
+	switch {
+	case err == nil:
+		return before
+	case !errors.As(err, &status):
+		a.warn("%s", sentence(err))
+		return exit.Status(exit.Failure)
+	case before != nil:
+		return before
+	}
+	return status
 }
 
 func (a *app) journalCommand() *cobra.Command {
@@ -83,24 +111,34 @@ func (a *app) journalCommand() *cobra.Command {
 	return command
 }
 
-// onMachinesOf runs a command on the machine of a unit, or on all machines of a global unit.
+// onMachinesOf runs a command on the machine of a unit, or on all machines of a global unit until it
+// fails on one.
 func (a *app) onMachinesOf(ctx context.Context, u schema.Unit, words ...string) error {
-	if !global(u) {
-		if u.CurrentState == schema.Inactive || u.MachineID == "" {
-			return fmt.Errorf("unit %s does not appear to be loaded on a machine", u.Name)
-		}
-		return a.run(ctx, u.MachineID, words)
-	}
-	states, err := a.client.StatesOf(ctx, u.Name)
+	machines, err := a.machinesOf(ctx, u)
 	if err != nil {
 		return err
 	}
-	for _, s := range states {
-		if err := a.run(ctx, s.MachineID, words); err != nil {
+	for _, id := range machines {
+		if err := a.run(ctx, id, words); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// machinesOf returns the ID of the machine of a unit, or of all machines of a global unit.
+func (a *app) machinesOf(ctx context.Context, u schema.Unit) (ids []string, err error) {
+	if !global(u) {
+		if u.CurrentState == schema.Inactive || u.MachineID == "" {
+			return nil, fmt.Errorf("unit %s does not appear to be loaded on a machine", u.Name)
+		}
+		return []string{u.MachineID}, nil
+	}
+	states, err := a.client.StatesOf(ctx, u.Name)
+	for _, s := range states {
+		ids = append(ids, s.MachineID)
+	}
+	return ids, err
 }
 
 // run runs a command on a machine: on this one without SSH.

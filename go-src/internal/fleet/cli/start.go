@@ -48,13 +48,16 @@ func (a *app) raiseCommand(state, verb string, command *cobra.Command) *cobra.Co
 
 // raise sets the desired state loaded or launched, and waits for it.
 func (a *app) raise(ctx context.Context, args []string, state, verb string, b blocking) error {
-	var changed []schema.Unit
+	var changed, unchanged []schema.Unit
 	for _, arg := range args {
 		u, err := a.unit(ctx, unitName(arg))
 		if err != nil {
 			return err
 		}
 		if u.DesiredState == state && u.Finished == "" {
+			if !global(u) && !b.noBlock {
+				unchanged = append(unchanged, u)
+			}
 			continue
 		}
 		if u.Finished != "" && state == schema.Launched { // the cluster forgets that it has finished only if the desired state changes
@@ -68,10 +71,16 @@ func (a *app) raise(ctx context.Context, args []string, state, verb string, b bl
 		changed = append(changed, u)
 	}
 	waiting := a.triggered(changed, verb, b)
-	if err := a.wait(ctx, unitNames(waiting), state, b.attempts); err != nil || state != schema.Launched {
+	names := unitNames(waiting)
+	for _, u := range unchanged {
+		if !reached(u, state) || u.Problem != "" { // the others were announced by the command before
+			names = append(names, u.Name)
+		}
+	}
+	if err := a.wait(ctx, names, state, b.attempts); err != nil || state != schema.Launched {
 		return err
 	}
-	return a.waitActive(ctx, waiting, b.attempts)
+	return a.waitActive(ctx, append(waiting, unchanged...), b.attempts)
 }
 
 // triggered prints the units for which the command does not wait, and returns the others.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"coreos/internal/cli/exit"
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/unitfile"
+	"coreos/internal/host/bounded"
 )
 
 func (a *app) submitCommand() *cobra.Command {
@@ -158,16 +158,11 @@ func (a *app) warnOfOther(arg string, u schema.Unit) {
 	}
 }
 
-// maxFile is larger than any file that package unitfile accepts.
+// maxFile bounds a local file with its comments, in bytes.
 const maxFile = 1 << 20
 
 func readFile(path string) (*unitfile.File, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxFile))
+	text, err := bounded.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, err
 	}

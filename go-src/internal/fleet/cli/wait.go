@@ -101,6 +101,10 @@ func (a *app) wait(ctx context.Context, names []string, state string, attempts i
 			if !ok {
 				return false, w.persists(name, "is not in the cluster any more")
 			}
+			if u.Problem != "" && u.DesiredState != schema.Inactive {
+				w.loadMachines(ctx)
+				return false, w.persists(name, fmt.Sprintf("does not run on %s: %s", place(w.machine(u.MachineID), false), u.Problem))
+			}
 			delete(w.stuck, name)
 			if !reached(u, state) {
 				return false, nil

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"coreos/internal/fleet/api/apitest"
 	"coreos/internal/fleet/client"
 	"coreos/internal/fleet/schema"
+	"coreos/internal/host/bounded"
 )
 
 const m1, m2 = "1111111111111111aaaaaaaaaaaaaaaa", "2222222222222222bbbbbbbbbbbbbbbb"
@@ -184,5 +186,25 @@ func TestServersThatAreNotFleetd(t *testing.T) {
 	}
 	if _, err := c.Units(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "no answer from fleetd at unix:///none/fleet.sock: dial unix") {
 		t.Errorf("without a socket: %v", err)
+	}
+}
+
+// TestLargeAnswer has a server whose answer does not end.
+func TestLargeAnswer(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		part := bytes.Repeat([]byte(" "), 1<<20)
+		for r.Context().Err() == nil {
+			if _, err := w.Write(part); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	c, err := client.New(server.URL, client.Config{Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Machines(t.Context()); !errors.Is(err, bounded.ErrTooLarge) {
+		t.Errorf("%v", err)
 	}
 }

@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"coreos/internal/cli/redact"
 	"coreos/internal/fleet/schema"
+	"coreos/internal/host/bounded"
 )
 
 // Bounds of what a server can send.
@@ -70,7 +70,10 @@ func (c *Client) do(ctx context.Context, method, path string, body, answer any) 
 		return c.unreachable(err)
 	}
 	defer response.Body.Close()
-	text, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	text, err = bounded.Read(response.Body, maxAnswer)
+	if errors.Is(err, bounded.ErrTooLarge) {
+		return fmt.Errorf("the answer of %s: %w", c.endpoint, err)
+	}
 	if err != nil {
 		return c.unreachable(err)
 	}

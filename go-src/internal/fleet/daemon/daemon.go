@@ -56,7 +56,7 @@ func Run(ctx context.Context, s Settings, listeners []net.Listener, dump <-chan 
 		return err
 	}
 	defer func() { stop(); measured() }()
-	served, err := serve(ctx, listeners, cluster, s, n.Metrics)
+	served, err := serve(ctx, listeners, cluster, systemd.Foreign, s, n.Metrics)
 	defer func() { stop(); served() }()
 	if err != nil {
 		return err

@@ -50,9 +50,12 @@ func (l lent) deadline(t time.Time) error {
 	return nil
 }
 
+// taken is the field Taken of api.Config.
+type taken = func(ctx context.Context, name string) (where string, err error)
+
 // serve serves the API until the context ends. ended waits until no server uses the listeners any
 // more: the deadline that ends one server would also end the next one.
-func serve(ctx context.Context, listeners []net.Listener, cluster api.Cluster, s Settings, m *Metrics) (ended func(), err error) {
+func serve(ctx context.Context, listeners []net.Listener, cluster api.Cluster, taken taken, s Settings, m *Metrics) (ended func(), err error) {
 	var all sync.WaitGroup
 	for _, listener := range listeners {
 		l := lent{listener}
@@ -64,7 +67,7 @@ func serve(ctx context.Context, listeners []net.Listener, cluster api.Cluster, s
 			return all.Wait, err
 		}
 		server := &http.Server{
-			Handler: m.handler(api.Handler(cluster, api.Config{By: by, Allow: s.API.allow, PageSize: s.TokenLimit})),
+			Handler: m.handler(api.Handler(cluster, api.Config{By: by, Allow: s.API.allow, Taken: taken, PageSize: s.TokenLimit})),
 			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 				return context.WithValue(ctx, callerKey{}, caller(c))
 			},

@@ -105,7 +105,7 @@ func ask(c *http.Client, method, url, body string) (int, string, error) {
 func begin(t *testing.T, l net.Listener, c api.Cluster, s APISettings) (end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	ended, err := serve(ctx, []net.Listener{l}, c, Settings{API: s}, NewMetrics())
+	ended, err := serve(ctx, []net.Listener{l}, c, nil, Settings{API: s}, NewMetrics())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestTCPNeedsCertificates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l, cluster := tcp(t), &cluster{}
 			ctx, end := context.WithCancel(t.Context())
-			ended, err := serve(ctx, []net.Listener{l}, cluster, Settings{API: c.s}, NewMetrics())
+			ended, err := serve(ctx, []net.Listener{l}, cluster, nil, Settings{API: c.s}, NewMetrics())
 			t.Cleanup(func() { end(); ended() })
 			if c.want != "" {
 				if err == nil || !strings.Contains(err.Error(), c.want) {

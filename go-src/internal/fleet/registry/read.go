@@ -51,26 +51,33 @@ func (m *mirror) units() []schema.Unit {
 
 // Unit returns one unit.
 func (r *Registry) Unit(ctx context.Context, name string) (schema.Unit, error) {
-	return viewUnit(ctx, r, name, (*mirror).unit)
-}
-
-// Why explains where a unit is.
-func (r *Registry) Why(ctx context.Context, name string) (schema.Reasons, error) {
-	return viewUnit(ctx, r, name, (*mirror).why)
-}
-
-// viewUnit returns what a function finds in the copy about a unit that exists.
-func viewUnit[T any](ctx context.Context, r *Registry, name string, find func(*mirror, string) T) (found T, err error) {
+	var found schema.Unit
 	there := false
-	err = r.freshView(ctx, func(m *mirror) {
+	err := r.freshView(ctx, func(m *mirror) {
 		if _, there = m.model.Jobs[name]; there {
-			found = find(m, name)
+			found = m.unit(name)
 		}
 	})
 	if err == nil && !there {
 		err = notFound(name)
 	}
 	return found, err
+}
+
+// Why explains where a unit is. It knows a unit that was destroyed until the last machine has stopped
+// it.
+func (r *Registry) Why(ctx context.Context, name string) (reasons schema.Reasons, err error) {
+	there := false
+	err = r.freshView(ctx, func(m *mirror) {
+		_, exists := m.model.Jobs[name]
+		if there = exists || len(m.model.Assignments[name]) > 0; there {
+			reasons = m.why(name, exists)
+		}
+	})
+	if err == nil && !there {
+		err = notFound(name)
+	}
+	return reasons, err
 }
 
 func notFound(name string) error { return fmt.Errorf("unit %s: %w", name, schema.ErrNotFound) }
@@ -82,8 +89,14 @@ func (m *mirror) unit(name string) schema.Unit {
 		return unit // a global unit has a state on each machine, and no single one
 	}
 	unit.CurrentState = schema.Inactive
+	if job.Target == schema.Inactive && len(m.model.Assignments[name]) > 0 {
+		unit.CurrentState = schema.Loaded // a machine has not stopped and removed it yet
+	}
 	if state, there := m.states[name][job.Machine]; there {
 		unit.CurrentState = state.Current
+		if state.Hash == job.Hash {
+			unit.Problem = state.Problem
+		}
 	}
 	return unit
 }
@@ -105,6 +118,7 @@ func (m *mirror) unitStates() []schema.UnitState {
 			s := m.states[name][id]
 			all = append(all, schema.UnitState{
 				Name: name, Hash: s.Hash, MachineID: id, SystemdLoadState: s.Load, SystemdActiveState: s.Active, SystemdSubState: s.Sub,
+				Problem: s.Problem,
 			})
 		}
 	}

@@ -10,9 +10,15 @@ import (
 	"coreos/internal/fleet/unitfile"
 )
 
-func (m *mirror) why(name string) schema.Reasons {
+// why explains where a unit is, or, if it does not exist any more, which machine is stopping it.
+func (m *mirror) why(name string, exists bool) schema.Reasons {
 	job := m.model.Jobs[name].Value
+	holders := slices.Sorted(maps.Keys(m.model.Assignments[name]))
 	switch {
+	case !exists:
+		return schema.Reasons{Name: name, Summary: "it is destroyed, and waits until " + holders[0] + " has stopped it"}
+	case job.Target == schema.Inactive && !job.Global && len(holders) > 0:
+		return schema.Reasons{Name: name, Summary: "it waits until " + holders[0] + " has stopped it"}
 	case job.Target == schema.Inactive:
 		return schema.Reasons{Name: name, Summary: "its desired state is inactive: load or start it"}
 	case job.Global:
@@ -25,10 +31,13 @@ func (m *mirror) why(name string) schema.Reasons {
 	if job.Finished != "" {
 		reasons.Summary = "it has run once and finished; start it to have it run again"
 	}
-	if other := m.states[name][job.Machine].Waiting; other != "" {
-		reasons.Summary = fmt.Sprintf("it is on %s, and waits for %s", job.Machine, other)
+	switch state := m.states[name][job.Machine]; {
+	case state.Problem != "" && state.Hash == job.Hash:
+		reasons.Summary = fmt.Sprintf("it is on %s, and does not run: %s", job.Machine, state.Problem)
+	case state.Waiting != "":
+		reasons.Summary = fmt.Sprintf("it is on %s, and waits for %s", job.Machine, state.Waiting)
 	}
-	for _, id := range slices.Sorted(maps.Keys(m.model.Assignments[name])) {
+	for _, id := range holders {
 		if id != job.Machine {
 			reasons.Summary = fmt.Sprintf("it waits until %s has stopped it", id)
 		}
@@ -55,8 +64,11 @@ func (m *mirror) whyGlobal(name string) schema.Reasons {
 			reason.Reason = "it conflicts with " + conflict
 		default:
 			can++
-			if other := m.states[name][id].Waiting; other != "" {
-				reason.Reason = "it waits for " + other
+			switch state := m.states[name][id]; {
+			case state.Problem != "":
+				reason.Reason = state.Problem
+			case state.Waiting != "":
+				reason.Reason = "it waits for " + state.Waiting
 			}
 		}
 		reasons.Machines = append(reasons.Machines, reason)

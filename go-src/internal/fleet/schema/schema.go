@@ -23,6 +23,8 @@ type Unit struct {
 	// Finished is "success" for a unit with RunOnce that ended without a failure. No
 	// machine has the unit then. Upstream's API does not have this field.
 	Finished string `json:"finished,omitempty"`
+	// Problem is that of the unit's state on its machine. Upstream's API does not have this field.
+	Problem string `json:"problem,omitempty"`
 }
 
 // The states of a unit, both desired and current.
@@ -48,6 +50,9 @@ type UnitState struct {
 	SystemdLoadState   string `json:"systemdLoadState,omitempty"`
 	SystemdActiveState string `json:"systemdActiveState,omitempty"`
 	SystemdSubState    string `json:"systemdSubState,omitempty"`
+	// Problem is why systemd refuses the unit or has not started it. Upstream's API does not have
+	// this field.
+	Problem string `json:"problem,omitempty"`
 }
 
 // Machine is a machine that has joined the cluster. Upstream's API has only the first three

@@ -92,6 +92,8 @@ type State struct {
 	Current string `json:"current"`
 	// Waiting is another unit, for which this one waits before it is started.
 	Waiting string `json:"waiting,omitempty"`
+	// Problem is why systemd refuses the unit or has not started it.
+	Problem string `json:"problem,omitempty"`
 }
 
 // Machine is the record of a machine.

@@ -27,15 +27,19 @@ func (m *Manager) Start(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	call, stop := context.WithTimeout(ctx, callTime)
+	defer stop()
+	if err := m.refuseForeign(call, conn, name); err != nil {
+		return err
+	}
 	if err := renameio.WriteFile(m.mark(name), nil, 0o644); err != nil {
 		return err
 	}
-	call, stop := context.WithTimeout(ctx, callTime)
-	defer stop()
+	m.setFailed(name, "")
 	job, err := systemd.Enqueue(call, conn.StartUnitContext, name)
 	if err != nil {
 		_ = os.Remove(m.mark(name))
-		return err
+		return refusal(err)
 	}
 	go m.markStarted(ctx, name, job)
 	return nil
@@ -47,10 +51,42 @@ func (m *Manager) markStarted(ctx context.Context, name string, job systemd.Job)
 		return
 	} else if err != nil {
 		slog.Warn("a unit did not start: see its journal", "unit", name, "error", err)
+		m.setFailed(name, err.Error())
 	} else if err := m.remark(name, started); err != nil {
 		slog.Warn("the mark that a unit has started cannot be written", "unit", name, "error", err)
 	}
 	m.tell(ctx, name)
+}
+
+// refusal returns the error of a call to start a unit, as Refused if systemd has refused the unit.
+func refusal(err error) error {
+	if reason, refused := systemd.Refusal(err); refused {
+		return agent.Refused{Reason: "systemd refuses it: " + reason + " (journalctl -u may say more)"}
+	}
+	return err
+}
+
+// setFailed notes why systemd has not started a unit, "" if it has.
+func (m *Manager) setFailed(name, result string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if delete(m.failed, name); result != "" {
+		m.failed[name] = result
+	}
+}
+
+// problem returns why systemd has not started an inactive unit, "" if it has, or was not asked to.
+func (m *Manager) problem(name string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch result := m.failed[name]; result {
+	case "":
+		return ""
+	case systemd.ResultError("dependency").Error():
+		return "systemd has not started it, because a unit that it requires did not start"
+	default:
+		return "systemd has not started it: " + result
+	}
 }
 
 // remark changes the contents of the mark of a unit. Without a mark the unit was not started, or
@@ -70,6 +106,12 @@ func (m *Manager) Stop(ctx context.Context, name string) error {
 	}
 	ctx, stop := context.WithTimeout(ctx, stopTime)
 	defer stop()
+	m.setFailed(name, "")
+	if where, err := m.foreign(ctx, conn, name); err != nil {
+		return err
+	} else if where != "" {
+		return m.unmark(name)
+	}
 	// The guard may stop the unit at the same time: the daemon sees by the mark that it did.
 	if err := m.remark(name, stopping); err != nil {
 		return err
@@ -104,7 +146,13 @@ func (m *Manager) State(ctx context.Context, name string) (agent.State, error) {
 	if len(all) != 1 {
 		return agent.State{}, fmt.Errorf("systemd knows %d units %s", len(all), name)
 	}
+	if where, err := m.foreign(ctx, conn, name); err != nil || where != "" {
+		return agent.State{Load: "error", Active: "failed", Sub: "refused", Problem: Taken(name, where)}, err
+	}
 	state := agent.State{Load: all[0].LoadState, Active: all[0].ActiveState, Sub: all[0].SubState}
+	if state.Active == "inactive" {
+		state.Problem = m.problem(name)
+	}
 	state.Pending = state.Active == "inactive" && all[0].JobType == "start"
 	mark, err := os.ReadFile(m.mark(name))
 	state.Launched = err == nil && string(mark) != stopping

@@ -32,6 +32,9 @@ type Manager struct {
 
 	mu   sync.Mutex
 	conn *dbus.Conn
+	// failed has the results of the last start of units that systemd has not started, such as
+	// "dependency".
+	failed map[string]string
 }
 
 var _ agent.Systemd = (*Manager)(nil)
@@ -47,7 +50,7 @@ const (
 func New(ctx context.Context, units, marks string) (*Manager, error) {
 	m := &Manager{
 		units: units, marks: marks,
-		changes: make(chan string, 1024), reloads: make(chan chan error),
+		changes: make(chan string, 1024), reloads: make(chan chan error), failed: map[string]string{},
 	}
 	for _, dir := range []string{m.units, m.marks} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -89,15 +92,19 @@ func (m *Manager) mark(name string) string { return filepath.Join(m.marks, name)
 // of a file in the directory.
 func (m *Manager) Install(ctx context.Context, name, text string) error {
 	path := filepath.Join(m.units, name)
-	if err := renameio.WriteFile(path, []byte(text), 0o644); err != nil {
-		return err
-	}
 	conn, err := m.connection(ctx)
 	if err != nil {
 		return err
 	}
 	call, stop := context.WithTimeout(ctx, callTime)
 	defer stop()
+	if err := m.refuseForeign(call, conn, name); err != nil {
+		_ = os.Remove(path) // of an earlier run
+		return err
+	}
+	if err := renameio.WriteFile(path, []byte(text), 0o644); err != nil {
+		return err
+	}
 	if _, err := conn.LinkUnitFilesContext(call, []string{path}, true, true); err != nil {
 		return fmt.Errorf("linking %s: %w", path, err)
 	}
@@ -112,12 +119,24 @@ func (m *Manager) Remove(ctx context.Context, name string) error {
 	}
 	call, stop := context.WithTimeout(ctx, callTime)
 	defer stop()
+	where, err := m.foreign(call, conn, name)
+	switch {
+	case err != nil:
+		return err
+	case where != "":
+		return m.forget(ctx, name)
+	}
 	if _, err := conn.DisableUnitFilesContext(call, []string{name}, true); err != nil && !systemd.IsNoSuchUnit(err) {
 		return fmt.Errorf("unlinking %s: %w", name, err)
 	}
 	if err := conn.ResetFailedUnitContext(call, name); err != nil && !systemd.IsNoSuchUnit(err) {
 		return fmt.Errorf("resetting the failure of %s: %w", name, err)
 	}
+	return m.forget(ctx, name)
+}
+
+// forget removes the file of a unit.
+func (m *Manager) forget(ctx context.Context, name string) error {
 	if err := os.Remove(filepath.Join(m.units, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
@@ -58,6 +59,16 @@ func Run(ctx context.Context, call Call, unit string) error {
 func IsNoSuchUnit(err error) bool {
 	var e godbus.Error
 	return errors.As(err, &e) && e.Name == "org.freedesktop.systemd1.NoSuchUnit"
+}
+
+// Refusal returns why systemd refuses a unit, and whether the error is a refusal at all: an answer of
+// systemd itself, such as org.freedesktop.systemd1.BadUnitSetting, and not of D-Bus.
+func Refusal(err error) (reason string, refused bool) {
+	var e godbus.Error
+	if !errors.As(err, &e) || !strings.HasPrefix(e.Name, "org.freedesktop.systemd1.") {
+		return "", false
+	}
+	return e.Error(), true
 }
 
 // Connect connects to systemd by the system bus. The connection ends with the context.

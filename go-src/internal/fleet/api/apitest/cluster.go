@@ -18,6 +18,8 @@ import (
 type Cluster struct {
 	// Systemd returns the state of a launched unit; nil for active and running.
 	Systemd func(u schema.Unit) (active, sub string)
+	// Problem returns why systemd refuses a unit, "" if it does not; nil refuses none.
+	Problem func(u schema.Unit) string
 	// Finish lets units with RunOnce end as soon as they are started.
 	Finish bool
 	// Fails is the error of all methods, if it is not nil.

@@ -65,7 +65,10 @@ func (c *Cluster) state(u schema.Unit, machine, state string) schema.UnitState {
 			active, sub = c.Systemd(u)
 		}
 	}
-	return schema.UnitState{Name: u.Name, Hash: unitfile.Of(u).Hash().String(), MachineID: machine,
+	if u.Problem != "" {
+		active, sub = "failed", "refused"
+	}
+	return schema.UnitState{Problem: u.Problem, Name: u.Name, Hash: unitfile.Of(u).Hash().String(), MachineID: machine,
 		SystemdLoadState: "loaded", SystemdActiveState: active, SystemdSubState: sub}
 }
 
@@ -110,7 +113,7 @@ func (c *Cluster) SetDesired(_ context.Context, by, name, state string) error {
 // place assigns a unit to the first machine that fits.
 func (c *Cluster) place(u schema.Unit) {
 	again := c.units[u.Name].DesiredState != u.DesiredState
-	u.MachineID, u.CurrentState = "", schema.Inactive
+	u.MachineID, u.CurrentState, u.Problem = "", schema.Inactive, ""
 	r := requirements(u)
 	if again {
 		u.Finished = ""
@@ -126,6 +129,9 @@ func (c *Cluster) place(u schema.Unit) {
 		for _, m := range sorted(c.machines) {
 			if r.Fits(m.Metadata) && m.Drain == nil {
 				u.MachineID, u.CurrentState = m.ID, u.DesiredState
+				if c.Problem != nil && c.Problem(u) != "" {
+					u.Problem, u.CurrentState = c.Problem(u), schema.Loaded
+				}
 				break
 			}
 		}
