@@ -53,7 +53,7 @@ func Dial(c Config) (*clientv3.Client, error) {
 		DialTimeout: dialTime, DialKeepAliveTime: keepAlive, DialKeepAliveTimeout: dialTime,
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxPause}, MinConnectTimeout: dialTime,
-		})},
+		}), Tracked()},
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		return nil, errors.New("give both or neither of --etcd-certfile and --etcd-keyfile")

@@ -121,7 +121,8 @@ func newMember(m *etcdserverpb.Member, r *http.Request) member {
 }
 
 func (h *handler) members(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
-	list, err := h.store.client.MemberList(ctx)
+	// As in etcd 2, the member that answers says what it knows, also without a majority.
+	list, err := h.store.client.MemberList(ctx, clientv3.WithSerializable())
 	if err != nil {
 		return err
 	}
@@ -140,7 +141,7 @@ func (h *handler) leader(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return err
 	}
-	list, err := h.store.client.MemberList(ctx)
+	list, err := h.store.client.MemberList(ctx, clientv3.WithSerializable())
 	if err != nil {
 		return err
 	}

@@ -110,14 +110,14 @@ func fail(code int, index int64, cause string, args ...any) *Error {
 // unknown is the end of the message of an error after which a write may have happened.
 const unknown = "; it is not known whether the write took place"
 
-// failure converts an error of etcd's client. For a write, the Error says that the result
-// is not known, unless etcd refused the write.
-func failure(err error, write bool) *Error {
+// failure converts an error of etcd's client. If a write may have happened, the Error says that this is
+// not known.
+func failure(err error, mayBeDone bool) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e
 	}
 	doubt := ""
-	if write {
+	if mayBeDone {
 		doubt = unknown
 	}
 	switch {

@@ -16,8 +16,10 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"coreos/internal/cli/redact"
+	"coreos/internal/etcd/conn"
 	"coreos/internal/host/tlsroots"
 )
 
@@ -51,6 +53,7 @@ func (c *Config) NewClient() (*clientv3.Client, error) {
 		Username:             c.User,
 		Password:             c.Password,
 		Logger:               zap.NewNop(),
+		DialOptions:          []grpc.DialOption{conn.Tracked()},
 	}
 	if c.Cert != "" || c.CACert != "" {
 		var err error

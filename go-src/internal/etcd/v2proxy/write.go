@@ -11,6 +11,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"coreos/internal/etcd/conn"
 )
 
 // tries is how often a write is tried that conflicts with other writes.
@@ -65,13 +67,14 @@ func (w *writer) run(ctx context.Context, p string, plan plan) (*Event, *etcdser
 				return c.event(st.revision(), nil), st.header, nil
 			}
 			var resp *clientv3.TxnResponse
-			if resp, err = w.commit(ctx, st, c); err == nil && resp.Succeeded {
+			tracked, delivery := conn.Track(ctx)
+			if resp, err = w.commit(tracked, st, c); err == nil && resp.Succeeded {
 				return c.event(resp.Header.Revision, resp.Responses), resp.Header, nil
 			} else if err == nil {
 				st = parseState(p, resp)
 				err = errConflict
 			} else if !refused(err) {
-				return nil, nil, failure(err, true)
+				return nil, nil, failure(err, !delivery.NotDone(err))
 			}
 		}
 		if again(err) && try < tries {

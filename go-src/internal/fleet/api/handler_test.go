@@ -38,7 +38,9 @@ func ask(h http.Handler, method, path, body string, header ...string) *httptest.
 		r.Header.Set("Content-Type", "application/json")
 	}
 	for i := 0; i < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
+		if r.Header.Del(header[i]); header[i+1] != "" {
+			r.Header.Set(header[i], header[i+1])
+		}
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -270,5 +272,34 @@ func TestTaken(t *testing.T) {
 	}
 	if fails = errors.New("systemd is not there"); put("other.service").Code != http.StatusInternalServerError {
 		t.Error("other.service is taken, although systemd was not asked")
+	}
+}
+
+// TestBodies sends bodies of several types, and some that have a key twice.
+func TestBodies(t *testing.T) {
+	h := api.Handler(newCluster(), api.Config{Log: quiet()})
+	const patch = `[{"op":"add","path":"/` + m1 + `/metadata/a","value":"b"}]`
+	const unit = `{"options":[{"section":"Service","name":"ExecStart","value":"/bin/true"}]}`
+	for _, test := range []struct {
+		method, path, body, kind string
+		code                     int
+	}{
+		{"PATCH", "machines", patch, "", 415},
+		{"PATCH", "machines", patch, "text/plain", 415},
+		{"PATCH", "machines", patch, "application/x-www-form-urlencoded", 415},
+		{"PATCH", "machines", patch, "application/json", 204},
+		{"PATCH", "machines", patch, "application/json-patch+json; charset=utf-8", 204},
+		{"PUT", "units/a.service", unit, "", 415},
+		{"PUT", "units/a.service", unit, "application/json-patch+json", 415},
+		{"PUT", "units/a.service", unit, "application/json", 201},
+		{"PUT", "units/b.service", `{"options":[{"section":"Service","name":"ExecStart","value":"/bin/true"}],"options":[]}`, "application/json", 400},
+		{"PUT", "units/b.service", `{"options":[{"section":"X-Fleet","name":"MachineID","value":"a","Value":"b"}]}`, "application/json", 400},
+		{"PUT", "units/b.service", unit + unit, "application/json", 400},
+		{"PATCH", "machines", `[{"op":"add","path":"/` + m1 + `/metadata/a","value":{"value":"b","value":"c"}}]`, "application/json", 400},
+		{"PUT", "units/c.service", `{"options":[{"section":"X-Fleet","name":"MachineMetadata","value":"k=v=w"}]}`, "application/json", 400},
+	} {
+		if w := ask(h, test.method, "/fleet/v1/"+test.path, test.body, "Content-Type", test.kind); w.Code != test.code {
+			t.Errorf("%s %s %s (%s): %d %s, want %d", test.method, test.path, test.body, test.kind, w.Code, w.Body, test.code)
+		}
 	}
 }

@@ -26,6 +26,9 @@ func (s *server) listMachines(r *http.Request, _ string) (reply, error) {
 }
 
 func (s *server) patchMachines(r *http.Request, by string) (reply, error) {
+	if err := checkType(r, jsonType, "application/json-patch+json"); err != nil {
+		return reply{}, err
+	}
 	var operations []schema.Operation
 	if err := decode(r, &operations); err != nil {
 		return reply{}, err
@@ -93,7 +96,7 @@ func checkText(text string) error {
 }
 
 func (s *server) drain(r *http.Request, by string) (reply, error) {
-	if err := checkType(r); err != nil {
+	if err := checkType(r, jsonType); err != nil {
 		return reply{}, err
 	}
 	var request schema.DrainRequest

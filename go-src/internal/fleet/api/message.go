@@ -1,10 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"coreos/internal/fleet/schema"
@@ -36,26 +39,67 @@ func send(w http.ResponseWriter, code int, body any) {
 	_, _ = w.Write(text) // the client may have closed the connection
 }
 
-// checkType requires a JSON body.
-func checkType(r *http.Request) error {
+// jsonType is the type of the bodies of all requests.
+const jsonType = "application/json"
+
+// checkType requires a body of one of some types.
+func checkType(r *http.Request, types ...string) error {
 	kinds := r.Header.Values("Content-Type")
 	if len(kinds) != 1 {
-		return refuse(http.StatusUnsupportedMediaType, "want one Content-Type, application/json; there are %d", len(kinds))
+		return refuse(http.StatusUnsupportedMediaType, "want one Content-Type, %s; there are %d", strings.Join(types, " or "), len(kinds))
 	}
-	if kind, _, _ := strings.Cut(kinds[0], ";"); strings.TrimSpace(kind) != "application/json" {
-		return refuse(http.StatusUnsupportedMediaType, "Content-Type %.80q is not application/json", kinds[0])
+	if kind, _, _ := strings.Cut(kinds[0], ";"); !slices.Contains(types, strings.ToLower(strings.TrimSpace(kind))) {
+		return refuse(http.StatusUnsupportedMediaType, "Content-Type %.80q is not %s", kinds[0], strings.Join(types, " or "))
 	}
 	return nil
 }
 
 func decode(r *http.Request, to any) error {
-	err := json.NewDecoder(r.Body).Decode(to)
+	text, err := io.ReadAll(r.Body)
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return refuse(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", large.Limit)
+	}
+	if err == nil {
+		err = json.Unmarshal(text, to)
+	}
+	if err == nil {
+		err = checkKeys(json.NewDecoder(bytes.NewReader(text)))
 	}
 	if err != nil {
 		return refuse(http.StatusBadRequest, "unable to decode body: %w", err)
 	}
 	return nil
+}
+
+// checkKeys refuses an object that has a key twice, of which one value would be ignored. The next token
+// of the decoder begins a value of a text that is valid.
+func checkKeys(d *json.Decoder) error {
+	token, err := d.Token()
+	if err != nil {
+		return err
+	}
+	open, _ := token.(json.Delim)
+	if open == 0 {
+		return nil
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if open == '{' {
+			key, err := d.Token()
+			if err != nil {
+				return err
+			}
+			name := strings.ToLower(key.(string)) // Go takes keys in any case
+			if seen[name] {
+				return fmt.Errorf("an object has the key %.80q twice", name)
+			}
+			seen[name] = true
+		}
+		if err := checkKeys(d); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
 }

@@ -16,7 +16,7 @@ import (
 // readUnit reads the unit of a request, and its file if the request has options.
 func readUnit(r *http.Request) (schema.Unit, *unitfile.File, error) {
 	var u schema.Unit
-	if err := checkType(r); err != nil {
+	if err := checkType(r, jsonType); err != nil {
 		return u, nil, err
 	}
 	if err := decode(r, &u); err != nil {
@@ -70,8 +70,7 @@ func checkFile(name unitfile.Name, sent *unitfile.File) (*unitfile.File, error) 
 	if !sameOptions(sent, file) {
 		return nil, errors.New("the options cannot be written as a unit file")
 	}
-	_, err = file.Requirements(name)
-	return file, err
+	return file, file.Check(name)
 }
 
 // sameOptions compares the options that were sent with those that were read from the file
@@ -87,6 +86,6 @@ func sameOptions(sent, read *unitfile.File) bool {
 		return first[a.Section] - first[b.Section]
 	})
 	return slices.EqualFunc(grouped, read.Options, func(a, b *unit.UnitOption) bool {
-		return a.Section == b.Section && strings.TrimSpace(a.Name) == b.Name && strings.TrimSpace(a.Value) == strings.TrimSpace(b.Value)
+		return a.Section == b.Section && strings.TrimSpace(a.Name) == strings.TrimSpace(b.Name) && strings.TrimSpace(a.Value) == strings.TrimSpace(b.Value)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -169,8 +170,15 @@ func (s *Settings) finish(flags *pflag.FlagSet) error {
 	s.Etcd.Endpoints, s.API.Writers = list(text("etcd_servers")), list(text("api_writers"))
 	s.Metadata = map[string]string{}
 	for _, pair := range strings.Split(text("metadata"), ",") {
-		if key, value, ok := strings.Cut(pair, "="); ok {
-			s.Metadata[strings.TrimSpace(key)] = strings.TrimSpace(value)
+		key, value, ok := strings.Cut(pair, "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if _, twice := s.Metadata[key]; twice {
+			slog.Warn("the setting metadata has a key twice: the last value counts", "key", key, "value", value)
+		}
+		if ok {
+			s.Metadata[key] = value
+		} else if key != "" {
+			slog.Warn("a part of the setting metadata is not KEY=VALUE, and does not count", "part", key)
 		}
 	}
 	switch text("cut_off") {

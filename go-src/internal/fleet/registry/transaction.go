@@ -7,6 +7,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"coreos/internal/etcd/conn"
 	"coreos/internal/fleet/schema"
 )
 
@@ -65,9 +66,13 @@ func (r *Registry) attempt(ctx context.Context, what string, view func(context.C
 	}
 	request, stop := context.WithTimeout(ctx, freshTime)
 	defer stop()
+	request, delivery := conn.Track(request)
 	answer, err := r.store.Txn(request).If(t.conditions...).Then(t.writes...).Commit()
 	if err != nil {
-		return false, unavailable(fmt.Errorf("%s: etcd has not confirmed the change: %w", what, err))
+		if delivery.NotDone(err) {
+			return false, unavailable(fmt.Errorf("%s: nothing was changed: %w", what, err))
+		}
+		return false, unavailable(fmt.Errorf("%s: etcd has not confirmed the change, and it is not known whether it was made: %w", what, err))
 	}
 	return answer.Succeeded, nil
 }

@@ -84,6 +84,23 @@ func (f *File) Requirements(name Name) (Requirements, error) {
 	return r, errors.Join(r.amounts(f, name), r.check())
 }
 
+// Check returns why a unit with that name cannot be submitted: an error of Requirements, or metadata that
+// are not KEY=VALUE. Requirements ignores those, as upstream does, since a unit of the cluster may have
+// them.
+func (f *File) Check(name Name) error {
+	if _, err := f.Requirements(name); err != nil {
+		return err
+	}
+	for _, option := range []string{"MachineMetadata", "Prefers"} {
+		for _, text := range f.section().all(name, option) {
+			if _, _, err := pair(text); err != nil {
+				return fmt.Errorf("%s=%.80q: %w", option, text, err)
+			}
+		}
+	}
+	return nil
+}
+
 // section returns a file with the section [X-Fleet] alone.
 func (f *File) section() *File {
 	own := &File{}
@@ -147,12 +164,21 @@ func isTrue(text string) bool {
 	return slices.Contains([]string{"true", "yes", "1", "on", "t"}, strings.ToLower(text))
 }
 
-// metadata reads KEY=VALUE. As in upstream, other text is ignored.
+// pair reads KEY=VALUE.
+func pair(text string) (key, value string, err error) {
+	key, value, _ = strings.Cut(text, "=")
+	if key == "" || value == "" || strings.Contains(value, "=") {
+		return "", "", errors.New(`want KEY=VALUE, and several of them in quotes: "a=b" "c=d"`)
+	}
+	return key, value, nil
+}
+
+// metadata reads pairs. It ignores other text.
 func metadata(all []string) map[string][]string {
 	var m map[string][]string
 	for _, text := range all {
-		key, value, ok := strings.Cut(text, "=")
-		if ok && key != "" && value != "" && !strings.Contains(value, "=") && !slices.Contains(m[key], value) {
+		key, value, err := pair(text)
+		if err == nil && !slices.Contains(m[key], value) {
 			if m == nil {
 				m = map[string][]string{}
 			}

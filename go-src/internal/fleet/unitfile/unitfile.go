@@ -18,21 +18,6 @@ type File struct {
 	Options []*unit.UnitOption
 }
 
-// maxFile bounds a unit file in bytes.
-const maxFile = 512 << 10
-
-// Parse reads the text of a unit file.
-func Parse(text string) (*File, error) {
-	if len(text) > maxFile {
-		return nil, fmt.Errorf("the unit file is larger than %d bytes", maxFile)
-	}
-	options, err := unit.DeserializeOptions(strings.NewReader(text))
-	if err != nil {
-		return nil, fmt.Errorf("unit file: %w", err)
-	}
-	return &File{options}, nil
-}
-
 // String returns the text of the file, without the comments and empty lines of the original.
 func (f *File) String() string {
 	text, err := io.ReadAll(unit.Serialize(f.Options))
@@ -50,11 +35,16 @@ func (f *File) Description() string {
 	return ""
 }
 
+// unfold joins the lines of a continued value, as systemd does.
+func unfold(value string) string {
+	return strings.Trim(strings.ReplaceAll(value, "\\\n", " "), white)
+}
+
 func (f *File) values(section, name string) []string {
 	var all []string
 	for _, option := range f.Options {
 		if option.Section == section && option.Name == name {
-			all = append(all, option.Value)
+			all = append(all, unfold(option.Value))
 		}
 	}
 	return all

@@ -122,6 +122,29 @@ func TestRequirementsThatCannotBe(t *testing.T) {
 	}
 }
 
+// TestCheck has metadata that Requirements ignores, as units of the cluster may have them, and that cannot
+// be submitted.
+func TestCheck(t *testing.T) {
+	name, err := ParseName("web.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{
+		"": true, "MachineMetadata=region=eu": true, `MachineMetadata="a=1" "a=2" "b=x y"`: true, "Prefers=disk=ssd": true,
+		"MachineMetadata=k=v=w": false, "MachineMetadata=a=b c=d": false, "MachineMetadata=k=": false, "MachineMetadata==v": false,
+		"MachineMetadata=k": false, `MachineMetadata="a=b" "c"`: false, "X-ConditionMachineMetadata=k=": false, "Prefers=disk": false,
+		"MachineMetadata=": false, "Nonsense=1": false,
+	} {
+		f, err := Parse("[X-Fleet]\n" + text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Check(name); (err == nil) != want {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestFitsAndConflict(t *testing.T) {
 	r := Requirements{Metadata: map[string][]string{"region": {"eu", "us"}, "disk": {"ssd"}}}
 	for _, test := range []struct {

@@ -64,17 +64,20 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-// TestProblem has starts that end without the unit.
+// TestProblem has a unit that systemd has not started, and then has.
 func TestProblem(t *testing.T) {
-	m := &Manager{failed: map[string]string{}}
-	for result, want := range map[string]string{
-		"":                                 "",
-		`the job's result is "dependency"`: "systemd has not started it, because a unit that it requires did not start",
-		`the job's result is "timeout"`:    `systemd has not started it: the job's result is "timeout"`,
-	} {
-		m.setFailed("a.service", result)
-		if got := m.problem("a.service"); got != want {
-			t.Errorf("%s: %q", result, got)
+	m := &Manager{unmet: map[string]bool{}}
+	for _, step := range []struct {
+		unmet  bool
+		active string
+		want   bool
+	}{{false, "inactive", false}, {true, "inactive", true}, {true, "active", false}, {false, "inactive", false}} {
+		m.setUnmet("a.service", step.unmet)
+		if problem := m.problem("a.service", step.active); (problem != "") != step.want {
+			t.Errorf("%+v: %q", step, problem)
+		}
+		if step.active == "active" && m.problem("a.service", "inactive") != "" {
+			t.Error("the problem outlives the unit's run")
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (m *Manager) Start(ctx context.Context, name string) error {
 	if err := renameio.WriteFile(m.mark(name), nil, 0o644); err != nil {
 		return err
 	}
-	m.setFailed(name, "")
+	m.setUnmet(name, false)
 	job, err := systemd.Enqueue(call, conn.StartUnitContext, name)
 	if err != nil {
 		_ = os.Remove(m.mark(name))
@@ -51,7 +51,7 @@ func (m *Manager) markStarted(ctx context.Context, name string, job systemd.Job)
 		return
 	} else if err != nil {
 		slog.Warn("a unit did not start: see its journal", "unit", name, "error", err)
-		m.setFailed(name, err.Error())
+		m.setUnmet(name, errors.Is(err, dependency))
 	} else if err := m.remark(name, started); err != nil {
 		slog.Warn("the mark that a unit has started cannot be written", "unit", name, "error", err)
 	}
@@ -66,27 +66,30 @@ func refusal(err error) error {
 	return err
 }
 
-// setFailed notes why systemd has not started a unit, "" if it has.
-func (m *Manager) setFailed(name, result string) {
+// dependency is the result of a job whose unit was not started, because one that it requires was not.
+const dependency = systemd.ResultError("dependency")
+
+// setUnmet notes whether systemd has not started a unit because one that it requires did not start.
+func (m *Manager) setUnmet(name string, unmet bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if delete(m.failed, name); result != "" {
-		m.failed[name] = result
+	if delete(m.unmet, name); unmet {
+		m.unmet[name] = true
 	}
 }
 
-// problem returns why systemd has not started an inactive unit, "" if it has, or was not asked to.
-func (m *Manager) problem(name string) string {
+// problem returns why systemd has not started a unit in a state, "" if there is no such reason.
+func (m *Manager) problem(name, active string) string {
+	if active != "inactive" {
+		m.setUnmet(name, false)
+		return ""
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch result := m.failed[name]; result {
-	case "":
-		return ""
-	case systemd.ResultError("dependency").Error():
+	if m.unmet[name] {
 		return "systemd has not started it, because a unit that it requires did not start"
-	default:
-		return "systemd has not started it: " + result
 	}
+	return ""
 }
 
 // remark changes the contents of the mark of a unit. Without a mark the unit was not started, or
@@ -106,7 +109,7 @@ func (m *Manager) Stop(ctx context.Context, name string) error {
 	}
 	ctx, stop := context.WithTimeout(ctx, stopTime)
 	defer stop()
-	m.setFailed(name, "")
+	m.setUnmet(name, false)
 	if where, err := m.foreign(ctx, conn, name); err != nil {
 		return err
 	} else if where != "" {
@@ -150,9 +153,7 @@ func (m *Manager) State(ctx context.Context, name string) (agent.State, error) {
 		return agent.State{Load: "error", Active: "failed", Sub: "refused", Problem: Taken(name, where)}, err
 	}
 	state := agent.State{Load: all[0].LoadState, Active: all[0].ActiveState, Sub: all[0].SubState}
-	if state.Active == "inactive" {
-		state.Problem = m.problem(name)
-	}
+	state.Problem = m.problem(name, state.Active)
 	state.Pending = state.Active == "inactive" && all[0].JobType == "start"
 	mark, err := os.ReadFile(m.mark(name))
 	state.Launched = err == nil && string(mark) != stopping

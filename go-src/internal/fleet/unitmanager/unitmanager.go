@@ -32,9 +32,8 @@ type Manager struct {
 
 	mu   sync.Mutex
 	conn *dbus.Conn
-	// failed has the results of the last start of units that systemd has not started, such as
-	// "dependency".
-	failed map[string]string
+	// unmet has the units that systemd has not started because one that they require did not start.
+	unmet map[string]bool
 }
 
 var _ agent.Systemd = (*Manager)(nil)
@@ -50,7 +49,7 @@ const (
 func New(ctx context.Context, units, marks string) (*Manager, error) {
 	m := &Manager{
 		units: units, marks: marks,
-		changes: make(chan string, 1024), reloads: make(chan chan error), failed: map[string]string{},
+		changes: make(chan string, 1024), reloads: make(chan chan error), unmet: map[string]bool{},
 	}
 	for _, dir := range []string{m.units, m.marks} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
