@@ -44,7 +44,7 @@ func root() *cobra.Command {
 			"the password may be in ETCD_MEMBERCTL_ETCD_USERNAME and ETCD_MEMBERCTL_ETCD_PASSWORD.\n\n" +
 			"Exit status: 0 on success, 1 on an error, 2 for a wrong command line, 3 for warnings (check).",
 	}
-	command.AddCommand(certsCommand(), o.replaceCommand(), o.joinCommand(), o.snapshotCommand(), o.restoreCommand(), o.defragCommand(), o.checkCommand())
+	command.AddCommand(certsCommand(), o.replaceCommand(), o.joinCommand(), o.snapshotCommand(), o.restoreCommand(), o.defragCommand(), o.checkCommand(), verifyDataCommand())
 	return command
 }
 

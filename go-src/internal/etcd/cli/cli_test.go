@@ -87,6 +87,26 @@ func TestSnapshot(t *testing.T) {
 	programtest.Check(t, root, []programtest.Call{{restore + found[0], 1, "", "etcd-memberctl: "}})
 }
 
+// TestVerifyData looks at data of etcd 2, at none, and at what is no data at all.
+func TestVerifyData(t *testing.T) {
+	old := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(old, "member", "wal"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(old, "member", "wal", "0-0.wal"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	odd := t.TempDir()
+	if err := os.WriteFile(filepath.Join(odd, "member"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	programtest.Check(t, root, []programtest.Call{
+		{"verify-data --data-dir " + t.TempDir(), 0, "", ""},
+		{"verify-data --data-dir " + old, 1, "", "has data of etcd 2: this etcd does not understand the data"},
+		{"verify-data --data-dir " + odd, 0, "", ""},
+	})
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
