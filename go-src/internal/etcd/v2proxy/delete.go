@@ -20,7 +20,7 @@ func (w *writer) remove(ctx context.Context, st *state) (*change, error) {
 	case !st.exists():
 		return nil, w.missing(ctx, st)
 	case !st.isDir():
-		return w.removeFile(st)
+		return w.removeFile(ctx, st)
 	case r.compares() || !r.dir && !r.recursive:
 		return nil, fail(CodeNotFile, st.revision(), st.path)
 	case !r.recursive:
@@ -29,17 +29,17 @@ func (w *writer) remove(ctx context.Context, st *state) (*change, error) {
 	return w.removeTree(st), nil
 }
 
-func (w *writer) removeFile(st *state) (*change, error) {
+func (w *writer) removeFile(ctx context.Context, st *state) (*change, error) {
 	action := Delete
 	if w.req.compares() {
 		action = CompareAndDelete
 	}
-	if err := w.mismatch(st); err != nil {
+	if err := w.mismatch(ctx, st); err != nil {
 		return nil, err
 	}
 	p, inherited := st.path, st.inherited()
 	return &change{
-		compares: append(w.wanted(p), present(p)),
+		compares: append(w.wanted(st), present(p)),
 		ops:      []clientv3.Op{clientv3.OpDelete(p, clientv3.WithPrevKV())},
 		record:   record{Action: action, Key: p},
 		event: func(revision int64, results []*etcdserverpb.ResponseOp) *Event {
@@ -54,8 +54,10 @@ func (w *writer) removeTree(st *state) *change {
 	p, prev := st.path, st.dirNode()
 	return &change{
 		compares: []clientv3.Cmp{absent(p), present(string(st.beneath.Key))},
-		ops:      []clientv3.Op{clientv3.OpDelete(marker(p), clientv3.WithPrefix())},
-		record:   record{Action: Delete, Key: p, Dir: true, Created: prev.CreatedIndex, Modified: prev.ModifiedIndex},
+		ops: []clientv3.Op{
+			clientv3.OpDelete(marker(p), clientv3.WithPrefix()), clientv3.OpDelete(movedKey(p), clientv3.WithPrefix()),
+		},
+		record: record{Action: Delete, Key: p, Dir: true, Created: prev.CreatedIndex, Modified: prev.ModifiedIndex},
 		event: func(revision int64, _ []*etcdserverpb.ResponseOp) *Event {
 			return &Event{Action: Delete, Node: gone(p, true, revision, prev.CreatedIndex), PrevNode: prev}
 		},

@@ -2,6 +2,7 @@ package v2proxy
 
 import (
 	"context"
+	"encoding/json"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -95,11 +96,13 @@ func (w *writer) updateDir(ctx context.Context, st *state) (*change, error) {
 // ends earlier.
 func (w *writer) move(ctx context.Context, st *state, c *change, old, lease int64) error {
 	prefix := marker(st.path)
-	got, err := w.readTxn(ctx, clientv3.OpGet(prefix, clientv3.WithPrefix(),
-		clientv3.WithLimit(maxMoved+2), clientv3.WithRev(st.revision())))
+	records := append(movedOps(st.path), clientv3.OpGet(movedKey(st.path), clientv3.WithPrefix()))
+	got, err := w.readTxn(ctx, append([]clientv3.Op{clientv3.OpGet(prefix, clientv3.WithPrefix(),
+		clientv3.WithLimit(maxMoved+2), clientv3.WithRev(st.revision()))}, records...)...)
 	if err != nil {
 		return err
 	}
+	indexes := moved{}
 	kvs := got.Responses[0].GetResponseRange().Kvs
 	if len(kvs) > maxMoved {
 		return fail(CodeInvalidField, st.revision(),
@@ -115,9 +118,17 @@ func (w *writer) move(ctx context.Context, st *state, c *change, old, lease int6
 				return err
 			}
 		}
+		if p, isDir, ok := pathOf(string(kv.Key)); moves && ok && !isDir {
+			indexes[p] = since(p, kv, got.Responses[1:])
+		}
 		if moves && string(kv.Key) != prefix {
 			c.ops = append(c.ops, clientv3.OpPut(string(kv.Key), "", clientv3.WithIgnoreValue(), clientv3.WithLease(clientv3.LeaseID(lease))))
 		}
 	}
+	record, err := json.Marshal(indexes)
+	if err != nil {
+		return err
+	}
+	c.ops = append(c.ops, clientv3.OpPut(movedKey(st.path), string(record), clientv3.WithLease(clientv3.LeaseID(lease))))
 	return nil
 }

@@ -71,7 +71,8 @@ func (w *writer) keepAlive(ctx context.Context, kv *mvccpb.KeyValue, prefix stri
 		return false, ignoreEnded(err)
 	}
 	for _, key := range left.Keys {
-		if string(key) != string(kv.Key) && (prefix == "" || !strings.HasPrefix(string(key), prefix)) {
+		own := string(key) == string(kv.Key) || prefix != "" && strings.HasPrefix(strings.TrimPrefix(string(key), movedPrefix), prefix)
+		if !own {
 			return false, nil
 		}
 	}

@@ -78,7 +78,7 @@ func (w *writer) replace(ctx context.Context, st *state, action string) (*change
 	if st.isDir() {
 		return nil, fail(CodeNotFile, st.revision(), st.path)
 	}
-	if err := w.mismatch(st); err != nil {
+	if err := w.mismatch(ctx, st); err != nil {
 		return nil, err
 	}
 	if w.req.refresh {
@@ -88,16 +88,22 @@ func (w *writer) replace(ctx context.Context, st *state, action string) (*change
 	if err != nil {
 		return nil, err
 	}
-	c.compares = append(append(c.compares, present(st.path)), w.wanted(st.path)...)
+	c.compares = append(append(c.compares, present(st.path)), w.wanted(st)...)
 	return c, nil
 }
 
 // mismatch returns an error if the file does not match the request.
-func (w *writer) mismatch(st *state) error {
+func (w *writer) mismatch(ctx context.Context, st *state) error {
 	r := w.req
 	index := fmt.Sprintf("[%d != %d]", r.prevIndex, st.file.ModRevision)
 	value := fmt.Sprintf("[%s != %s]", r.prevValue, st.file.Value)
 	indexOK := r.prevIndex == 0 || r.prevIndex == st.file.ModRevision
+	if !indexOK {
+		var err error
+		if indexOK, err = w.hasIndex(ctx, st, r.prevIndex); err != nil {
+			return err
+		}
+	}
 	valueOK := r.prevValue == "" || r.prevValue == string(st.file.Value)
 	switch {
 	case indexOK && valueOK:
@@ -112,14 +118,14 @@ func (w *writer) mismatch(st *state) error {
 	return &Error{Code: CodeTestFailed, Message: messages[CodeTestFailed], Cause: value + index, Index: st.revision()}
 }
 
-// wanted returns the comparisons in the request.
-func (w *writer) wanted(p string) []clientv3.Cmp {
+// wanted returns the comparisons in the request, for a file that matches it.
+func (w *writer) wanted(st *state) []clientv3.Cmp {
 	var all []clientv3.Cmp
 	if w.req.prevIndex > 0 {
-		all = append(all, clientv3.Compare(clientv3.ModRevision(p), "=", w.req.prevIndex))
+		all = append(all, unchanged(st.file))
 	}
 	if w.req.prevValue != "" {
-		all = append(all, clientv3.Compare(clientv3.Value(p), "=", w.req.prevValue))
+		all = append(all, clientv3.Compare(clientv3.Value(st.path), "=", w.req.prevValue))
 	}
 	return all
 }
