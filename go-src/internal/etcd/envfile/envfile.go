@@ -59,7 +59,8 @@ func split(text string) (lines []string) {
 		} else {
 			lines = append(lines, line)
 		}
-		backslashes := len(line) - len(strings.TrimRight(line, `\`))
+		text := strings.TrimSuffix(line, "\r")
+		backslashes := len(text) - len(strings.TrimRight(text, `\`))
 		continued = backslashes%2 == 1 && !isComment(lines[len(lines)-1])
 	}
 	return lines
@@ -76,7 +77,7 @@ func assignment(line string) (name, value string, ok bool) {
 		return "", "", false
 	}
 	name, value, ok = strings.Cut(line, "=")
-	value = strings.TrimSpace(strings.ReplaceAll(value, "\\\n", ""))
+	value = strings.TrimSpace(strings.NewReplacer("\\\r\n", "", "\\\n", "").Replace(value))
 	return strings.TrimSpace(name), keyvalue.Unquote(value), ok
 }
 

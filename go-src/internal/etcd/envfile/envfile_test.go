@@ -3,6 +3,7 @@ package envfile
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -18,13 +19,15 @@ ETCD_DISCOVERY_SRV='x'
 `
 
 func TestGet(t *testing.T) {
-	f := write(t, sample)
-	for name, want := range map[string]string{
-		"ETCD_NAME": "last", "ETCD_QUOTA_BACKEND_BYTES": "4294967296", "ETCD_DISCOVERY_SRV": "x",
-		"ETCD_INITIAL_CLUSTER": "a=http://10.0.0.1:2380,b=http://10.0.0.2:2380", "ETCD": "",
-	} {
-		if got := f.Get(name); got != want {
-			t.Errorf("%s: got %q, want %q", name, got, want)
+	for _, text := range []string{sample, strings.ReplaceAll(sample, "\n", "\r\n"), "# a comment \\\n" + sample} {
+		f := write(t, text)
+		for name, want := range map[string]string{
+			"ETCD_NAME": "last", "ETCD_QUOTA_BACKEND_BYTES": "4294967296", "ETCD_DISCOVERY_SRV": "x",
+			"ETCD_INITIAL_CLUSTER": "a=http://10.0.0.1:2380,b=http://10.0.0.2:2380", "ETCD": "",
+		} {
+			if got := f.Get(name); got != want {
+				t.Errorf("%q: %s: got %q, want %q", text, name, got, want)
+			}
 		}
 	}
 }
