@@ -22,12 +22,12 @@ func (m *Manager) connection(ctx context.Context) (*dbus.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	updates, lost := make(chan *dbus.PropertiesUpdate, 4096), make(chan error, 1)
+	conn.SetPropertiesSubscriber(updates, lost) // before the first signal comes: the library reads it without a lock
 	if err := conn.Subscribe(); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("systemd reports no changes: %w", err)
 	}
-	updates, lost := make(chan *dbus.PropertiesUpdate, 4096), make(chan error, 1)
-	conn.SetPropertiesSubscriber(updates, lost)
 	go m.watch(ctx, conn, updates, lost)
 	m.conn = conn
 	return conn, nil

@@ -110,10 +110,12 @@ func (m *Manager) Stop(ctx context.Context, name string) error {
 	ctx, stop := context.WithTimeout(ctx, stopTime)
 	defer stop()
 	m.setUnmet(name, false)
-	if where, err := m.foreign(ctx, conn, name); err != nil {
+	where, err := m.foreign(ctx, conn, name)
+	if err != nil {
 		return err
-	} else if where != "" {
-		return m.unmark(name)
+	}
+	if _, unmarked := os.Lstat(m.mark(name)); where != "" && unmarked != nil {
+		return nil // what runs under this name is not fleet's
 	}
 	// The guard may stop the unit at the same time: the daemon sees by the mark that it did.
 	if err := m.remark(name, stopping); err != nil {
