@@ -7,10 +7,9 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// How often a command says what it waits for: at once if that has changed, but not more often than
-// changedTime.
+// How often a command says what it waits for: first after changedTime, then so often if that has changed.
 const (
-	changedTime = 5 * time.Second
+	changedTime = 30 * time.Second
 	repeatTime  = time.Minute
 )
 

@@ -200,6 +200,9 @@ func (w *waiter) explain(ctx context.Context) {
 		return
 	}
 	for _, name := range w.left[:min(len(w.left), few)] {
+		if _, stuck := w.stuck[name]; stuck {
+			continue // its problem is about to be an error
+		}
 		if why, err := w.client.Why(ctx, name); err == nil {
 			w.tell(name, why.Summary)
 		}
