@@ -199,7 +199,7 @@ func TestDisaster(t *testing.T) {
 		File: taken.Path, Name: "m0", PeerURL: c.Member(0).PeerURL(), Data: datadir.Dir(c.Member(0).DataDir()), Bump: snapshot.Bump, Now: time.Now(),
 	}
 	former, err := r.Run()
-	if err != nil || filepath.Dir(former) != c.Member(0).DataDir() {
+	if err != nil || filepath.Dir(former) != c.Member(0).DataDir()+"-former" {
 		t.Fatal(former, err)
 	}
 	if err := c.Member(0).Start(); err != nil {

@@ -250,7 +250,7 @@ func TestReplaceWipe(t *testing.T) {
 	if err := r.Run(limit(t)); err != nil {
 		t.Fatal(err)
 	}
-	if former, _ := filepath.Glob(filepath.Join(string(m.data), "former-*", "member", "snap")); len(former) != 1 {
+	if former, _ := filepath.Glob(filepath.Join(string(m.data)+"-former", "*", "member", "snap")); len(former) != 1 {
 		t.Error("the former data are gone")
 	}
 }

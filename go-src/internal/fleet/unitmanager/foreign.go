@@ -28,15 +28,33 @@ func (m *Manager) Foreign(ctx context.Context, name string) (where string, err e
 
 // foreign is Foreign for a unit that is no template. The question makes systemd load the unit.
 func (m *Manager) foreign(ctx context.Context, conn *dbus.Conn, name string) (string, error) {
-	var values [2]string
-	for i, property := range []string{"LoadState", "FragmentPath"} {
-		value, err := conn.GetUnitPropertyContext(ctx, name, property)
-		if err != nil {
-			return "", fmt.Errorf("asking systemd for %s: %w", name, err)
-		}
-		values[i], _ = value.Value.Value().(string)
+	load, err := property(ctx, conn, name, "LoadState")
+	if err != nil {
+		return "", err
 	}
-	return m.origin(name, values[0], values[1]), nil
+	return m.foreignLoaded(ctx, conn, name, load)
+}
+
+// foreignLoaded is foreign for a unit whose LoadState is known.
+func (m *Manager) foreignLoaded(ctx context.Context, conn *dbus.Conn, name, load string) (string, error) {
+	if load == "not-found" {
+		return "", nil
+	}
+	path, err := property(ctx, conn, name, "FragmentPath")
+	if err != nil {
+		return "", err
+	}
+	return m.origin(name, load, path), nil
+}
+
+// property returns a property of a unit that is a text.
+func property(ctx context.Context, conn *dbus.Conn, name, property string) (string, error) {
+	value, err := conn.GetUnitPropertyContext(ctx, name, property)
+	if err != nil {
+		return "", fmt.Errorf("asking systemd for %s: %w", name, err)
+	}
+	text, _ := value.Value.Value().(string)
+	return text, nil
 }
 
 // origin returns where a unit is from by its properties LoadState and FragmentPath, "" if it is

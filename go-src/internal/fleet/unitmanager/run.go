@@ -151,7 +151,7 @@ func (m *Manager) State(ctx context.Context, name string) (agent.State, error) {
 	if len(all) != 1 {
 		return agent.State{}, fmt.Errorf("systemd knows %d units %s", len(all), name)
 	}
-	if where, err := m.foreign(ctx, conn, name); err != nil || where != "" {
+	if where, err := m.foreignLoaded(ctx, conn, name, all[0].LoadState); err != nil || where != "" {
 		return agent.State{Load: "error", Active: "failed", Sub: "refused", Problem: Taken(name, where)}, err
 	}
 	state := agent.State{Load: all[0].LoadState, Active: all[0].ActiveState, Sub: all[0].SubState}
