@@ -100,6 +100,8 @@ func TestDiffers(t *testing.T) {
 		{"one\n…", "one", false},
 		{"…\nfour", "one\ntwo", true},
 		{"one", "one\ntwo", true},
+		{"one\ntwo", "one\nWaiting for two\ntwo", false},
+		{"Waiting for two", "Waiting for two\nWaiting for two", true},
 		{"launched on 2444264c.../10.9.0.1", "launched on 85c0c595.../10.9.0.3", false},
 		{"launched on 2444264c.../10.9.0.1", "launched on 85c0c595/10.9.0.3", true},
 		{"web@1 on node1", "web@2 on node1", true},
