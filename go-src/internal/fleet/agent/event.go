@@ -95,6 +95,7 @@ func (e orderTimedOut) handle(ctx context.Context, a *Agent) { a.act(ctx, e.unit
 type statesWritten struct {
 	// failed were not written because the transaction failed.
 	failed []string
+	err    error // why
 	// refused were not written because this machine had no assignment of them.
 	refused []string
 }

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -11,6 +10,7 @@ import (
 
 	"coreos/internal/fleet/schema"
 	"coreos/internal/fleet/store"
+	"coreos/internal/host/warning"
 )
 
 const (
@@ -30,6 +30,7 @@ type publication struct {
 	writing bool
 	// written is closed when the transaction has ended.
 	written chan struct{}
+	failed  warning.Repeated
 }
 
 func newPublication() publication {
@@ -128,8 +129,7 @@ func (a *Agent) commitStates(ctx context.Context, ops, outdated []clientv3.Op, n
 	}
 	close(written)
 	if err != nil {
-		result.failed = names
-		slog.Warn("states of units could not be written to etcd", "units", len(names), "error", err)
+		result.failed, result.err = names, err
 		select {
 		case <-time.After(writePause):
 		case <-ctx.Done():
@@ -147,6 +147,11 @@ func (a *Agent) commitStates(ctx context.Context, ops, outdated []clientv3.Op, n
 // published schedules the states that were not written, and those that have changed meanwhile.
 func (a *Agent) published(ctx context.Context, e statesWritten) {
 	a.publication.writing = false
+	if e.err != nil {
+		a.publication.failed.Warn("states of units could not be written to etcd, and are written again", e.err, "units", len(e.failed))
+	} else {
+		a.publication.failed.Over()
+	}
 	for _, name := range append(e.failed, e.refused...) {
 		if u := a.units[name]; u != nil {
 			u.published = store.State{}

@@ -17,6 +17,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleet/store"
+	"coreos/internal/host/warning"
 )
 
 // Candidate leads the cluster whenever this machine is elected.
@@ -35,16 +36,18 @@ var errNotLeader = errors.New("another machine leads")
 
 // Run campaigns and leads until the context ends. The context has to end with the lease.
 func (c *Candidate) Run(ctx context.Context, lease clientv3.LeaseID) {
+	var failed warning.Repeated
 	for ctx.Err() == nil {
 		term, err := campaign(ctx, c.Store, lease, c.ID)
 		if err == nil {
 			slog.Info("this machine is the leader: it assigns units to machines")
+			failed.Over()
 			c.Metrics.leads(true)
 			err = c.lead(ctx, term)
 			c.Metrics.leads(false)
 		}
 		if ctx.Err() == nil {
-			slog.Warn("this machine is not the leader", "error", err)
+			failed.Warn("this machine is not the leader", err)
 		}
 		select {
 		case <-time.After(retryTime):

@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"coreos/internal/fleet/store"
+	"coreos/internal/host/warning"
 )
 
 // Member keeps one machine in the cluster.
@@ -74,7 +75,7 @@ func (m *Member) Run(ctx context.Context, joined func(context.Context, clientv3.
 	}
 	last, until := Recall(m.LeaseFile)
 	out := false // left was called, and joined not since
-	var tries complaint
+	var tries warning.Repeated
 	for ctx.Err() == nil {
 		attempt, stop := ctx, context.CancelFunc(func() {})
 		if !out {
@@ -91,7 +92,7 @@ func (m *Member) Run(ctx context.Context, joined func(context.Context, clientv3.
 			left() // for the units of an earlier run; fleet-guard may be stopping them already
 		}
 		if err != nil {
-			tries.warn(m.Now(), err)
+			tries.Warn("this machine cannot join the cluster, and tries again", err, "every", retryTime)
 			select {
 			case <-time.After(retryTime):
 			case <-ctx.Done():
@@ -99,7 +100,8 @@ func (m *Member) Run(ctx context.Context, joined func(context.Context, clientv3.
 			}
 			continue
 		}
-		out, until, tries = false, newUntil, complaint{}
+		out, until = false, newUntil
+		tries.Over()
 		if !m.session(ctx, lease, until, joined) {
 			return
 		}
