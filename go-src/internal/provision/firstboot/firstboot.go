@@ -9,7 +9,6 @@ package firstboot
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -186,13 +185,17 @@ func (f *FirstBoot) provision(ctx context.Context) error {
 	if err := f.fetch(ctx); err != nil {
 		return err
 	}
-	if err := checkKernelArguments(cachedConfig); err != nil {
+	config, err := readConfig(cachedConfig)
+	if err != nil {
+		return err
+	}
+	if err := config.checkKernelArguments(); err != nil {
 		return err
 	}
 	if err := f.stage(ctx, "disks"); err != nil {
 		return err
 	}
-	err := f.files(ctx)
+	err = f.files(ctx, config)
 	if unmount := f.stage(ctx, "umount"); err == nil {
 		err = unmount
 	}
@@ -214,7 +217,7 @@ func (f *FirstBoot) fetch(ctx context.Context) error {
 }
 
 // files writes files, users and units to the file systems of the config.
-func (f *FirstBoot) files(ctx context.Context) error {
+func (f *FirstBoot) files(ctx context.Context, c *config) error {
 	if err := f.stage(ctx, "mount"); err != nil {
 		return err
 	}
@@ -224,25 +227,24 @@ func (f *FirstBoot) files(ctx context.Context) error {
 	if err := f.tool(ctx, "systemd-tmpfiles", tmpfiles...); err != nil {
 		f.Log.Warning("%v", err)
 	}
+	if err := f.yield(c, "/"); err != nil {
+		return err
+	}
+	if err := f.removeUsers(ctx, c); err != nil {
+		return err
+	}
 	if err := f.stage(ctx, "files"); err != nil {
+		return err
+	}
+	if err := f.keepRemoved(c, "/"); err != nil {
 		return err
 	}
 	return f.preset(ctx)
 }
 
 // checkKernelArguments refuses a config with kernel arguments, before anything is changed.
-func checkKernelArguments(path string) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	var config struct {
-		KernelArguments struct{ ShouldExist, ShouldNotExist []string }
-	}
-	if err := json.Unmarshal(text, &config); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if a := config.KernelArguments; len(a.ShouldExist)+len(a.ShouldNotExist) > 0 {
+func (c *config) checkKernelArguments() error {
+	if a := c.KernelArguments; len(a.ShouldExist)+len(a.ShouldNotExist) > 0 {
 		return errors.New("kernelArguments: the kernel command line is signed with the system and cannot be changed by a config; remove them")
 	}
 	return nil

@@ -146,7 +146,11 @@ func TestKernelArguments(t *testing.T) {
 		`{"kernelArguments": `:                                          true,
 	} {
 		write(t, path, text)
-		if err := checkKernelArguments(path); (err != nil) != refused {
+		c, err := readConfig(path)
+		if err == nil {
+			err = c.checkKernelArguments()
+		}
+		if (err != nil) != refused {
 			t.Errorf("%s: error %v", text, err)
 		}
 	}
