@@ -130,7 +130,11 @@ account passwd 'etcd:x:232:232:etcd:/var/lib/etcd:/usr/sbin/nologin'
 account shadow 'etcd:!*:::::::'
 # Members of fleet's may use its API.
 account group 'fleet:x:253:'
-for name in docker fleet sudo systemd-journal; do
+# Configs for Container Linux put accounts into these. Buildroot has a wheel with number 10, which
+# is uucp's on Debian.
+account group 'rkt:x:251:'
+account group 'wheel:x:254:'
+for name in docker fleet rkt sudo systemd-journal wheel; do
 	sed -i -e "s/^\($name:[^:]*:[^:]*:\)\(.\+\)\$/\1\2,core/" -e "s/^\($name:[^:]*:[^:]*:\)\$/\1core/" "$tree/etc/group"
 done
 # Group 65534 is nobody, as its user is; Debian's name for it is nogroup.
@@ -145,6 +149,8 @@ sed -i '/group:\(adm\|wheel\):/d' "$tree"/usr/lib/tmpfiles.d/*.conf
 account gshadow 'core:!::'
 account gshadow 'etcd:!::'
 account gshadow 'fleet:!::core'
+account gshadow 'rkt:!::core'
+account gshadow 'wheel:!::core'
 
 # /etc becomes the lower layer of the machine's /etc.
 ln -sfn ../usr/lib/os-release "$tree/etc/os-release"

@@ -126,7 +126,7 @@ func cloudConfig(t *suite.T) {
 		"cat /home/core/.ssh/authorized_keys.d/* | cut -d' ' -f3":      "op@example.com",
 		"stat -c '%U %a' /home/ada/.ssh/authorized_keys.d/* /home/ada": "ada 600\nada 700",
 		"id -nG ada":                             "ada docker",
-		"id -nG core | xargs -n1 | sort | xargs": "core docker fleet sudo systemd-journal",
+		"id -nG core | xargs -n1 | sort | xargs": "core docker fleet rkt sudo systemd-journal wheel",
 		"setpriv --reuid=core --regid=core --init-groups sudo -n id -u":         "0",
 		"setpriv --reuid=ada --regid=ada --init-groups sudo -n id -u":           "",
 		"getent shadow root core | cut -d: -f2 | grep -c '^[!*]'":               "2",
