@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"coreos/internal/provision/ignition"
@@ -20,6 +21,7 @@ func init() {
 	}{
 		{"accounts", "unknown groups are left out and named, keys of every name let in, imported keys are keys", accounts},
 		{"metadata-faulty", "metadata with one bad entry: the rest is applied, the addresses are in /etc/environment, a long name is cut at a dot", metadataFaulty},
+		{"user-data-broken", "user-data of no kind stops the first boot, which says why; once mended the machine comes up", userDataBroken},
 		{"ignition-etc", "a config replaces defaults of /etc, its groups exist, and what it removes stays away", ignitionEtc},
 	} {
 		suite.Register(suite.Test{
@@ -131,6 +133,32 @@ func metadataFaulty(t *suite.T) {
 	t.Equal("keys of core", t.Run(m, "cat /home/core/.ssh/authorized_keys.d/*"), exampleKey)
 	says(t, m, "coreos-cloudinit -oem=auto", `network: warning: interfaces.public[0]: not valid: "unknown" is not a MAC address`, `SSH keys: "<html>"`)
 	says(t, m, "coreos-cloudinit -oem=auto -convert-netconf=digitalocean", `network: error: interfaces.public[0]: not valid: "unknown" is not a MAC address; the network is ignored`)
+}
+
+// userDataBroken has a config that breaks off, and after that one that begins with a byte order mark.
+func userDataBroken(t *suite.T) {
+	var userData atomic.Value
+	userData.Store("{\n \"ignition\": {\"version\": \"3.4.0\"},\n}\n")
+	others := metadataOfEC2()
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/user-data") && r.Header.Get("X-aws-ec2-metadata-token") == "a-token" {
+			fmt.Fprint(w, userData.Load())
+			return
+		}
+		others(w, r)
+	})
+	m := boot(t, machine.Config{Name: "instance", Vendor: "Amazon EC2", Metadata: map[string]string{"169.254.169.254:80": server}})
+	t.Shows(m, `line 3, column 1: it is JSON that breaks off or is not valid here`)
+	t.Shows(m, `this machine is not provisioned`)
+	userData.Store("\xef\xbb\xbf#cloud-config\nhostname: mended\n")
+	m.Restarts()
+	t.Shows(m, `begins with a byte order mark \(BOM`)
+	t.Shows(m, `this machine is not provisioned`)
+	userData.Store("#cloud-config\nhostname: mended\n")
+	m.Restarts()
+	healthy(t, m)
+	t.Run(m, "systemctl start metadata-cloudinit.service")
+	t.Equal("hostname", t.Run(m, "cat /etc/hostname"), "mended")
 }
 
 // ignitionEtcText writes defaults of the slot without overwrite, as configs for Container Linux do.

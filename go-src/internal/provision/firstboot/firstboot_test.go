@@ -112,6 +112,15 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestFollowPlace has a config that breaks off.
+func TestFollowPlace(t *testing.T) {
+	f := FirstBoot{Log: &diary{}}
+	last := f.follow(strings.NewReader("CRITICAL : error at line 3 col 2: invalid character 'x'\nCRITICAL : Ignition failed: config is not valid\n"))
+	if want := "config is not valid: error at line 3 col 2: invalid character 'x'"; last != want {
+		t.Errorf("the reason is %q, want %q", last, want)
+	}
+}
+
 func TestPresetUnits(t *testing.T) {
 	got, err := presetUnits(strings.NewReader("# x\nenable a.service\ndisable b.timer\nenable getty@.service tty1 tty2\nignore c.service\nenable\n"))
 	want := []string{"a.service", "b.timer", "getty@tty1.service", "getty@tty2.service"}

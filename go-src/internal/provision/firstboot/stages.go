@@ -81,8 +81,10 @@ func (f *FirstBoot) stage(ctx context.Context, name string) error {
 	return fmt.Errorf("stage %s: %w: %s", name, err, text)
 }
 
-// follow logs Ignition's messages until it ends, and returns the last error among them.
+// follow logs Ignition's messages until it ends, and returns the last error among them, with the
+// place in the config if Ignition names one.
 func (f *FirstBoot) follow(output io.Reader) (last string) {
+	place := ""
 	const longest = 64 << 10
 	lines := bufio.NewScanner(output)
 	lines.Buffer(nil, longest)
@@ -94,6 +96,9 @@ func (f *FirstBoot) follow(output io.Reader) (last string) {
 		case "EMERGENCY", "ALERT", "CRITICAL", "ERROR":
 			f.Log.Error("ignition: %s", text)
 			last = strings.TrimPrefix(text, "Ignition failed: ")
+			if strings.HasPrefix(text, "error at ") && place == "" {
+				place = text
+			}
 		case "WARNING":
 			f.Log.Warning("ignition: %s", text)
 		case "NOTICE":
@@ -103,6 +108,9 @@ func (f *FirstBoot) follow(output io.Reader) (last string) {
 		}
 	}
 	_, _ = io.Copy(io.Discard, output) // the rest, after a line that is too long
+	if place != "" && last != place {
+		last += ": " + place
+	}
 	return last
 }
 
@@ -129,6 +137,19 @@ func (f *FirstBoot) isOtherFormat(ctx context.Context) bool {
 		return true
 	case "empty":
 		return f.Platform != "azure"
+	case "unknown":
+		f.explain(ctx)
 	}
 	return false
+}
+
+// explain says on the console why the user-data of the platform is of no kind, such as a byte
+// order mark before #cloud-config.
+func (f *FirstBoot) explain(ctx context.Context) {
+	out, _ := command(ctx, "coreos-cloudinit", "-oem=auto", "-validate").CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, ": error: ") {
+			f.Log.Error("first boot: %.1000s", strings.TrimSpace(line))
+		}
+	}
 }
