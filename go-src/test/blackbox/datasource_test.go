@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 
 func init() {
 	suite.Register(suite.Test{
-		Name: "metadata", Native: true, Needs: suite.Host, Machines: 1, Limit: 5 * time.Minute,
+		Name: "metadata", Native: true, Needs: suite.Host, Machines: 1, Limit: 10 * time.Minute,
 		Does: "a machine that its firmware says to be of EC2 takes its cloud-config, name and keys from there, late as it may answer",
 		Run:  metadata,
 	})
@@ -65,10 +66,28 @@ func metadataOfEC2() http.HandlerFunc {
 	}
 }
 
+// linkLocal is the address of metadata servers. The host answers there for one machine on its
+// kernel at a time.
+var linkLocal sync.Mutex
+
+// instance starts a machine whose firmware names a platform, and whose metadata server answers so.
+func instance(t *suite.T, vendor string, answers http.HandlerFunc) *machine.Machine {
+	t.Helper()
+	server := serve(t, answers)
+	if t.Native() {
+		linkLocal.Lock()
+		t.Cleanup(linkLocal.Unlock)
+	}
+	m := boot(t, machine.Config{Name: "instance", Vendor: vendor, Metadata: map[string]string{"169.254.169.254:80": server}})
+	if t.Native() {
+		t.Cleanup(m.Cut)
+	}
+	return m
+}
+
 func metadata(t *suite.T) {
-	server := serve(t, metadataOfEC2())
 	start := time.Now()
-	m := boot(t, machine.Config{Name: "instance", Vendor: "Amazon EC2", Metadata: map[string]string{"169.254.169.254:80": server}})
+	m := instance(t, "Amazon EC2", metadataOfEC2())
 	t.Shows(m, "the user-data is not an Ignition config")
 	healthy(t, m)
 	t.Run(m, "systemctl start metadata-cloudinit.service")

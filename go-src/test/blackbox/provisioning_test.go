@@ -25,7 +25,7 @@ func init() {
 		{"ignition-etc", "a config replaces defaults of /etc, its groups exist, and what it removes stays away", ignitionEtc},
 	} {
 		suite.Register(suite.Test{
-			Name: test.name, Native: true, Needs: append(slices.Clip(suite.Host), suite.ConfigCtl), Machines: 1, Limit: 5 * time.Minute,
+			Name: test.name, Native: true, Needs: append(slices.Clip(suite.Host), suite.ConfigCtl), Machines: 1, Limit: 10 * time.Minute,
 			Does: test.does, Run: test.run,
 		})
 	}
@@ -51,6 +51,7 @@ func accounts(t *suite.T) {
 		"- {name: ada.lovelace, groups: 'sudo,docker', ssh_authorized_keys: [" + exampleKey + "]}\n")
 	says(t, m, apply, "user elroy: there is no group wizards on this machine; left out")
 	t.Equal("elroy", t.Run(m, "id -nG elroy | xargs -n1 | sort | xargs; cut -d' ' -f3 /home/elroy/.ssh/authorized_keys.d/*"), "elroy sudo wheel\nop@example.com")
+	t.Equal("elroy as root", t.Run(m, "setpriv --reuid=elroy --regid=elroy --init-groups sudo -n id -u"), "0")
 	t.Equal("ada.lovelace", t.Run(m, "id -nG ada.lovelace | xargs -n1 | sort | xargs; cut -d' ' -f3 /home/ada.lovelace/.ssh/authorized_keys.d/*"), "ada.lovelace docker sudo\nop@example.com")
 	says(t, m, apply, "wizards") // and again the same
 
@@ -114,7 +115,7 @@ coreos:
 `
 
 func metadataFaulty(t *suite.T) {
-	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	m := instance(t, "DigitalOcean", func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/metadata/v1.json":
 			fmt.Fprint(w, faultyDroplet)
@@ -124,7 +125,6 @@ func metadataFaulty(t *suite.T) {
 			http.NotFound(w, r)
 		}
 	})
-	m := boot(t, machine.Config{Name: "droplet", Vendor: "DigitalOcean", Metadata: map[string]string{"169.254.169.254:80": server}})
 	t.Shows(m, `metadata: error: SSH keys: "<html>": want a line of authorized_keys`)
 	healthy(t, m)
 	t.Run(m, "systemctl start metadata-cloudinit.service || true")
@@ -140,14 +140,13 @@ func userDataBroken(t *suite.T) {
 	var userData atomic.Value
 	userData.Store("{\n \"ignition\": {\"version\": \"3.4.0\"},\n}\n")
 	others := metadataOfEC2()
-	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	m := instance(t, "Amazon EC2", func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/user-data") && r.Header.Get("X-aws-ec2-metadata-token") == "a-token" {
 			fmt.Fprint(w, userData.Load())
 			return
 		}
 		others(w, r)
 	})
-	m := boot(t, machine.Config{Name: "instance", Vendor: "Amazon EC2", Metadata: map[string]string{"169.254.169.254:80": server}})
 	t.Shows(m, `line 3, column 1: it is JSON that breaks off or is not valid here`)
 	t.Shows(m, `this machine is not provisioned`)
 	userData.Store("\xef\xbb\xbf#cloud-config\nhostname: mended\n")
