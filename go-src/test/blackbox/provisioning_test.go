@@ -82,6 +82,18 @@ func accounts(t *suite.T) {
 
 	t.Run(m, `printf '#!/bin/sh\r\necho ran >/run/windows\r\n' >/root/config.yml && mkfifo /run/windows && `+apply+" 2>/dev/null >&2; cat /run/windows")
 	imageAccounts(t, m)
+	leases(t, m)
+}
+
+// leases hands names over by DHCP: one that is too long for the kernel, and bad ones, which change
+// nothing.
+func leases(t *suite.T, m *machine.Machine) {
+	const long = "gke-cluster-1-default-pool-0a1b2c3d-xyz9.europe-west1-b.c.a-project-of-ours.internal"
+	t.Run(m, "rm -f /etc/hostname")
+	for _, name := range []string{long, "a..b", "-a", "a-", "a.-b", "a_b", ""} {
+		t.Equal("hostname of a lease with "+name, t.Run(m, "echo 'HOSTNAME="+name+"' >/run/systemd/netif/leases/0 && /usr/lib/coreos/dhcp-hostname && cat /proc/sys/kernel/hostname"),
+			"gke-cluster-1-default-pool-0a1b2c3d-xyz9")
+	}
 }
 
 // imageAccounts checks that the machine has what configctl believes it to have.
