@@ -74,7 +74,7 @@ func run(command *cobra.Command, f *flags) error {
 		return err
 	}
 	if f.validate {
-		if p.Groups, err = cloudinit.Groups(); err != nil {
+		if p.Machine, err = cloudinit.ThisMachine(); err != nil {
 			return err
 		}
 		return p.Validate(command.Context())

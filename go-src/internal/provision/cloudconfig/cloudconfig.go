@@ -85,9 +85,15 @@ type DropIn struct{ Name, Content string }
 // The error says that the whole text is ignored.
 func Parse(text []byte) (*Config, []Problem, error) { return ParseFor(text, nil) }
 
-// ParseFor is Parse for a machine with these groups: it warns of others, which applying the
-// config leaves out. If there are none, nothing is known of the groups.
-func ParseFor(text []byte, groups []string) (*Config, []Problem, error) {
+// Machine is what a machine has, as far as it matters to a config.
+type Machine struct {
+	Groups  []string
+	HasFile func(path string) bool
+}
+
+// ParseFor is Parse for a machine: it warns of groups and shells that the machine does not have.
+// If the machine is nil, nothing is known of it.
+func ParseFor(text []byte, on *Machine) (*Config, []Problem, error) {
 	if len(text) > MaxSize {
 		return nil, nil, fmt.Errorf("%w: it has %d bytes, more than %d", ErrFormat, len(text), MaxSize)
 	}
@@ -103,8 +109,8 @@ func ParseFor(text []byte, groups []string) (*Config, []Problem, error) {
 	if root != nil {
 		d.config(root, &c)
 	}
-	if len(groups) > 0 {
-		d.checkGroups(groups, c.Users)
+	if on != nil {
+		d.checkMachine(on, &c)
 	}
 	if d.nodes > maxNodes {
 		return nil, nil, fmt.Errorf("%w: more than %d values, counting what aliases stand for", ErrFormat, maxNodes)

@@ -21,9 +21,10 @@ type decoder struct {
 	errors   int       // number of problems that are not warnings
 	nodes    int
 	groups   []wanted // of all accounts
+	shells   []wanted
 }
 
-// wanted is the name of a group that an account has, and its position.
+// wanted is the name of a group or a shell that an account has, and its position.
 type wanted struct {
 	at
 	name string

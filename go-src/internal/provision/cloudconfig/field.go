@@ -64,12 +64,28 @@ func (d *decoder) group(to *string) field {
 	}
 }
 
-// checkGroups warns of groups that are not known, and are not made with a user of the config.
-func (d *decoder) checkGroups(known []string, users []User) {
+// shell returns a field for a shell.
+func (d *decoder) shell(to *string) field {
+	return func(p at) {
+		if d.into(to, isPasswd)(p); *to != "" {
+			d.shells = append(d.shells, wanted{p, *to})
+		}
+	}
+}
+
+// checkMachine warns of groups and shells that the machine does not have, and that are not made by
+// the config.
+func (d *decoder) checkMachine(on *Machine, c *Config) {
 	for _, group := range d.groups {
 		isOwn := func(u User) bool { return u.Name == group.name }
-		if !slices.Contains(known, group.name) && !slices.ContainsFunc(users, isOwn) {
+		if !slices.Contains(on.Groups, group.name) && !slices.ContainsFunc(c.Users, isOwn) {
 			d.warn(group.at, "there is no group %q; it is left out", group.name)
+		}
+	}
+	for _, shell := range d.shells {
+		isWritten := func(f File) bool { return f.Path == shell.name }
+		if !on.HasFile(shell.name) && !slices.ContainsFunc(c.WriteFiles, isWritten) {
+			d.warn(shell.at, "there is no shell %q: without it the user cannot log in", shell.name)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (d *decoder) user(p at, to *[]User) {
 		"gecos":                          d.into(&u.GECOS, isPasswd),
 		"homedir":                        d.into(&u.Homedir, isHomedir),
 		"primary_group":                  d.group(&u.PrimaryGroup),
-		"shell":                          d.into(&u.Shell, isPasswd),
+		"shell":                          d.shell(&u.Shell),
 		"groups":                         d.groupList(&u.Groups),
 		"ssh_authorized_keys":            d.keyLines(&u.SSHAuthorizedKeys),
 		"coreos_ssh_import_url":          d.texts(&u.SSHImportURLs, isURL),

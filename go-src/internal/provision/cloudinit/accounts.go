@@ -69,15 +69,16 @@ func (t tree) lookUp(path, name string, fields int) ([]string, error) {
 	return nil, fmt.Errorf("%s: %w: %s", path, errNoAccount, name)
 }
 
-// Groups returns the names of the groups of this machine.
-func Groups() ([]string, error) {
-	text, err := tree("/").read("/etc/group")
-	var names []string
+// ThisMachine returns what a config is checked against.
+func ThisMachine() (*cloudconfig.Machine, error) {
+	root := tree("/")
+	text, err := root.read("/etc/group")
+	m := &cloudconfig.Machine{HasFile: root.exists}
 	for line := range strings.Lines(string(text)) {
 		name, _, _ := strings.Cut(line, ":")
-		names = append(names, name)
+		m.Groups = append(m.Groups, name)
 	}
-	return names, err
+	return m, err
 }
 
 // owner returns the user and the group that own a file of write_files; root by default.

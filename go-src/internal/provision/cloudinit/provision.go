@@ -35,8 +35,8 @@ type Provision struct {
 	Workspace string
 	// Netconf is the form of the network in the metadata to apply, empty for none.
 	Netconf netconf.Form
-	// Groups are the groups of the machine, for Validate. Run knows them by itself.
-	Groups []string
+	// Machine is this machine, for Validate. Run looks by itself.
+	Machine *cloudconfig.Machine
 	// Problems takes the problems of the user-data and of the network, one in a line.
 	Problems io.Writer
 }
@@ -47,7 +47,7 @@ func (p *Provision) Validate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, bad := p.read(data, p.Groups)
+	_, bad := p.read(data, p.Machine)
 	_, network := p.network(data)
 	return errors.Join(bad, network, p.ignition(data))
 }
@@ -72,13 +72,13 @@ type content struct {
 }
 
 // read reads the user-data and the metadata, and reports their problems.
-func (p *Provision) read(data *datasource.Data, groups []string) (content, error) {
+func (p *Provision) read(data *datasource.Data, on *cloudconfig.Machine) (content, error) {
 	values := addresses(data.Metadata)
 	text, unknown := cloudconfig.Substitute(data.UserData, values)
 	for _, word := range unknown {
 		fmt.Fprintf(p.Problems, "%s: warning: %s is not known on this machine and is replaced by nothing\n", data.Source, word)
 	}
-	c, bad := p.parse(data.Source, text, groups)
+	c, bad := p.parse(data.Source, text, on)
 	if data.Undecoded != nil {
 		fmt.Fprintf(p.Problems, "%s: error: user-data: %v; it is ignored\n", data.Source, data.Undecoded)
 		bad = ErrUserData
@@ -146,7 +146,7 @@ func (p *Provision) fetch(ctx context.Context) (*datasource.Data, error) {
 }
 
 // parse parses user-data that is a cloud-config, and reports its problems.
-func (p *Provision) parse(source string, text []byte, groups []string) (*cloudconfig.Config, error) {
+func (p *Provision) parse(source string, text []byte, on *cloudconfig.Machine) (*cloudconfig.Config, error) {
 	switch cloudconfig.KindOf(text) {
 	case cloudconfig.Empty, cloudconfig.Script:
 		return nil, nil
@@ -157,7 +157,7 @@ func (p *Provision) parse(source string, text []byte, groups []string) (*cloudco
 		fmt.Fprintf(p.Problems, "%s: error: the user-data is no #cloud-config, no script (#!) and no Ignition config, and is ignored: %s\n", source, cloudconfig.WhyUnknown(text))
 		return nil, ErrUserData
 	}
-	c, problems, err := cloudconfig.ParseFor(text, groups)
+	c, problems, err := cloudconfig.ParseFor(text, on)
 	if err != nil {
 		fmt.Fprintf(p.Problems, "%s: error: %v: the user-data is ignored\n", source, err)
 		return nil, ErrUserData

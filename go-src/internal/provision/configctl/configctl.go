@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
@@ -109,8 +110,8 @@ func validate(text []byte, dir string) (problems []string, err error) {
 		return problems, nil
 	case cloudconfig.CloudConfig:
 		text, _ = cloudconfig.Substitute(text, exampleAddresses)
-		_, groups, _ := ignition.Image()
-		_, found, err := cloudconfig.ParseFor(text, groups)
+		_, groups, shells := ignition.Image()
+		_, found, err := cloudconfig.ParseFor(text, &cloudconfig.Machine{Groups: groups, HasFile: func(path string) bool { return slices.Contains(shells, path) }})
 		for _, problem := range found {
 			problems = append(problems, problem.String())
 			if !problem.Warning {

@@ -23,8 +23,9 @@ func TestFiles(t *testing.T) {
 		"two.yml": "#cloud-config\nhostname: a\n---\nhostname: b\n", "name.yml": "#cloud-config\nhostname: a..b\n", "mime": "Content-Type: multipart/mixed\n",
 		"words6.yml": "#cloud-config\nhostname: node-$private_ipv6\n", "usr.ign": `{"ignition":{"version":"3.4.0"},"storage":{"files":[{"path":"/usr/x"}]}}`,
 		"group.ign":  `{"ignition":{"version":"3.4.0"},"passwd":{"users":[{"name":"a","groups":["sudo","x"]}]}}`,
-		"groups.yml": "#cloud-config\nusers:\n- {name: a, groups: [sudo, wizards, a, rkt], primary_group: b}\n- name: b\n",
+		"groups.yml": "#cloud-config\nusers:\n- {name: a, groups: [sudo, wizards, a, rkt], primary_group: b, shell: /bin/bash}\n- name: b\n",
 		"usr.bu":     "variant: flatcar\nversion: 1.1.0\nstorage:\n  files:\n    - path: /usr/x\n",
+		"shell.yml":  "#cloud-config\nusers:\n- {name: a, shell: /bin/zsh}\n- {name: b, shell: /opt/bin/zsh}\nwrite_files: [{path: /opt/bin/zsh}]\n",
 		"key.pub":    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKjf0tnDo8VqjQ9b1kJ9b3c2yQz0vJmR5o7oVb1kJ9b3 test\n", "large": strings.Repeat("x", 20<<20),
 	})
 	programtest.Check(t, root, []programtest.Call{
@@ -38,6 +39,7 @@ func TestFiles(t *testing.T) {
 		{"validate bad.ign", 1, "", "bad.ign: error: "},
 		{"validate words.yml", 0, "", ""},
 		{"validate groups.yml", 0, "", `groups.yml: line 3, column 28: warning: users[0].groups[1]: there is no group "wizards"; it is left out`},
+		{"validate shell.yml", 0, "", `shell.yml: line 3, column 20: warning: users[0].shell: there is no shell "/bin/zsh"`},
 		{"validate words6.yml", 1, "", `hostname: "node-fd00::1": want`},
 		{"validate windows", 0, "", "windows: line 1: warning: the script has line ends of Windows (CRLF)"},
 		{"validate bom.yml", 1, "", "bom.yml: error: line 1: the text begins with a byte order mark (BOM"},
