@@ -149,9 +149,9 @@ func foreignDrive(t *suite.T) {
 	healthy(t, m)
 	pull(t, m, reference, authority)
 	t.Run(m, `set -e
-		truncate --size=8M /tmp/drive.img
-		mkfs.vfat -n CONFIG-2 /tmp/drive.img
-		mount -o loop /tmp/drive.img /mnt
+		truncate --size=8M /opt/drive.img
+		mkfs.vfat -n CONFIG-2 /opt/drive.img
+		mount -o loop /opt/drive.img /mnt
 		mkdir -p /mnt/openstack/latest
 		printf '#!/bin/sh\ntouch /opt/taken\n' >/mnt/openstack/latest/user_data
 		echo '{"public_keys": {"evil": "`+exampleKey+`"}}' >/mnt/openstack/latest/meta_data.json
@@ -159,7 +159,7 @@ func foreignDrive(t *suite.T) {
 	t.Run(m, `set -e
 		volume=$(realpath /dev/disk/by-id/virtio-tenant)
 		docker run --rm --interactive --cap-drop ALL --user 65534 --group-add "$(stat -c %g $volume)" \
-			--network none --device $volume:/dev/volume `+reference+` </tmp/drive.img`)
+			--network none --device $volume:/dev/volume `+reference+` </opt/drive.img`)
 	untouched := func(when string) {
 		t.Helper()
 		t.Run(m, "udevadm trigger --settle --subsystem-match=block")
@@ -174,7 +174,7 @@ func foreignDrive(t *suite.T) {
 	untouched("after a restart")
 	// A loop device is no drive, whatever the machine remembers.
 	t.Run(m, "coreos-cloudinit config-drive forget && dd if=/dev/zero of=/dev/disk/by-id/virtio-tenant bs=1M count=8 conv=fsync")
-	t.Run(m, "losetup --find /tmp/drive.img && udevadm settle")
+	t.Run(m, "losetup --find /opt/drive.img && udevadm settle")
 	t.Fails(m, "test -e /dev/disk/config-drive")
 }
 
