@@ -33,8 +33,7 @@ func neighbour(t *suite.T, m *machine.Machine, name, prefix string) {
 
 func firewall(t *suite.T) {
 	reference, authority := serveImage(t, talker)
-	server := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "metadata") })
-	m := boot(t, machine.Config{Metadata: map[string]string{"169.254.169.254:80": server}})
+	m := instance(t, "", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "metadata") })
 	healthy(t, m)
 	pull(t, m, reference, authority)
 	neighbour(t, m, "lan", "198.51.100")

@@ -28,7 +28,7 @@ func Leave(ctx context.Context, s Settings, say func(format string, arguments ..
 		return err
 	}
 	for _, name := range daemons {
-		if err := systemd.Stop(ctx, name); err != nil {
+		if err := systemd.StopForeign(ctx, name); err != nil {
 			return fmt.Errorf("leaving the cluster: %s: %w", name, err)
 		}
 	}

@@ -121,12 +121,25 @@ func (m *Manager) Stop(ctx context.Context, name string) error {
 	if err := m.remark(name, stopping); err != nil {
 		return err
 	}
-	if err := systemd.Run(ctx, conn.StopUnitContext, name); systemd.IsNoSuchUnit(err) {
-		return m.unmark(name)
-	} else if err != nil {
+	if err := systemd.Run(ctx, conn.StopUnitContext, name); err != nil && !systemd.IsNoSuchUnit(err) {
 		return fmt.Errorf("stop: %w", err)
 	}
 	return m.unmark(name)
+}
+
+// StopForeign stops a unit that is not the cluster's, such as a daemon of fleet, which Stop leaves
+// alone. It is no error if there is no such unit.
+func (m *Manager) StopForeign(ctx context.Context, name string) error {
+	conn, err := m.connection(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(ctx, stopTime)
+	defer stop()
+	if err := systemd.Run(ctx, conn.StopUnitContext, name); err != nil && !systemd.IsNoSuchUnit(err) {
+		return fmt.Errorf("stop: %w", err)
+	}
+	return nil
 }
 
 func (m *Manager) unmark(name string) error {
