@@ -100,6 +100,12 @@ func TestNamesOfTheMachine(t *testing.T) {
 	if is := systemctl("is-active", "mine.service"); is != "active" {
 		t.Errorf("the machine's unit is %s", is)
 	}
+	if err := errors.Join(m.StopForeign(t.Context(), "mine.service"), m.StopForeign(t.Context(), "none.service")); err != nil {
+		t.Error(err)
+	}
+	if is := systemctl("is-active", "mine.service"); is != "inactive" {
+		t.Errorf("the machine's unit is %s after StopForeign", is)
+	}
 
 	// A unit that fleet has started stays fleet's to stop.
 	if err := errors.Join(m.Install(t.Context(), "late.service", sleeper), m.Start(t.Context(), "late.service")); err != nil {
