@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// downtime is a time in which a node's etcd did not answer.
+// downtime is a time in which a node's etcd certainly did not answer: from the first failed
+// question to the beginning of the last one.
 type downtime struct {
 	node       int
 	start, end time.Time
@@ -43,7 +44,7 @@ func (w *watch) end() {
 
 func (w *watch) ask(ctx context.Context, node int, address string) {
 	client := http.Client{Timeout: 4 * w.c.election}
-	var since time.Time
+	var since, last time.Time
 	for ctx.Err() == nil {
 		start := time.Now()
 		up := false
@@ -56,10 +57,12 @@ func (w *watch) ask(ctx context.Context, node int, address string) {
 		switch {
 		case ctx.Err() != nil:
 		case !up && since.IsZero():
-			since = start
+			since, last = time.Now(), start
+		case !up:
+			last = start
 		case up && !since.IsZero():
 			w.mu.Lock()
-			w.downs = append(w.downs, downtime{node, since, time.Now()})
+			w.downs = append(w.downs, downtime{node, since, last})
 			w.mu.Unlock()
 			since = time.Time{}
 		}
