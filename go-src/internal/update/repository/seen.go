@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/renameio/v2"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"coreos/internal/host/fsync"
 )
 
 // seen is a directory with the metadata that a machine has verified. It lies outside of the
@@ -50,12 +52,11 @@ func (s seen) keep(name string, text []byte) error {
 	if err := renameio.WriteFile(path, text, 0o600); err != nil {
 		return fmt.Errorf("save the verified metadata: %w", err)
 	}
-	// renameio syncs the file. The directory has its name.
-	dir, err := os.Open(s.dir)
-	if err != nil {
+	// renameio flushes the file. Its name is in the directory.
+	if err := fsync.Path(s.dir); err != nil {
 		return fmt.Errorf("save the verified metadata: %w", err)
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return nil
 }
 
 func roleFile(role string) string { return role + ".json" }
