@@ -60,11 +60,7 @@ type Source struct {
 }
 
 func (s Source) repository(ctx context.Context, address string) (*repository.Client, download.Directory, error) {
-	return s.repositoryBy(ctx, s.Client, address)
-}
-
-func (s Source) repositoryBy(ctx context.Context, by *download.Client, address string) (*repository.Client, download.Directory, error) {
-	directory := download.Directory{Client: by, URL: address}
+	directory := download.Directory{Client: s.Client, URL: address}
 	config, err := s.Trust.client(directory)
 	if err != nil {
 		return nil, directory, err
@@ -78,13 +74,13 @@ func (s Source) offer(version string, addresses []string) *Offer {
 	return &Offer{version, func(ctx context.Context) (*release.Manifest, slotwriter.Files, error) {
 		ctx, cancel := context.WithTimeout(ctx, openTime)
 		defer cancel()
-		by := s.Client
+		opener := s
 		if len(addresses) > 1 {
-			by = by.Hasty()
+			opener.Client = s.Client.Hasty()
 		}
 		var errs error
 		for _, address := range addresses {
-			client, directory, err := s.repositoryBy(ctx, by, address)
+			client, directory, err := opener.repository(ctx, address)
 			if err == nil {
 				var manifest *release.Manifest
 				if manifest, err = client.Manifest(ctx, s.Board, version); err == nil {
