@@ -64,15 +64,15 @@ func roleFile(role string) string { return role + ".json" }
 func rootFile(version int64) string { return fmt.Sprintf("%d.root.json", version) }
 
 // newestRoot returns the newest root metadata that this machine has verified: that of the
-// running system, or one that it has seen with any system. Roots of another repository do not
-// count, of which the machine had an image before.
+// running system, or one that it has seen with any system. If an earlier image of the machine came
+// from another builder, the roots of that builder's repository do not count.
 func (s seen) newestRoot(own []byte) ([]byte, error) {
 	system, err := parse[metadata.RootType](metadata.ROOT, own)
 	if err != nil {
 		return nil, err
 	}
 	if text := s.read(rootFile(system.Signed.Version)); text != nil && !sameRoot(system, text) {
-		slog.Warn("the system trusts another repository than the one before it: what was seen of that one counts no more", "root", system.Signed.Version)
+		slog.Warn("the system trusts another repository than the one before it: what was seen of that one no longer counts", "root", system.Signed.Version)
 		if err := s.forgetRoots(); err != nil {
 			return nil, err
 		}
@@ -88,8 +88,8 @@ func (s seen) newestRoot(own []byte) ([]byte, error) {
 	return newest, errors.Join(s.keep(rootFile(system.Signed.Version), own), s.keep(rootFile(version), newest))
 }
 
-// sameRoot reports whether root metadata says the same as another text, which may have other
-// signatures. It does if that text is damaged.
+// sameRoot reports whether root metadata says the same as that in a text, which may have other
+// signatures. A damaged text counts as the same: it does not show that there was another repository.
 func sameRoot(root *metadata.Metadata[metadata.RootType], text []byte) bool {
 	other, err := parse[metadata.RootType](metadata.ROOT, text)
 	if err != nil {
@@ -155,8 +155,8 @@ func (s seen) observe(now time.Time) error {
 	return s.keep(clockFile, []byte(now.UTC().Format(time.RFC3339)+"\n"))
 }
 
-// Observe keeps the time in the directory of what a machine has verified. A machine calls it
-// before it stops.
+// Observe keeps the time in dir, the directory of the metadata that a machine has verified. The
+// daemon calls it when it ends.
 func Observe(dir string, now time.Time) error {
 	if _, err := os.Stat(dir); err != nil {
 		return nil // nothing was verified yet

@@ -112,6 +112,16 @@ func verify[T metadata.Roles](t *trust, role string, text []byte) (*metadata.Met
 	return m, nil
 }
 
+// fetch reads metadata of a role from a path in the repository, and verifies it.
+func fetch[T metadata.Roles](ctx context.Context, t *trust, role, path string, most int64) ([]byte, *metadata.Metadata[T], error) {
+	text, err := t.files.Get(ctx, path, most)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := verify[T](t, role, text)
+	return text, m, err
+}
+
 // timestamp verifies the timestamp of the repository.
 func (t *trust) timestamp(ctx context.Context) error {
 	before, snapshot := int64(0), int64(0)
@@ -124,11 +134,7 @@ func (t *trust) timestamp(ctx context.Context) error {
 			_, _ = t.set.UpdateTimestamp(text)
 		}
 	}
-	text, err := t.files.Get(ctx, "metadata/"+name, maxTimestamp)
-	if err != nil {
-		return err
-	}
-	m, err := verify[metadata.TimestampType](t, metadata.TIMESTAMP, text)
+	text, m, err := fetch[metadata.TimestampType](ctx, t, metadata.TIMESTAMP, "metadata/"+name, maxTimestamp)
 	if err != nil {
 		return err
 	}
@@ -138,15 +144,15 @@ func (t *trust) timestamp(ctx context.Context) error {
 	if err := checkVersion("snapshot that the timestamp names", m.Signed.Meta["snapshot.json"].Version, snapshot); err != nil {
 		return err
 	}
-	if _, err := t.set.UpdateTimestamp(text); errors.Is(err, &metadata.ErrEqualVersionNumber{}) {
-		text = nil // the one that was seen goes on to count
-	} else if err != nil && !errors.Is(err, &metadata.ErrExpiredMetadata{}) {
-		return fmt.Errorf("timestamp metadata: %w", explain(err))
-	}
-	if text != nil {
+	switch _, err := t.set.UpdateTimestamp(text); {
+	case errors.Is(err, &metadata.ErrEqualVersionNumber{}):
+		// The one that was seen goes on to count.
+	case err == nil || errors.Is(err, &metadata.ErrExpiredMetadata{}):
 		if err := t.seen.keep(name, text); err != nil {
 			return err
 		}
+	default:
+		return fmt.Errorf("timestamp metadata: %w", explain(err))
 	}
 	if now := t.set.Timestamp.Signed; now.IsExpired(t.set.RefTime) {
 		return errors.Join(t.expired(metadata.TIMESTAMP, now.Expires), t.seen.observe(t.set.RefTime))
@@ -169,11 +175,7 @@ func (t *trust) snapshot(ctx context.Context) error {
 			_, _ = t.set.UpdateSnapshot(text, true)
 		}
 	}
-	text, err := t.files.Get(ctx, fmt.Sprintf("metadata/%d.%s", want.Version, name), maxSnapshot)
-	if err != nil {
-		return err
-	}
-	m, err := verify[metadata.SnapshotType](t, metadata.SNAPSHOT, text)
+	text, m, err := fetch[metadata.SnapshotType](ctx, t, metadata.SNAPSHOT, fmt.Sprintf("metadata/%d.%s", want.Version, name), maxSnapshot)
 	if err != nil {
 		return err
 	}
@@ -212,11 +214,7 @@ func (t *trust) current(ctx context.Context) (*metadata.Metadata[metadata.Target
 			return m, nil
 		}
 	}
-	text, err := t.files.Get(ctx, fmt.Sprintf("metadata/%d.%s", want.Version, name), maxTargets)
-	if err != nil {
-		return nil, err
-	}
-	m, err := verify[metadata.TargetsType](t, metadata.TARGETS, text)
+	text, m, err := fetch[metadata.TargetsType](ctx, t, metadata.TARGETS, fmt.Sprintf("metadata/%d.%s", want.Version, name), maxTargets)
 	switch {
 	case err != nil:
 		return nil, err
@@ -233,11 +231,7 @@ func (t *trust) current(ctx context.Context) (*metadata.Metadata[metadata.Target
 
 // carried returns the targets of a bundle, which has neither timestamp nor snapshot.
 func (t *trust) carried(ctx context.Context) (*metadata.Metadata[metadata.TargetsType], error) {
-	text, err := t.files.Get(ctx, bundleTargets, maxTargets)
-	if err != nil {
-		return nil, err
-	}
-	m, err := verify[metadata.TargetsType](t, metadata.TARGETS, text)
+	text, m, err := fetch[metadata.TargetsType](ctx, t, metadata.TARGETS, bundleTargets, maxTargets)
 	if err != nil {
 		return nil, err
 	}
