@@ -61,7 +61,7 @@ func (m *Machine) Deadline(w io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(w, "slot %s did not become healthy in time\n", m.Running)
-	return m.judge(w, w, nil).unhealthy(slot.Retry, []health.Result{{Name: "deadline"}})
+	return m.judge(w, w, nil).unhealthy(slot.Retry, states, []health.Result{{Name: "deadline"}})
 }
 
 func (m *Machine) judge(out, problems io.Writer, checks func(context.Context) ([]health.Result, error)) *judge {

@@ -45,7 +45,7 @@ func (j *judge) mark(ctx context.Context, deadline time.Time) error {
 		}
 		Report(failed, j.problems)
 		if !again(action, states.Slots[j.running].OK, failed) || time.Now().Add(pause).After(deadline) {
-			return j.unhealthy(action, failed)
+			return j.unhealthy(action, states, failed)
 		}
 		// Whoever looks in between sees why the slot is not proven.
 		if err := j.note(failed); err != nil {
@@ -60,7 +60,8 @@ func (j *judge) mark(ctx context.Context, deadline time.Time) error {
 	}
 }
 
-// again reports whether to run the checks again, given what a restart would do.
+// again reports whether to run the checks again: if all that failed did so by their time limit, or
+// if the slot is on trial and a restart would not lead to a proven one.
 func again(action slot.Action, proven bool, failed []health.Result) bool {
 	undecided := !slices.ContainsFunc(failed, func(r health.Result) bool { return !r.Undecided() })
 	return undecided || action == slot.Stay && !proven
@@ -74,12 +75,12 @@ func (j *judge) decide(healthy bool) (action slot.Action, states slot.States, er
 	return states.Decide(j.running, healthy), states, err
 }
 
-// unhealthy records the checks that failed, and restarts the machine if that helps.
-func (j *judge) unhealthy(action slot.Action, failed []health.Result) error {
+// unhealthy records the checks that failed, and restarts the machine if that helps, as action
+// says.
+func (j *judge) unhealthy(action slot.Action, states slot.States, failed []health.Result) error {
 	if action == slot.Retry {
-		_, states, err := j.decide(false)
 		fmt.Fprintf(j.out, "slot %s is on trial and unhealthy: restarting, %d tries left\n", j.running, states.Slots[j.running].Tries)
-		return errors.Join(err, j.note(failed), j.restart())
+		return errors.Join(j.note(failed), j.restart())
 	}
 	fmt.Fprintf(j.out, "slot %s is unhealthy; it stays up, since a restart would not help\n", j.running)
 	return errors.Join(j.note(failed), ErrUnhealthy)

@@ -41,19 +41,19 @@ func TestMark(t *testing.T) {
 		good          bool
 		why           string
 	}{
-		"healthy":                        {false, true, [][]health.Result{{}}, 1, 0, true, ""},
-		"slow, then healthy":             {false, true, [][]health.Result{{slow}, {slow}, {}}, 3, 0, true, ""},
-		"slow, alone, then healthy":      {false, false, [][]health.Result{{slow}, {}}, 2, 0, true, ""},
-		"broken, alone, then healthy":    {false, false, [][]health.Result{{broken}, {broken, slow}, {}}, 3, 0, true, ""},
-		"broken":                         {false, true, [][]health.Result{{broken}}, 1, 1, false, "unhealthy:10-broken"},
-		"slow, then broken":              {false, true, [][]health.Result{{slow}, {broken, slow}}, 2, 1, false, "unhealthy:10-broken,20-slow"},
-		"slow for ever":                  {false, true, [][]health.Result{{slow}}, 0, 1, false, "unhealthy:20-slow"},
-		"broken for ever, alone":         {false, false, [][]health.Result{{broken}}, 0, 0, false, "unhealthy:10-broken"},
-		"proven, and broken":             {true, true, [][]health.Result{{broken}}, 1, 0, true, "unhealthy:10-broken"},
-		"proven and slow, then healthy":  {true, true, [][]health.Result{{slow}, {}}, 2, 0, true, ""},
-		"proven, and slow for ever":      {true, true, [][]health.Result{{slow}}, 0, 0, true, "unhealthy:20-slow"},
-		"broken, alone, proven by hand":  {true, false, [][]health.Result{{broken}}, 1, 0, true, "unhealthy:10-broken"},
-		"more than one check is to slow": {false, true, [][]health.Result{{slow, slow}, {}}, 2, 0, true, ""},
+		"healthy":                         {false, true, [][]health.Result{{}}, 1, 0, true, ""},
+		"slow, then healthy":              {false, true, [][]health.Result{{slow}, {slow}, {}}, 3, 0, true, ""},
+		"slow, alone, then healthy":       {false, false, [][]health.Result{{slow}, {}}, 2, 0, true, ""},
+		"broken, alone, then healthy":     {false, false, [][]health.Result{{broken}, {broken, slow}, {}}, 3, 0, true, ""},
+		"broken":                          {false, true, [][]health.Result{{broken}}, 1, 1, false, "unhealthy:10-broken"},
+		"slow, then broken":               {false, true, [][]health.Result{{slow}, {broken, slow}}, 2, 1, false, "unhealthy:10-broken,20-slow"},
+		"slow for ever":                   {false, true, [][]health.Result{{slow}}, 0, 1, false, "unhealthy:20-slow"},
+		"broken for ever, alone":          {false, false, [][]health.Result{{broken}}, 0, 0, false, "unhealthy:10-broken"},
+		"proven, and broken":              {true, true, [][]health.Result{{broken}}, 1, 0, true, "unhealthy:10-broken"},
+		"proven and slow, then healthy":   {true, true, [][]health.Result{{slow}, {}}, 2, 0, true, ""},
+		"proven, and slow for ever":       {true, true, [][]health.Result{{slow}}, 0, 0, true, "unhealthy:20-slow"},
+		"broken, alone, proven by hand":   {true, false, [][]health.Result{{broken}}, 1, 0, true, "unhealthy:10-broken"},
+		"more than one check is too slow": {false, true, [][]health.Result{{slow, slow}, {}}, 2, 0, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			flag := map[bool]string{true: "1", false: "0"}
