@@ -23,21 +23,40 @@ func URL(address string) string {
 		start = i + len("://")
 	}
 	scheme, rest := address[:start], address[start:]
-	end := len(rest)
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		end = i
-	}
+	end := authority(rest)
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.User == nil && (strings.Contains(rest[:end], ":") || !strings.HasPrefix(rest[end:], "/") || strings.ContainsAny(rest, "?#")) {
+	if err != nil || u.Host == "" || u.User == nil && mayCutPassword(rest, end) {
 		end = len(rest)
 	}
-	if at := strings.LastIndex(rest[:end], "@"); at >= 0 {
-		rest = Hidden + rest[at:]
-	}
+	rest = hideUser(rest, end)
 	if path, _, ok := strings.Cut(rest, "?"); ok {
 		rest = path + "?" + Hidden
 	}
 	return scheme + rest
+}
+
+// authority returns the length of the authority, which ends before the path, the query or the
+// fragment, of a URL without its scheme.
+func authority(rest string) int {
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		return i
+	}
+	return len(rest)
+}
+
+// mayCutPassword reports whether the end of an authority without an "@" may be a character of a
+// password that should have been escaped, as in "user:12/34@host". Only a plain host with a path may
+// have an "@" in that path.
+func mayCutPassword(rest string, end int) bool {
+	return strings.Contains(rest[:end], ":") || !strings.HasPrefix(rest[end:], "/") || strings.ContainsAny(rest, "?#")
+}
+
+// hideUser removes what stands before the last "@" within the first end bytes.
+func hideUser(rest string, end int) string {
+	if at := strings.LastIndex(rest[:end], "@"); at >= 0 {
+		return Hidden + rest[at:]
+	}
+	return rest
 }
 
 // URLs is URL for several.
@@ -71,13 +90,7 @@ func Text(text string) string {
 // word removes the secrets from a URL without its scheme, which may have quotes and other
 // characters behind it.
 func word(text string) string {
-	authority := len(text)
-	if i := strings.IndexAny(text, "/?#"); i >= 0 {
-		authority = i
-	}
-	if at := strings.LastIndex(text[:authority], "@"); at >= 0 {
-		text = Hidden + text[at:]
-	}
+	text = hideUser(text, authority(text))
 	path, query, ok := strings.Cut(text, "?")
 	if !ok {
 		return text
