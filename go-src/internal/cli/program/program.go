@@ -34,8 +34,9 @@ func Main(command *cobra.Command, args []string) {
 }
 
 // Process runs a program as this process, and ends the process with the status that run
-// returns. Secrets in URLs do not get into its log. The context ends with SIGINT and SIGTERM. A second signal ends the process, so
-// that a program that does not look at its context can be interrupted, too.
+// returns. The context ends with SIGINT and SIGTERM. A second signal ends the process, so
+// that a program that does not look at its context can be interrupted, too. Secrets in URLs
+// do not get into the log.
 func Process(run func(context.Context, Streams) int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
