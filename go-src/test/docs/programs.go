@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"coreos/internal/cli/multicall"
 )
 
 // Programs are the commands of go-src, as built. Their flags are read from their help.
@@ -27,14 +29,59 @@ type help struct {
 // notForPeople are commands that pages do not call, and that must not run here.
 var notForPeople = map[string]bool{"bootengine": true}
 
-// Build builds the commands into a directory.
+// Build builds the commands into a directory, those of multicall as links to it, like on the
+// machine: linking each of them alone takes several times as long.
 func Build(ctx context.Context, goSrc, dir string) (*Programs, error) {
-	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", dir+"/", "./cmd/...")
-	build.Dir = goSrc
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the commands: %w\n%s", err, out)
+	if err := build(ctx, goSrc, dir, multicall.Name); err != nil {
+		return nil, err
 	}
-	return &Programs{dir, map[string]help{}}, nil
+	if err := linkNames(ctx, dir); err != nil {
+		return nil, err
+	}
+	mains, err := filepath.Glob(filepath.Join(goSrc, "cmd/*/main.go"))
+	if err != nil {
+		return nil, err
+	}
+	p := &Programs{dir, map[string]help{}}
+	var apart []string
+	for _, main := range mains {
+		if name := filepath.Base(filepath.Dir(main)); !p.Has(name) {
+			apart = append(apart, name)
+		}
+	}
+	return p, build(ctx, goSrc, dir, apart...)
+}
+
+// build builds commands as the images have them: without cgo and symbols.
+func build(ctx context.Context, goSrc, dir string, names ...string) error {
+	command := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", dir+"/")
+	for _, name := range names {
+		command.Args = append(command.Args, "./cmd/"+name)
+	}
+	command.Dir = goSrc
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the commands: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// linkNames makes a link to multicall for each command that its help lists.
+func linkNames(ctx context.Context, dir string) error {
+	out, err := exec.CommandContext(ctx, filepath.Join(dir, multicall.Name), "--help").Output()
+	if err != nil {
+		return fmt.Errorf("%s --help: %w", multicall.Name, err)
+	}
+	_, names, _ := strings.Cut(string(out), ":\n\n")
+	if names == "" {
+		return fmt.Errorf("%s --help lists no commands:\n%s", multicall.Name, out)
+	}
+	for _, name := range strings.Fields(names) {
+		if err := os.Symlink(multicall.Name, filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Has tells whether a command is one of ours.
