@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/coreos/go-systemd/v22/dbus"
 	"github.com/google/renameio/v2"
 
 	"coreos/internal/fleet/agent"
@@ -121,14 +122,14 @@ func (m *Manager) Stop(ctx context.Context, name string) error {
 	if err := m.remark(name, stopping); err != nil {
 		return err
 	}
-	if err := systemd.Run(ctx, conn.StopUnitContext, name); err != nil && !systemd.IsNoSuchUnit(err) {
-		return fmt.Errorf("stop: %w", err)
+	if err := stopUnit(ctx, conn, name); err != nil {
+		return err
 	}
 	return m.unmark(name)
 }
 
 // StopForeign stops a unit that is not the cluster's, such as a daemon of fleet, which Stop leaves
-// alone. It is no error if there is no such unit.
+// alone.
 func (m *Manager) StopForeign(ctx context.Context, name string) error {
 	conn, err := m.connection(ctx)
 	if err != nil {
@@ -136,6 +137,11 @@ func (m *Manager) StopForeign(ctx context.Context, name string) error {
 	}
 	ctx, stop := context.WithTimeout(ctx, stopTime)
 	defer stop()
+	return stopUnit(ctx, conn, name)
+}
+
+// stopUnit stops a unit and waits until it has stopped. It is no error if there is no such unit.
+func stopUnit(ctx context.Context, conn *dbus.Conn, name string) error {
 	if err := systemd.Run(ctx, conn.StopUnitContext, name); err != nil && !systemd.IsNoSuchUnit(err) {
 		return fmt.Errorf("stop: %w", err)
 	}
