@@ -79,7 +79,7 @@ func (a *Agent) publish(ctx context.Context) {
 		return
 	}
 	var names []string
-	var ops, outdated []clientv3.Op
+	var ops []clientv3.Op
 	for name, u := range a.units {
 		if !u.dirty || len(ops) == maxStates {
 			continue
@@ -90,20 +90,12 @@ func (a *Agent) publish(ctx context.Context) {
 		}
 		u.published = u.current
 		names, ops = append(names, name), append(ops, a.putState(name, u, lease))
-		outdated = append(outdated, a.deleteOutdated(name, u))
 	}
 	if len(ops) == 0 {
 		return
 	}
 	a.publication.writing, a.publication.written = true, make(chan struct{})
-	go a.commitStates(ctx, ops, outdated, names, a.publication.written)
-}
-
-// deleteOutdated deletes the state that etcd has of a unit, if it is another one.
-func (a *Agent) deleteOutdated(name string, u *unit) clientv3.Op {
-	key := a.Store.State(name, a.ID)
-	other := clientv3.Compare(clientv3.Value(key), "!=", store.Encode(u.current))
-	return clientv3.OpTxn([]clientv3.Cmp{other}, []clientv3.Op{clientv3.OpDelete(key)}, nil)
+	go a.commitStates(ctx, ops, names, a.publication.written)
 }
 
 func (a *Agent) putState(name string, u *unit, lease clientv3.LeaseID) clientv3.Op {
@@ -115,15 +107,28 @@ func (a *Agent) putState(name string, u *unit, lease clientv3.LeaseID) clientv3.
 	return clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), ">", 0)}, []clientv3.Op{put}, nil)
 }
 
+// deleteOutdated takes operations of putState that could not be carried out, and returns those that
+// delete the states that etcd has of these units, where they are other ones.
+func deleteOutdated(puts []clientv3.Op) []clientv3.Op {
+	deletes := make([]clientv3.Op, len(puts))
+	for i, op := range puts {
+		_, then, _ := op.Txn()
+		key, value := string(then[0].KeyBytes()), string(then[0].ValueBytes())
+		other := clientv3.Compare(clientv3.Value(key), "!=", value)
+		deletes[i] = clientv3.OpTxn([]clientv3.Cmp{other}, []clientv3.Op{clientv3.OpDelete(key)}, nil)
+	}
+	return deletes
+}
+
 // commitStates writes states in one transaction and sends the result to the loop. If etcd has no
 // space for them, the outdated ones are deleted, which etcd allows: no state is better than a wrong one.
-func (a *Agent) commitStates(ctx context.Context, ops, outdated []clientv3.Op, names []string, written chan struct{}) {
+func (a *Agent) commitStates(ctx context.Context, ops []clientv3.Op, names []string, written chan struct{}) {
 	request, stop := context.WithTimeout(ctx, requestTime)
 	defer stop()
 	var result statesWritten
 	answer, err := a.Store.Txn(request).Then(ops...).Commit()
 	if errors.Is(err, rpctypes.ErrNoSpace) {
-		if _, failed := a.Store.Txn(request).Then(outdated...).Commit(); failed != nil {
+		if _, failed := a.Store.Txn(request).Then(deleteOutdated(ops)...).Commit(); failed != nil {
 			err = errors.Join(err, failed)
 		}
 	}
