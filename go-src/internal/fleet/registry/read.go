@@ -51,11 +51,22 @@ func (m *mirror) units() []schema.Unit {
 
 // Unit returns one unit.
 func (r *Registry) Unit(ctx context.Context, name string) (schema.Unit, error) {
-	var found schema.Unit
+	return viewUnit(ctx, r, name, (*mirror).exists, (*mirror).unit)
+}
+
+// Why explains where a unit is. It knows a unit that was destroyed until the last machine has stopped
+// it.
+func (r *Registry) Why(ctx context.Context, name string) (schema.Reasons, error) {
+	known := func(m *mirror, name string) bool { return m.exists(name) || len(m.model.Assignments[name]) > 0 }
+	return viewUnit(ctx, r, name, known, (*mirror).why)
+}
+
+// viewUnit returns what a function finds in the copy about a unit that is known.
+func viewUnit[T any](ctx context.Context, r *Registry, name string, known func(*mirror, string) bool, find func(*mirror, string) T) (found T, err error) {
 	there := false
-	err := r.freshView(ctx, func(m *mirror) {
-		if _, there = m.model.Jobs[name]; there {
-			found = m.unit(name)
+	err = r.freshView(ctx, func(m *mirror) {
+		if there = known(m, name); there {
+			found = find(m, name)
 		}
 	})
 	if err == nil && !there {
@@ -64,23 +75,12 @@ func (r *Registry) Unit(ctx context.Context, name string) (schema.Unit, error) {
 	return found, err
 }
 
-// Why explains where a unit is. It knows a unit that was destroyed until the last machine has stopped
-// it.
-func (r *Registry) Why(ctx context.Context, name string) (reasons schema.Reasons, err error) {
-	there := false
-	err = r.freshView(ctx, func(m *mirror) {
-		_, exists := m.model.Jobs[name]
-		if there = exists || len(m.model.Assignments[name]) > 0; there {
-			reasons = m.why(name, exists)
-		}
-	})
-	if err == nil && !there {
-		err = notFound(name)
-	}
-	return reasons, err
-}
-
 func notFound(name string) error { return fmt.Errorf("unit %s: %w", name, schema.ErrNotFound) }
+
+func (m *mirror) exists(name string) bool {
+	_, exists := m.model.Jobs[name]
+	return exists
+}
 
 func (m *mirror) unit(name string) schema.Unit {
 	job := m.model.Jobs[name].Value

@@ -11,11 +11,11 @@ import (
 )
 
 // why explains where a unit is, or, if it does not exist any more, which machine is stopping it.
-func (m *mirror) why(name string, exists bool) schema.Reasons {
+func (m *mirror) why(name string) schema.Reasons {
 	job := m.model.Jobs[name].Value
 	holders := slices.Sorted(maps.Keys(m.model.Assignments[name]))
 	switch {
-	case !exists:
+	case !m.exists(name):
 		return schema.Reasons{Name: name, Summary: "it is destroyed, and waits until " + holders[0] + " has stopped it"}
 	case job.Target == schema.Inactive && !job.Global && len(holders) > 0:
 		return schema.Reasons{Name: name, Summary: "it waits until " + holders[0] + " has stopped it"}
