@@ -94,11 +94,18 @@ func (m *mirror) unit(name string) schema.Unit {
 	}
 	if state, there := m.states[name][job.Machine]; there {
 		unit.CurrentState = state.Current
-		if state.Hash == job.Hash {
-			unit.Problem = state.Problem
-		}
 	}
+	unit.Problem = m.problem(name, job.Machine)
 	return unit
+}
+
+// problem returns why a machine does not run the present file of a unit; "" for no reason.
+func (m *mirror) problem(name, machine string) string {
+	state := m.states[name][machine]
+	if state.Hash != m.model.Jobs[name].Value.Hash {
+		return "" // it is that of an earlier file
+	}
+	return state.Problem
 }
 
 // States returns the states of all units, sorted by unit and machine.

@@ -31,11 +31,11 @@ func (m *mirror) why(name string) schema.Reasons {
 	if job.Finished != "" {
 		reasons.Summary = "it has run once and finished; start it to have it run again"
 	}
-	switch state := m.states[name][job.Machine]; {
-	case state.Problem != "" && state.Hash == job.Hash:
-		reasons.Summary = fmt.Sprintf("it is on %s, and does not run: %s", job.Machine, state.Problem)
-	case state.Waiting != "":
-		reasons.Summary = fmt.Sprintf("it is on %s, and waits for %s", job.Machine, state.Waiting)
+	switch problem, other := m.problem(name, job.Machine), m.states[name][job.Machine].Waiting; {
+	case problem != "":
+		reasons.Summary = fmt.Sprintf("it is on %s, and does not run: %s", job.Machine, problem)
+	case other != "":
+		reasons.Summary = fmt.Sprintf("it is on %s, and waits for %s", job.Machine, other)
 	}
 	for _, id := range holders {
 		if id != job.Machine {
@@ -64,11 +64,11 @@ func (m *mirror) whyGlobal(name string) schema.Reasons {
 			reason.Reason = "it conflicts with " + conflict
 		default:
 			can++
-			switch state := m.states[name][id]; {
-			case state.Problem != "":
-				reason.Reason = state.Problem
-			case state.Waiting != "":
-				reason.Reason = "it waits for " + state.Waiting
+			switch problem, other := m.problem(name, id), m.states[name][id].Waiting; {
+			case problem != "":
+				reason.Reason = problem
+			case other != "":
+				reason.Reason = "it waits for " + other
 			}
 		}
 		reasons.Machines = append(reasons.Machines, reason)
