@@ -102,7 +102,7 @@ func (w *writer) move(ctx context.Context, st *state, c *change, old, lease int6
 	if err != nil {
 		return err
 	}
-	indexes := moved{}
+	earlier, indexes := movesIn(got.Responses[1:]), moved{}
 	kvs := got.Responses[0].GetResponseRange().Kvs
 	if len(kvs) > maxMoved {
 		return fail(CodeInvalidField, st.revision(),
@@ -119,7 +119,7 @@ func (w *writer) move(ctx context.Context, st *state, c *change, old, lease int6
 			}
 		}
 		if p, isDir, ok := pathOf(string(kv.Key)); moves && ok && !isDir {
-			indexes[p] = since(p, kv, got.Responses[1:])
+			indexes[p] = earlier.since(p, kv)
 		}
 		if moves && string(kv.Key) != prefix {
 			c.ops = append(c.ops, clientv3.OpPut(string(kv.Key), "", clientv3.WithIgnoreValue(), clientv3.WithLease(clientv3.LeaseID(lease))))

@@ -31,18 +31,27 @@ func movedOps(p string) []clientv3.Op {
 	return ops
 }
 
-// since returns the revision since which a file has its value.
-func since(p string, kv *mvccpb.KeyValue, responses []*etcdserverpb.ResponseOp) int64 {
+// moves are records by their revisions. A move writes one record, and is the only change of its revision.
+type moves map[int64]moved
+
+// movesIn reads the records in responses to movedOps. A record that cannot be read counts as missing.
+func movesIn(responses []*etcdserverpb.ResponseOp) moves {
+	all := moves{}
 	for _, response := range responses {
 		for _, record := range response.GetResponseRange().Kvs {
 			var m moved
-			if record.ModRevision != kv.ModRevision || json.Unmarshal(record.Value, &m) != nil {
-				continue
-			}
-			if index, is := m[p]; is {
-				return index
+			if json.Unmarshal(record.Value, &m) == nil {
+				all[record.ModRevision] = m
 			}
 		}
+	}
+	return all
+}
+
+// since returns the revision since which a file has its value.
+func (all moves) since(p string, kv *mvccpb.KeyValue) int64 {
+	if index, is := all[kv.ModRevision][p]; is {
+		return index
 	}
 	return kv.ModRevision
 }
@@ -57,5 +66,5 @@ func (w *writer) hasIndex(ctx context.Context, st *state, index int64) (bool, er
 	if err != nil {
 		return false, err
 	}
-	return since(st.path, st.file, got.Responses) <= index, nil
+	return movesIn(got.Responses).since(st.path, st.file) <= index, nil
 }
