@@ -172,14 +172,16 @@ func (s *Settings) finish(flags *pflag.FlagSet) error {
 	for _, pair := range strings.Split(text("metadata"), ",") {
 		key, value, ok := strings.Cut(pair, "=")
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if !ok {
+			if key != "" {
+				slog.Warn("a part of the setting metadata is not KEY=VALUE, and does not count", "part", key)
+			}
+			continue
+		}
 		if _, twice := s.Metadata[key]; twice {
 			slog.Warn("the setting metadata has a key twice: the last value counts", "key", key, "value", value)
 		}
-		if ok {
-			s.Metadata[key] = value
-		} else if key != "" {
-			slog.Warn("a part of the setting metadata is not KEY=VALUE, and does not count", "part", key)
-		}
+		s.Metadata[key] = value
 	}
 	switch text("cut_off") {
 	case "stop":
