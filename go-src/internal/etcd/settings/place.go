@@ -32,16 +32,6 @@ func (p place) names() []string {
 
 func isVariable(name string) bool { return strings.HasPrefix(name, "ETCD_") }
 
-// variables reads the lines NAME=VALUE of Environment=.
-func variables(lines []string) map[string]string {
-	all := map[string]string{}
-	for _, line := range lines {
-		name, value, _ := strings.Cut(line, "=")
-		all[name] = value
-	}
-	return all
-}
-
 // flags reads the arguments of etcd: --name=VALUE, --name VALUE, and --name for true, each with one
 // dash or two.
 func flags(args []string) map[string]string {

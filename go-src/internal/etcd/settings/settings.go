@@ -12,6 +12,7 @@ import (
 
 	"coreos/internal/etcd/envfile"
 	"coreos/internal/etcd/unit"
+	"coreos/internal/host/systemd"
 )
 
 // Settings are etcd's variables. The embedded environment file is the one that commands change;
@@ -46,7 +47,7 @@ func FromService(service unit.Service, path string) (*Settings, error) {
 		return nil, err
 	}
 	s := &Settings{File: file, path: path, unset: service.Unset}
-	s.places = []place{{name: "Environment=", values: variables(service.Environment)}}
+	s.places = []place{{name: "Environment=", values: systemd.Variables(service.Environment)}}
 	for _, named := range service.Files {
 		if err := s.addFiles(named); err != nil {
 			return nil, err

@@ -59,12 +59,7 @@ func (u *Unit) Wanted(ctx context.Context) (bool, error) {
 func (u *Unit) state(ctx context.Context) (string, error) { return u.property(ctx, "ActiveState") }
 
 func (u *Unit) property(ctx context.Context, name string) (string, error) {
-	property, err := u.conn.GetUnitPropertyContext(ctx, Name, name)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", Name, err)
-	}
-	value, _ := property.Value.Value().(string)
-	return value, nil
+	return systemd.Text(ctx, u.conn, Name, name)
 }
 
 // Start starts the unit. It does not wait until etcd answers, since a member may need long

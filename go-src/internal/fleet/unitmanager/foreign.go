@@ -9,6 +9,7 @@ import (
 	"github.com/coreos/go-systemd/v22/dbus"
 
 	"coreos/internal/fleet/agent"
+	"coreos/internal/host/systemd"
 )
 
 // Foreign returns where the machine has a unit of that name from, "" if it has none but fleet's.
@@ -28,7 +29,7 @@ func (m *Manager) Foreign(ctx context.Context, name string) (where string, err e
 
 // foreign is Foreign for a unit that is no template. The question makes systemd load the unit.
 func (m *Manager) foreign(ctx context.Context, conn *dbus.Conn, name string) (string, error) {
-	load, err := property(ctx, conn, name, "LoadState")
+	load, err := systemd.Text(ctx, conn, name, "LoadState")
 	if err != nil {
 		return "", err
 	}
@@ -40,21 +41,11 @@ func (m *Manager) foreignLoaded(ctx context.Context, conn *dbus.Conn, name, load
 	if load == "not-found" {
 		return "", nil
 	}
-	path, err := property(ctx, conn, name, "FragmentPath")
+	path, err := systemd.Text(ctx, conn, name, "FragmentPath")
 	if err != nil {
 		return "", err
 	}
 	return m.origin(name, load, path), nil
-}
-
-// property returns a property of a unit that is a text.
-func property(ctx context.Context, conn *dbus.Conn, name, property string) (string, error) {
-	value, err := conn.GetUnitPropertyContext(ctx, name, property)
-	if err != nil {
-		return "", fmt.Errorf("asking systemd for %s: %w", name, err)
-	}
-	text, _ := value.Value.Value().(string)
-	return text, nil
 }
 
 // origin returns where a unit is from by its properties LoadState and FragmentPath, "" if it is

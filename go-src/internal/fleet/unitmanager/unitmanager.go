@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -155,11 +154,6 @@ func Environment(ctx context.Context, service string) (map[string]string, error)
 	if err != nil {
 		return nil, fmt.Errorf("the environment of %s: %w", service, err)
 	}
-	all := map[string]string{}
 	lines, _ := property.Value.Value().([]string)
-	for _, line := range lines {
-		name, value, _ := strings.Cut(line, "=")
-		all[name] = value
-	}
-	return all, nil
+	return systemd.Variables(lines), nil
 }

@@ -71,6 +71,28 @@ func Refusal(err error) (reason string, refused bool) {
 	return e.Error(), true
 }
 
+// Text returns a property of a unit that is a text, such as LoadState. The question makes systemd load
+// the unit.
+func Text(ctx context.Context, conn *dbus.Conn, unit, property string) (string, error) {
+	value, err := conn.GetUnitPropertyContext(ctx, unit, property)
+	if err != nil {
+		return "", fmt.Errorf("asking systemd for %s: %w", unit, err)
+	}
+	text, _ := value.Value.Value().(string)
+	return text, nil
+}
+
+// Variables reads the property Environment of a service: lines NAME=VALUE, of which the last one of a
+// name counts.
+func Variables(environment []string) map[string]string {
+	all := map[string]string{}
+	for _, line := range environment {
+		name, value, _ := strings.Cut(line, "=")
+		all[name] = value
+	}
+	return all
+}
+
 // Connect connects to systemd by the system bus. The connection ends with the context.
 func Connect(ctx context.Context) (*dbus.Conn, error) {
 	conn, err := dbus.NewSystemConnectionContext(ctx)
