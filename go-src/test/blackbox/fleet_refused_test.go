@@ -90,7 +90,7 @@ func (l *lone) write(path, text string) {
 
 func (l *lone) until(what, command, want string) {
 	l.t.Helper()
-	l.t.Run(l.m, fmt.Sprintf(`end=$(($(date +%%s) + %d)); while is=$(%s); [ "$is" != '%s' ]; do [ $(date +%%s) -lt $end ] || { echo "$is"; fleetctl list-units; exit 1; }; sleep 0.5; done`, l.t.Seconds(60), command, want))
+	untilPrints(l.t, what, l.m, 60, command, want)
 }
 
 // fails runs a command that has to fail in time, and returns what it prints.

@@ -264,10 +264,15 @@ func (f *fleet) where(unit string) string {
 // until waits on a machine until a command prints something.
 func (f *fleet) until(what string, m *machine.Machine, command, want string) {
 	f.t.Helper()
-	script := fmt.Sprintf(`end=$(($(date +%%s) + %d)); while is=$(%s); [ "$is" != '%s' ]; do [ $(date +%%s) -lt $end ] || { echo "$is"; fleetctl list-units; fleetctl list-unit-files; exit 1; }; sleep 0.5; done`, f.t.Seconds(180), command, want)
+	untilPrints(f.t, what, m, 180, command, want)
+}
+
+// untilPrints waits on a machine of a fleet until a command prints something, for some seconds at most.
+func untilPrints(t *suite.T, what string, m *machine.Machine, seconds int, command, want string) {
+	t.Helper()
 	start := time.Now()
-	f.t.Run(m, script)
-	f.t.Logf("%s: %.1f s", what, time.Since(start).Seconds())
+	t.Run(m, fmt.Sprintf(`end=$(($(date +%%s) + %d)); while is=$(%s); [ "$is" != '%s' ]; do [ $(date +%%s) -lt $end ] || { echo "$is"; fleetctl list-units; fleetctl list-unit-files; exit 1; }; sleep 0.5; done`, t.Seconds(seconds), command, want))
+	t.Logf("%s: %.1f s", what, time.Since(start).Seconds())
 }
 
 func unique(all ...string) map[string]bool {

@@ -63,6 +63,14 @@ func (m *machine) start() (stop func()) {
 	return func() { cancel(); <-done }
 }
 
+// ran runs the daemon for a time that ends a second after a renewal.
+func (m *machine) ran() {
+	stop := m.start()
+	time.Sleep(11 * time.Second)
+	stop()
+	m.settle()
+}
+
 // settle forgets the calls of left so far. A daemon without a LeaseFile calls it at the start, for
 // the units of an earlier run.
 func (m *machine) settle() {

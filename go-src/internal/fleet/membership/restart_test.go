@@ -33,10 +33,7 @@ func TestRestartKeepsTheLease(t *testing.T) {
 				logged(t)
 				etcd := fleettest.NewEtcd()
 				m := newMachine(t, etcd, "1")
-				stop := m.start()
-				time.Sleep(11 * time.Second) // the last renewal was a second ago
-				stop()
-				m.settle()
+				m.ran()
 				time.Sleep(c.away)
 				if c.damage != nil {
 					c.damage(m)
@@ -70,10 +67,7 @@ func TestRestartDuringAlarm(t *testing.T) {
 				log := logged(t)
 				etcd := fleettest.NewEtcd()
 				m := newMachine(t, etcd, "1")
-				stop := m.start()
-				time.Sleep(11 * time.Second)
-				stop()
-				m.settle()
+				m.ran()
 				etcd.Alarm(alarm)
 				m.ip = "10.0.0.2" // the record changes with the restart
 				defer m.start()()
@@ -103,10 +97,7 @@ func TestRecordOfAnotherLease(t *testing.T) {
 		logged(t)
 		etcd := fleettest.NewEtcd()
 		m := newMachine(t, etcd, "1")
-		stop := m.start()
-		time.Sleep(11 * time.Second)
-		stop()
-		m.settle()
+		m.ran()
 		other := etcd.NewClient(3)
 		granted, err := other.Grant(context.Background(), 600)
 		if err != nil {
@@ -166,9 +157,7 @@ func TestReboot(t *testing.T) {
 			logged(t)
 			etcd := fleettest.NewEtcd()
 			m := newMachine(t, etcd, "1")
-			stop := m.start()
-			time.Sleep(11 * time.Second)
-			stop()
+			m.ran()
 			time.Sleep(away)
 			if err := os.Remove(m.file); err != nil {
 				t.Fatal(err)
