@@ -1,6 +1,8 @@
 package cloudinit
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -111,4 +113,22 @@ func TestImportFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.want("home/ada/.ssh/authorized_keys.d/coreos-cloudinit", goodKey+" own\n"+goodKey+" other\n")
+}
+
+// TestImportFailsOnLink has a user who puts a link in the place of the keys, and wants to read
+// where it leads.
+func TestImportFailsOnLink(t *testing.T) {
+	const keys = "home/core/.ssh/authorized_keys.d/coreos-cloudinit"
+	m := newMachine(t)
+	m.put("etc/shadow", "root:$6$secret:::::::\n")
+	m.must(os.MkdirAll(filepath.Join(m.dir, filepath.Dir(keys)), 0o700))
+	m.must(os.Symlink("/etc/shadow", filepath.Join(m.dir, keys)))
+	m.coreOwns("home/core", "home/core/.ssh", filepath.Dir(keys), keys)
+	m.fail = "fetch"
+	user := cloudconfig.User{Name: "core", SSHAuthorizedKeys: []string{goodKey}, SSHImportURLs: []string{"https://a"}}
+	if _, err := m.apply(&cloudconfig.Config{Users: []cloudconfig.User{user}}); err == nil {
+		t.Error("no error")
+	}
+	m.want(keys, goodKey+"\n")
+	m.want("etc/shadow", "root:$6$secret:::::::\n")
 }

@@ -80,25 +80,56 @@ func replace(path string, f file) error {
 	return pending.CloseAtomicallyReplace()
 }
 
+// openRegular opens a regular file for reading. It follows no symbolic link to it, and does not
+// wait for a pipe: the file may be in a directory of a user.
+func openRegular(path string) (*os.File, fs.FileInfo, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", filepath.Base(path))
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, file.Close())
+	}
+	return file, info, nil
+}
+
 // is reports whether a file exists as described.
 func is(path string, f file) bool {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode() != goMode(f.mode) || info.Size() != int64(len(f.data)) {
+	file, info, err := openRegular(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = file.Close() }()
+	if info.Mode() != goMode(f.mode) || info.Size() != int64(len(f.data)) {
 		return false
 	}
 	if owner := info.Sys().(*syscall.Stat_t); int(owner.Uid) != f.uid || int(owner.Gid) != f.gid {
 		return false
 	}
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = file.Close() }()
 	data, err := bounded.Read(file, int64(len(f.data)))
 	return err == nil && bytes.Equal(data, f.data)
 }
 
-// read returns the content of a file, nothing if it does not exist.
+// readOfUser returns the content of a regular file in a directory of a user, or
+// bounded.ErrTooLarge. The links of users do not decide what root reads.
+func (t tree) readOfUser(path string, most int64) (data []byte, err error) {
+	_, err = t.at(path, false, func(at string) (bool, error) {
+		file, _, err := openRegular(at)
+		if err != nil {
+			return false, err
+		}
+		defer func() { _ = file.Close() }()
+		data, err = bounded.Read(file, most)
+		return false, err
+	})
+	return data, err
+}
+
+// read returns the content of a file in a directory of root, nothing if it does not exist.
 func (t tree) read(path string) ([]byte, error) {
 	path, err := securejoin.SecureJoin(string(t), path)
 	if err != nil {

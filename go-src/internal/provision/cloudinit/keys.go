@@ -37,6 +37,9 @@ func (a *Applier) importKeys(ctx context.Context, u cloudconfig.User) (keys []st
 	return keys, complete, failed
 }
 
+// maxKeyFile is the size limit of the file of an earlier run in bytes.
+const maxKeyFile = 1 << 20
+
 // earlierKeys returns the keys that an earlier run wrote, without those in keys. They count as
 // long as a URL does not answer, so that nobody is locked out by a network that is down.
 func (a *Applier) earlierKeys(user string, keys []string) []string {
@@ -44,7 +47,7 @@ func (a *Applier) earlierKeys(user string, keys []string) []string {
 	if err != nil {
 		return nil
 	}
-	text, err := a.Root.read(a.keyFile(who))
+	text, err := a.Root.readOfUser(a.keyFile(who), maxKeyFile)
 	if err != nil {
 		return nil
 	}
