@@ -81,5 +81,9 @@ func (m Machine) Seal(link string) (Record, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return Record{}, err
 	}
-	return sealed, sealed.write(m.Record)
+	err = sealed.create(m.Record)
+	if errors.Is(err, fs.ErrExist) {
+		return m.Seal(link) // Remember was faster: its record stays
+	}
+	return sealed, err
 }

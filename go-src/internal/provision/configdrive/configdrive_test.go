@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -167,6 +168,31 @@ func TestSealedDrive(t *testing.T) {
 	}
 	if err := m.CheckMounted(dir, "i-2"); !errors.Is(err, ErrOther) {
 		t.Errorf("another instance: %v", err)
+	}
+}
+
+// TestRecordIsNotReplaced has the drive read while its sealing is under way.
+func TestRecordIsNotReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "of", "the machine", "config-drive.json")
+	d, instance := drive(properties(named...)), "i-1"
+	if err := (Record{}).create(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := (Record{&d, &instance}).write(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := (Record{Drive: &d}).create(path); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("create: %v", err)
+	}
+	record, err := Read(path)
+	if err != nil || record == nil || record.Instance == nil || *record.Instance != instance {
+		t.Errorf("the record became %v, %v", record, err)
+	}
+	if files, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); len(files) != 1 {
+		t.Errorf("files: %q", files)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info, err)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/google/renameio/v2"
+
+	"coreos/internal/host/fsync"
 )
 
 // File is where the machine remembers its config drive. Without it, the next drive that can
@@ -59,6 +61,17 @@ func (r Record) write(path string) error {
 		return err
 	}
 	return renameio.WriteFile(path, append(text, '\n'), 0o600)
+}
+
+// create is write if there is no record yet, and returns fs.ErrExist otherwise. Only one process
+// may create a record at a time.
+func (r Record) create(path string) error {
+	next := path + ".new"
+	if err := r.write(next); err != nil {
+		return err
+	}
+	err := os.Link(next, path)
+	return errors.Join(err, os.Remove(next), fsync.Path(filepath.Dir(path)))
 }
 
 // ErrOther says that a drive is not the one that the machine remembers.
