@@ -2,7 +2,6 @@ package ignition
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -22,7 +21,7 @@ func CheckMachine(config []byte) (report.Report, error) {
 	if err := json.Unmarshal(config, &c); err != nil {
 		return report.Report{}, err
 	}
-	m := machine{config: &c}
+	m := newMachine(&c)
 	m.kernelArguments()
 	m.accounts()
 	m.disks()
@@ -78,8 +77,22 @@ type nodeEntry struct {
 
 // machine is the state of a check.
 type machine struct {
-	config *machineConfig
-	report report.Report
+	config        *machineConfig
+	users, groups []string // of the image and of the config
+	report        report.Report
+}
+
+func newMachine(c *machineConfig) *machine {
+	m := &machine{config: c, users: slices.Clone(imageUsers)}
+	for _, user := range c.Passwd.Users {
+		m.users = append(m.users, user.Name)
+	}
+	// useradd makes a group for each user.
+	m.groups = slices.Concat(imageGroups, m.users)
+	for _, group := range c.Passwd.Groups {
+		m.groups = append(m.groups, group.Name)
+	}
+	return m
 }
 
 func (m *machine) fail(at context.ContextPath, format string, args ...any) {
@@ -92,26 +105,22 @@ func (m *machine) warn(at context.ContextPath, format string, args ...any) {
 
 func at(parts ...any) context.ContextPath { return context.New("json", parts...) }
 
-// ErrKernelArguments is the error for a config with kernelArguments.
-var ErrKernelArguments = errors.New("the kernel command line is signed with the system and cannot be changed by a config; remove them")
-
 func (m *machine) kernelArguments() {
-	for key, list := range map[string][]string{"shouldExist": m.config.KernelArguments.ShouldExist, "shouldNotExist": m.config.KernelArguments.ShouldNotExist} {
-		if len(list) > 0 {
-			m.fail(at("kernelArguments", key), "%v", ErrKernelArguments)
+	for _, of := range []struct {
+		key  string
+		list []string
+	}{
+		{"shouldExist", m.config.KernelArguments.ShouldExist},
+		{"shouldNotExist", m.config.KernelArguments.ShouldNotExist},
+	} {
+		if len(of.list) > 0 {
+			m.fail(at("kernelArguments", of.key), "the kernel command line is signed with the system and cannot be changed by a config; remove them")
 		}
 	}
 }
 
 // accounts checks names of groups and users, shells and keys.
 func (m *machine) accounts() {
-	groups := slices.Concat(imageGroups, imageUsers)
-	for _, group := range m.config.Passwd.Groups {
-		groups = append(groups, group.Name)
-	}
-	for _, user := range m.config.Passwd.Users {
-		groups = append(groups, user.Name)
-	}
 	for i, user := range m.config.Passwd.Users {
 		if user.ShouldExist != nil && !*user.ShouldExist {
 			continue
@@ -120,10 +129,10 @@ func (m *machine) accounts() {
 			m.fail(at("passwd", "users", i, "name"), "the image has a group %q, so that useradd makes no user of this name: set primaryGroup, or noUserGroup", user.Name)
 		}
 		for j, group := range user.Groups {
-			m.group(at("passwd", "users", i, "groups", j), groups, group)
+			m.group(at("passwd", "users", i, "groups", j), group)
 		}
 		if user.PrimaryGroup != "" {
-			m.group(at("passwd", "users", i, "primaryGroup"), groups, user.PrimaryGroup)
+			m.group(at("passwd", "users", i, "primaryGroup"), user.PrimaryGroup)
 		}
 		if user.Shell != "" && !slices.Contains(imageShells, user.Shell) && !m.writes(user.Shell) {
 			m.warn(at("passwd", "users", i, "shell"), "the image has no shell %q: without it the user %s cannot log in", user.Shell, user.Name)
@@ -142,8 +151,8 @@ func (m *machine) accounts() {
 	}
 }
 
-func (m *machine) group(at context.ContextPath, known []string, name string) {
-	if !slices.Contains(known, name) && strings.Trim(name, "0123456789") != "" {
+func (m *machine) group(at context.ContextPath, name string) {
+	if !slices.Contains(m.groups, name) && strings.Trim(name, "0123456789") != "" {
 		m.warn(at, "the image has no group %q: without passwd.groups that makes it, the first boot fails", name)
 	}
 }
@@ -257,28 +266,31 @@ var accountFiles = map[string]string{"/etc/passwd": "users", "/etc/shadow": "use
 
 // nodes checks files, directories and links.
 func (m *machine) nodes() {
-	users, groups := slices.Clone(imageUsers), slices.Concat(imageGroups, imageUsers)
-	for _, user := range m.config.Passwd.Users {
-		users = append(users, user.Name)
-		groups = append(groups, user.Name)
-	}
-	for _, group := range m.config.Passwd.Groups {
-		groups = append(groups, group.Name)
-	}
-	for kind, list := range map[string][]nodeEntry{"files": m.config.Storage.Files, "directories": m.config.Storage.Directories, "links": m.config.Storage.Links} {
-		for i, node := range list {
-			where := at("storage", kind, i, "path")
-			m.path(where, node.Path)
-			if key := accountFiles[path.Clean(node.Path)]; key != "" && node.Contents.Source != nil {
-				m.warn(where, "%q is the system's: a config that replaces it removes accounts that the system needs; use passwd.%s", node.Path, key)
-			}
-			if name := node.User.Name; name != nil && *name != "" && !slices.Contains(users, *name) {
-				m.warn(at("storage", kind, i, "user", "name"), "the image has no user %q: without passwd.users that makes it, the first boot fails", *name)
-			}
-			if name := node.Group.Name; name != nil && *name != "" && !slices.Contains(groups, *name) {
-				m.warn(at("storage", kind, i, "group", "name"), "the image has no group %q: without passwd.groups that makes it, the first boot fails", *name)
-			}
-			m.content(at("storage", kind, i, "contents", "source"), node)
+	for _, of := range []struct {
+		kind string
+		list []nodeEntry
+	}{
+		{"files", m.config.Storage.Files},
+		{"directories", m.config.Storage.Directories},
+		{"links", m.config.Storage.Links},
+	} {
+		for i, node := range of.list {
+			m.node(of.kind, i, node)
 		}
 	}
+}
+
+func (m *machine) node(kind string, i int, node nodeEntry) {
+	where := at("storage", kind, i, "path")
+	m.path(where, node.Path)
+	if key := accountFiles[path.Clean(node.Path)]; key != "" && node.Contents.Source != nil {
+		m.warn(where, "%q is the system's: a config that replaces it removes accounts that the system needs; use passwd.%s", node.Path, key)
+	}
+	if name := node.User.Name; name != nil && *name != "" && !slices.Contains(m.users, *name) {
+		m.warn(at("storage", kind, i, "user", "name"), "the image has no user %q: without passwd.users that makes it, the first boot fails", *name)
+	}
+	if name := node.Group.Name; name != nil && *name != "" && !slices.Contains(m.groups, *name) {
+		m.warn(at("storage", kind, i, "group", "name"), "the image has no group %q: without passwd.groups that makes it, the first boot fails", *name)
+	}
+	m.content(at("storage", kind, i, "contents", "source"), node)
 }
