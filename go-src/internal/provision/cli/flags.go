@@ -64,12 +64,12 @@ var platforms = map[string]map[string]string{
 	"azure":             {"from-azure-metadata": linkLocal}, // the agent is not shipped
 	"cloudsigma":        {"from-cloudsigma-metadata": "true"},
 	"digitalocean":      {"from-digitalocean-metadata": linkLocal},
-	"ec2-compat":        {"from-ec2-metadata": linkLocal, "from-configdrive": "/media/configdrive"},
+	"ec2-compat":        {"from-ec2-metadata": linkLocal, "from-configdrive": configdrive.MountPoint},
 	"gce":               {"from-gce-metadata": "http://metadata.google.internal/"},
-	"openstack":         {"from-openstack-metadata": linkLocal, "from-configdrive": "/media/configdrive"},
+	"openstack":         {"from-openstack-metadata": linkLocal, "from-configdrive": configdrive.MountPoint},
 	"packet":            {"from-packet-metadata": "https://metadata.packet.net/"},
 	"qemu":              {"from-qemu": "true", "from-smbios": "true", "from-proc-cmdline": "true"},
-	"rackspace-onmetal": {"from-configdrive": "/media/configdrive", "convert-netconf": "debian"},
+	"rackspace-onmetal": {"from-configdrive": configdrive.MountPoint, "convert-netconf": "debian"},
 	"vmware":            {"from-vmware-guestinfo": "true", "convert-netconf": "vmware"},
 }
 

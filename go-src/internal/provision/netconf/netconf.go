@@ -94,8 +94,8 @@ var readers = []struct {
 }
 
 // Convert converts a network into files. If the metadata has no network of the form, the
-// result is empty and there is no error, unless the metadata has one that could not be read. An error has the position, as a line or a JSON
-// path, and what is wanted.
+// result is empty, and there is an error only if the metadata has one that could not be read. An
+// error has the position, as a line or a JSON path, and what is wanted.
 func Convert(form Form, n *datasource.Network) (Result, error) {
 	result := Result{Files: []File{}}
 	for _, reader := range readers {
