@@ -141,11 +141,13 @@ func (a *Applier) Script(ctx context.Context, text []byte, workspace string) err
 	return a.Units.RunScript(ctx, ScriptUnit, path)
 }
 
-// interpreter returns the program in the first line of a script.
+// interpreter returns the program in the first line of a script, "" if there is none.
 func interpreter(text []byte) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(string(text), "#!"), "\n")
-	program, _, _ := strings.Cut(strings.TrimLeft(first, " \t"), " ")
-	return strings.TrimRight(program, "\t\r")
+	for program := range strings.FieldsSeq(first) {
+		return program
+	}
+	return ""
 }
 
 func (a *Applier) hostname(name string) error {

@@ -162,7 +162,7 @@ func TestScriptOfWindows(t *testing.T) {
 
 func TestInterpreter(t *testing.T) {
 	for text, want := range map[string]string{
-		"#!/bin/sh": "/bin/sh", "#! /bin/bash -eu\nx": "/bin/bash", "#!/bin/sh\t\n": "/bin/sh", "#!\n": "", "#!/usr/bin/env python3\n": "/usr/bin/env",
+		"#!/bin/sh": "/bin/sh", "#! /bin/bash -eu\nx": "/bin/bash", "#!/bin/sh\t\n": "/bin/sh", "#!\n": "", "#!/usr/bin/env python3\n": "/usr/bin/env", "#!/bin/sh\t-eu\n": "/bin/sh",
 	} {
 		if got := interpreter([]byte(text)); got != want {
 			t.Errorf("%q: %q", text, got)

@@ -21,7 +21,8 @@ var environment = []string{"PATH=/usr/sbin:/usr/bin", "SYSTEMD_OFFLINE=1"}
 // errOtherFormat says that the platform has user-data of another format.
 var errOtherFormat = errors.New("the user-data is not an Ignition config: coreos-cloudinit applies it later")
 
-// The device of a config drive, as named by 90-configdrive.rules, and its mount point.
+// The device of a config drive, as named by 90-configdrive.rules, and its mount point: those of
+// package configdrive, which the initramfs does without, since it links net/http.
 const (
 	configDrive    = "/dev/disk/config-drive"
 	configDriveDir = "/media/configdrive"
