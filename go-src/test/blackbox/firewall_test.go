@@ -44,7 +44,13 @@ func firewall(t *suite.T) {
 		docker run -d --name local -p 127.0.0.1:8081:80 `+reference+` serve
 		docker run -d --name closed `+reference+` serve
 		docker run -d --name web --network web `+reference+` serve
-		printf '#!/bin/sh\nprintf "HTTP/1.0 200 OK\\r\\n\\r\\nlan"\n' >/opt/lan && chmod +x /opt/lan
+		cat >/opt/lan <<'END'
+#!/bin/sh
+# A connection that is closed with a request unread is reset, perhaps before its answer has arrived.
+while read -r line && [ ${#line} -gt 1 ]; do :; done
+printf 'HTTP/1.0 200 OK\r\n\r\nlan'
+END
+		chmod +x /opt/lan
 		systemd-run --quiet --unit=server-lan -p NetworkNamespacePath=/run/netns/lan socat TCP-LISTEN:80,fork,reuseaddr EXEC:/opt/lan`)
 	address := func(container string) string {
 		return t.Run(m, "docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "+container)
