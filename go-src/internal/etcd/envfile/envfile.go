@@ -48,6 +48,9 @@ func Read(path string) (*File, error) {
 	return f, nil
 }
 
+// Path returns the path of the file.
+func (f *File) Path() string { return f.path }
+
 // split returns the lines. A line that ends with a backslash is joined with the next;
 // comments are not.
 func split(text string) (lines []string) {

@@ -19,7 +19,6 @@ import (
 // Get knows all places.
 type Settings struct {
 	*envfile.File
-	path string
 	// places are where variables are set, each before those that count more.
 	places []place
 	unset  []string
@@ -31,7 +30,7 @@ func FromFile(path string) (*Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Settings{File: file, path: path, places: []place{{name: path, file: file}}}, nil
+	return &Settings{File: file, places: []place{{name: path, file: file}}}, nil
 }
 
 // ErrUnknown says what to do if the configuration cannot be read.
@@ -46,7 +45,7 @@ func FromService(service unit.Service, path string) (*Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Settings{File: file, path: path, unset: service.Unset}
+	s := &Settings{File: file, unset: service.Unset}
 	s.places = []place{{name: "Environment=", values: systemd.Variables(service.Environment)}}
 	for _, named := range service.Files {
 		if err := s.addFiles(named); err != nil {
@@ -71,7 +70,7 @@ func (s *Settings) addFiles(pattern string) error {
 	}
 	for _, path := range paths {
 		file := s.File
-		if filepath.Clean(path) != filepath.Clean(s.path) {
+		if filepath.Clean(path) != filepath.Clean(s.Path()) {
 			var err error
 			if file, err = envfile.Read(path); err != nil {
 				return err
@@ -81,9 +80,6 @@ func (s *Settings) addFiles(pattern string) error {
 	}
 	return nil
 }
-
-// Path returns the path of the environment file.
-func (s *Settings) Path() string { return s.path }
 
 // Get returns the value that a variable has for etcd, "" if it has none. A flag of the command line
 // is its variable: --initial-cluster is ETCD_INITIAL_CLUSTER.
@@ -104,12 +100,12 @@ func (s *Settings) Get(name string) (value string) {
 func (s *Settings) CanSet(names ...string) error {
 	own := slices.IndexFunc(s.places, func(p place) bool { return p.file == s.File })
 	if own < 0 {
-		return fmt.Errorf("%s does not read %s: give it EnvironmentFile=-%s", unit.Name, s.path, s.path)
+		return fmt.Errorf("%s does not read %s: give it EnvironmentFile=-%s", unit.Name, s.Path(), s.Path())
 	}
 	for _, p := range s.places[own+1:] {
 		for _, name := range p.names() {
 			if matches(name, names) {
-				return fmt.Errorf("%s of %s sets %s, which counts more than %s: remove it there", p.name, unit.Name, name, s.path)
+				return fmt.Errorf("%s of %s sets %s, which counts more than %s: remove it there", p.name, unit.Name, name, s.Path())
 			}
 		}
 	}
