@@ -92,18 +92,23 @@ func (o *options) settings(command *cobra.Command) (env *settings.Settings, err 
 
 // serviceSettings reads the settings with which systemd runs etcd.
 func serviceSettings(ctx context.Context, path string) (*settings.Settings, error) {
+	service, err := readService(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the settings of %s are not known: %w: %w", unit.Name, err, settings.ErrUnknown)
+	}
+	return settings.FromService(service, path)
+}
+
+// readService asks systemd how it runs etcd.
+func readService(ctx context.Context) (unit.Service, error) {
 	ctx, stop := context.WithTimeout(ctx, systemdTime)
 	defer stop()
 	etcd, err := unit.Open(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the settings of %s are not known: %w: %w", unit.Name, err, settings.ErrUnknown)
+		return unit.Service{}, err
 	}
 	defer etcd.Close()
-	service, err := etcd.Service(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("the settings of etcd are not known: %w: %w", err, settings.ErrUnknown)
-	}
-	return settings.FromService(service, path)
+	return etcd.Service(ctx)
 }
 
 // systemdTime bounds the questions to systemd about the unit.

@@ -110,8 +110,8 @@ func (u *Unit) Service(ctx context.Context) (Service, error) {
 
 // serviceOf reads the properties of the interface org.freedesktop.systemd1.Service.
 func serviceOf(properties map[string]any) (Service, error) {
-	strings := func(name string) []string { all, _ := properties[name].([]string); return all }
-	s := Service{Environment: strings("Environment"), Unset: strings("UnsetEnvironment"), Pass: strings("PassEnvironment")}
+	texts := func(name string) []string { all, _ := properties[name].([]string); return all }
+	s := Service{Environment: texts("Environment"), Unset: texts("UnsetEnvironment"), Pass: texts("PassEnvironment")}
 	files, _ := properties["EnvironmentFiles"].([][]any)
 	for _, file := range files {
 		if path, ok := file[0].(string); ok {
