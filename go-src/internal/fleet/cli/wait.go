@@ -24,7 +24,8 @@ const (
 )
 
 // patience is the time after which a command prints what it waits for. It is also how long a unit
-// has to be missing, failed or inactive before that is an error. Tests shorten it.
+// has to be missing, failed, inactive or refused before that is an error: systemd restarts some units,
+// and the machine tries a refused start again after one and three seconds. Tests shorten it.
 var patience = 3 * time.Second
 
 // blocking has the flags of commands that wait.
