@@ -54,12 +54,13 @@ func unitNames(units []schema.Unit) []string {
 // active judges the state of a unit that was started. systemd may restart a failed unit, and an
 // inactive unit may not have been started yet, so both count as errors only after a while.
 func (w *waiter) active(u schema.Unit, s schema.UnitState) (done bool, err error) {
-	where := fmt.Sprintf("on %s: %s (%s)", place(w.machine(s.MachineID), false), s.SystemdActiveState, s.SystemdSubState)
+	machine := place(w.machine(s.MachineID), false)
+	where := fmt.Sprintf("on %s: %s (%s)", machine, s.SystemdActiveState, s.SystemdSubState)
 	switch {
 	case s.Problem != "":
-		return false, w.persists(u.Name, fmt.Sprintf("does not run on %s: %s", place(w.machine(s.MachineID), false), s.Problem))
+		return false, w.refused(u.Name, s.MachineID, s.Problem)
 	case s.SystemdLoadState != "loaded":
-		return false, w.persists(u.Name, fmt.Sprintf("could not be loaded by systemd on %s: %s", place(w.machine(s.MachineID), false), s.SystemdLoadState))
+		return false, w.persists(u.Name, fmt.Sprintf("could not be loaded by systemd on %s: %s", machine, s.SystemdLoadState))
 	case s.SystemdActiveState == "active":
 		return true, nil
 	case s.SystemdActiveState == "failed":

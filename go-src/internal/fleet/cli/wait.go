@@ -104,7 +104,7 @@ func (a *app) wait(ctx context.Context, names []string, state string, attempts i
 			}
 			if u.Problem != "" && u.DesiredState != schema.Inactive {
 				w.loadMachines(ctx)
-				return false, w.persists(name, fmt.Sprintf("does not run on %s: %s", place(w.machine(u.MachineID), false), u.Problem))
+				return false, w.refused(name, u.MachineID, u.Problem)
 			}
 			delete(w.stuck, name)
 			if !reached(u, state) {
@@ -181,6 +181,11 @@ func (w *waiter) persists(name, text string) error {
 		return nil
 	}
 	return fmt.Errorf("unit %s %s", name, text)
+}
+
+// refused is persists for a unit that a machine has and that systemd refuses.
+func (w *waiter) refused(name, machine, problem string) error {
+	return w.persists(name, fmt.Sprintf("does not run on %s: %s", place(w.machine(machine), false), problem))
 }
 
 // tell prints what a unit, or all of them, wait for, if that has changed.
