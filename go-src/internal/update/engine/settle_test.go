@@ -13,12 +13,28 @@ import (
 	"coreos/internal/update/status"
 )
 
-func TestRollback(t *testing.T) {
+// installed returns a world whose machine has installed 1.1.0, and the daemon that did it.
+func installed(t *testing.T) (*world, *Daemon) {
+	t.Helper()
 	w := newWorld(t)
 	w.publish("1.1.0", "")
 	d := w.machine()
 	_, err := d.Attempt(context.Background(), false)
 	w.must(err)
+	return w, d
+}
+
+// restart restarts the machine into the slot that runs, whichever one is next.
+func (w *world) restart() *Daemon {
+	w.t.Helper()
+	w.reboots++
+	d := w.machine()
+	w.settle(d)
+	return d
+}
+
+func TestRollback(t *testing.T) {
+	w, d := installed(t)
 	w.omaha.Events()
 	d = w.boot(false)
 	w.settle(d)
@@ -35,7 +51,7 @@ func TestRollback(t *testing.T) {
 	}
 	w.wantEvents()
 	// A newer one, and this one on command.
-	_, err = d.Attempt(context.Background(), true)
+	_, err := d.Attempt(context.Background(), true)
 	w.must(err)
 	w.wantOperation(d, status.NeedReboot, "1.1.0")
 	w.must(d.Reset(context.Background()))
@@ -75,19 +91,13 @@ func TestOutcome(t *testing.T) {
 // The boot loader starts the running slot again, and takes no try from the next one. The
 // machine must not be restarted for ever.
 func TestLoaderDoesNotFollow(t *testing.T) {
-	w := newWorld(t)
-	w.publish("1.1.0", "")
-	d := w.machine()
-	_, err := d.Attempt(context.Background(), false)
-	w.must(err)
+	w, d := installed(t)
 	w.omaha.Events()
 	w.wantOperation(w.machine(), status.Idle, "") // before it settles
 	d = w.machine()
 	w.settle(d)
 	w.wantOperation(d, status.NeedReboot, "1.1.0") // a restart of the daemon is none of the machine
-	w.reboots++
-	d = w.machine()
-	w.settle(d)
+	d = w.restart()
 	w.wantOperation(d, status.Idle, "")
 	w.wantEvents("complete error 1.1.0 loader-did-not-follow")
 	if got := d.Status().Refused["1.1.0"]; got != "loader-did-not-follow" {
@@ -104,43 +114,32 @@ func TestLoaderDoesNotFollow(t *testing.T) {
 	_, err = d.Attempt(context.Background(), true)
 	w.must(err)
 	w.wantOperation(d, status.NeedReboot, "1.1.0")
-	w.reboots++
-	d = w.machine()
-	w.settle(d)
+	d = w.restart()
 	w.wantOperation(d, status.Idle, "")
 }
 
 // An engine of before, that did not note in which boot it installed, gets one restart.
 func TestLoaderDoesNotFollowAnOlderEngine(t *testing.T) {
-	w := newWorld(t)
-	w.publish("1.1.0", "")
-	d := w.machine()
-	_, err := d.Attempt(context.Background(), false)
-	w.must(err)
+	w, d := installed(t)
 	d.state.Pending.Boot = ""
 	w.must(d.state.write(d.dir))
 	d = w.machine()
 	w.settle(d)
 	w.wantOperation(d, status.NeedReboot, "1.1.0")
-	w.reboots++
-	d = w.machine()
-	w.settle(d)
+	d = w.restart()
 	w.wantOperation(d, status.Idle, "")
 }
 
 // A machine whose boot state cannot be read does not restart to see whether that helps.
 func TestBootStateCannotBeRead(t *testing.T) {
-	w := newWorld(t)
-	w.publish("1.1.0", "")
-	_, err := w.machine().Attempt(context.Background(), false)
-	w.must(err)
+	w, _ := installed(t)
 	w.reboots++
 	w.damaged = true
 	d := w.machine()
 	if err := d.Settle(); err == nil {
 		t.Error("it settled")
 	}
-	_, err = d.Attempt(context.Background(), false)
+	_, err := d.Attempt(context.Background(), false)
 	if err == nil || d.Status().LastError != err.Error() {
 		t.Errorf("error %v, the status says %q", err, d.Status().LastError)
 	}
@@ -150,18 +149,12 @@ func TestBootStateCannotBeRead(t *testing.T) {
 // Somebody boots the old slot by hand. That says nothing against the release, but the
 // machine does not go back to it by itself.
 func TestOldSlotByHand(t *testing.T) {
-	w := newWorld(t)
-	w.publish("1.1.0", "")
-	d := w.machine()
-	_, err := d.Attempt(context.Background(), false)
-	w.must(err)
+	w, d := installed(t)
 	w.omaha.Events()
 	w.must(w.change(func(s slot.Store) error { // the new slot boots, is not proven yet, and somebody goes back
 		return errors.Join(slot.Take(s, slot.B), slot.SetNext(s, slot.A))
 	}))
-	w.reboots++
-	d = w.machine()
-	w.settle(d)
+	d = w.restart()
 	events := w.omaha.Events()
 	if len(events) != 1 || events[0].Result != omaha.EventDeferred || events[0].ErrorCode != codeSetAside || events[0].Reason != "set-aside-by-hand" {
 		t.Errorf("events %+v", events)
@@ -175,7 +168,7 @@ func TestOldSlotByHand(t *testing.T) {
 		t.Error(err)
 	}
 	w.publish("1.2.0", "")
-	_, err = d.Attempt(context.Background(), false)
+	_, err := d.Attempt(context.Background(), false)
 	w.must(err)
 	w.wantOperation(d, status.NeedReboot, "1.2.0")
 }
