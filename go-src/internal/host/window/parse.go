@@ -3,6 +3,7 @@ package window
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -91,46 +92,52 @@ func parseDay(text string) (time.Weekday, error) {
 }
 
 // units are systemd's names of units of time, as far as they mean one thing.
-var units = map[string]time.Duration{}
-
-func init() {
-	for unit, names := range map[time.Duration]string{
-		time.Second: "s sec second seconds", time.Minute: "m min minute minutes",
-		time.Hour: "h hr hour hours", day: "d day days", week: "w week weeks",
-	} {
-		for name := range strings.FieldsSeq(names) {
-			units[name] = unit
-		}
-	}
+var units = map[string]time.Duration{
+	"s": time.Second, "sec": time.Second, "second": time.Second, "seconds": time.Second,
+	"m": time.Minute, "min": time.Minute, "minute": time.Minute, "minutes": time.Minute,
+	"h": time.Hour, "hr": time.Hour, "hour": time.Hour, "hours": time.Hour,
+	"d": day, "day": day, "days": day,
+	"w": week, "week": week, "weeks": week,
 }
 
 // ParseLength parses a length of time: one of Go's, such as "1h30m" or "1.5h", or one of
 // systemd.time(7), such as "1 hour", "90 min" or "1h 30min". It is not negative.
 func ParseLength(text string) (time.Duration, error) {
-	wrong := errors.New("want a duration such as 1h30m or 2 hours")
 	compact := strings.Join(strings.Fields(text), "")
 	if d, err := time.ParseDuration(compact); err == nil && d >= 0 && !splitsNumber(text) {
 		return d, nil
 	}
 	var sum time.Duration
 	rest := strings.TrimSpace(text)
-	for ok := false; rest != "" || !ok; ok = true {
-		number := strings.TrimLeftFunc(rest, unicode.IsDigit)
-		digits := rest[:len(rest)-len(number)]
-		number = strings.TrimLeft(number, " \t")
-		rest = strings.TrimLeftFunc(number, unicode.IsLetter)
-		unit, known := units[number[:len(number)-len(rest)]]
-		n, err := time.ParseDuration(digits + "s")
-		if digits == "" || !known || err != nil || n > 10*week {
-			return 0, wrong
+	for {
+		var digits, name string
+		digits, rest = cutLeading(rest, unicode.IsDigit)
+		name, rest = cutLeading(rest, unicode.IsLetter)
+		unit, known := units[name]
+		n, err := strconv.ParseUint(digits, 10, 32)
+		if err != nil || !known || n > uint64(longest/unit) {
+			return 0, errLength
 		}
-		sum += n / time.Second * unit
-		if sum > 10*week {
-			return 0, wrong
+		if sum += time.Duration(n) * unit; sum > longest {
+			return 0, errLength
 		}
-		rest = strings.TrimLeft(rest, " \t")
+		if rest == "" {
+			return sum, nil
+		}
 	}
-	return sum, nil
+}
+
+// longest bounds the lengths with systemd's units, so that no sum overflows.
+const longest = 10 * week
+
+var errLength = errors.New("want a duration such as 1h30m or 2 hours")
+
+// cutLeading returns the characters of a class at the beginning of a text, and what follows them and
+// blanks.
+func cutLeading(text string, class func(rune) bool) (leading, rest string) {
+	rest = strings.TrimLeftFunc(text, class)
+	leading = text[:len(text)-len(rest)]
+	return leading, strings.TrimLeft(rest, " \t")
 }
 
 // splitsNumber reports whether white space separates two digits, as in "1 5m".

@@ -23,6 +23,7 @@ func TestParse(t *testing.T) {
 		{"02:00 Mon", "1h", false}, {"02:00-04:00", "1h", false}, {"Mon-Fri", "1h", false}, {"2pm", "1h", false}, {"daily 02:00", "1h", false},
 		{"14:00", "60", false}, {"14:00", "1 5m", false}, {"14:00", "1M", false}, {"14:00", "hour", false}, {"14:00", "-1 hour", false},
 		{"14:00", "99999999999999999999 hours", false}, {"14:00", "2 days", false}, {"14:00", "9223372036854775807s", false},
+		{"Mon 00:00", "30501 weeks", false}, // as nanoseconds, 3 days after an overflow
 	} {
 		if _, err := Parse(test.start, test.length); (err == nil) != test.ok {
 			t.Errorf("%q for %q: %v", test.start, test.length, err)
