@@ -3,9 +3,7 @@
 // (https://github.com/coreos/locksmith#reboot-windows).
 package window
 
-import (
-	"time"
-)
+import "time"
 
 // Window is a recurring time, on the clock on the wall where the machine is: a moment is in
 // the window if that clock shows a time from the start of the window to its end. An hour
@@ -68,7 +66,7 @@ func later(a, b time.Time) time.Time {
 
 // segment is a time in which the clock on the wall runs steadily.
 type segment struct {
-	start, end time.Time     // without end
+	start, end time.Time     // the end is not in it
 	offset     time.Duration // of the clock on the wall from UTC
 }
 

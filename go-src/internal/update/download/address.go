@@ -11,13 +11,13 @@ import (
 
 // CheckAddress checks an address to which a server sends the machine. A server must not have
 // the machine ask services that only the machine reaches: those on the machine itself, and the
-// metadata of its platform. A server that is there itself may.
+// metadata of its platform. A server that is itself on such an address may.
 func CheckAddress(from, to *url.URL) error {
 	if to.Scheme != "http" && to.Scheme != "https" || to.Host == "" {
 		return fmt.Errorf("%q is not an HTTP URL", redact.URL(to.String()))
 	}
-	if door := doorOf(to.Hostname()); door != "" && door != doorOf(from.Hostname()) {
-		return fmt.Errorf("%s is %s", to.Host, door)
+	if kind := privateKind(to.Hostname()); kind != "" && kind != privateKind(from.Hostname()) {
+		return fmt.Errorf("%s is %s", to.Host, kind)
 	}
 	return nil
 }
@@ -25,8 +25,9 @@ func CheckAddress(from, to *url.URL) error {
 // metadataV6 is the metadata service of EC2.
 var metadataV6 = netip.MustParseAddr("fd00:ec2::254")
 
-// doorOf says what kind of address that others do not reach a host is, "" for none.
-func doorOf(host string) string {
+// privateKind returns the kind of a host that this machine reaches and others do not: one on the
+// machine itself, or on a link-local or metadata address. It returns "" for all other hosts.
+func privateKind(host string) string {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	ip, err := netip.ParseAddr(host)
 	ip = ip.Unmap()

@@ -96,7 +96,7 @@ func TestLoaderDoesNotFollow(t *testing.T) {
 	w.wantOperation(w.machine(), status.Idle, "") // before it settles
 	d = w.machine()
 	w.settle(d)
-	w.wantOperation(d, status.NeedReboot, "1.1.0") // a restart of the daemon is none of the machine
+	w.wantOperation(d, status.NeedReboot, "1.1.0") // only the daemon was restarted
 	d = w.restart()
 	w.wantOperation(d, status.Idle, "")
 	w.wantEvents("complete error 1.1.0 loader-did-not-follow")

@@ -78,7 +78,7 @@ func (s *State) write(dir string) error {
 	return renameio.WriteFile(statePath(dir), append(text, '\n'), 0o600)
 }
 
-// fail records a version that is not to be installed again by itself.
+// fail records a version that is not installed again unless somebody asks for it.
 func (s *State) fail(version, reason string) {
 	if len(s.Failed) >= maxFailed {
 		clear(s.Failed) // no publisher has so many bad versions; the file is wrong

@@ -139,8 +139,8 @@ func (j *Job) readRanges(ctx context.Context, name string, offsets []int64, b []
 }
 
 // probe asks for two bytes of the smallest file, to learn whether the server sends several
-// ranges in one response. A server that does not may send all of the file. A bundle, which has
-// no hash trees, is no server.
+// ranges in one response. A server that does not may send all of the file. A bundle that
+// leaves out the hash trees is not a server: there is nothing to learn.
 func (j *Job) probe(ctx context.Context) error {
 	size := j.Manifest.Boot.Tree.Size
 	err := j.readRanges(ctx, release.TreeFile(release.Boot), []int64{0, size - 1}, [][]byte{make([]byte, 1), make([]byte, 1)})
