@@ -65,33 +65,23 @@ func (b Block) String() string { return fmt.Sprintf("%s:%d", b.Page, b.Line) }
 
 var commentLike = regexp.MustCompile(`(?s)^\s*<!--(.*)-->\s*$`)
 
-// blocks returns the code blocks of a page with their marks, in order. The kind is "" where
-// there is no mark.
-func blocks(path string, root ast.Node, source []byte) []Block {
-	var all []Block
-	_ = ast.Walk(root, func(node ast.Node, entering bool) (ast.WalkStatus, error) {
-		if !entering {
-			return ast.WalkContinue, nil
+// hiddenBlock returns the block that a comment of several lines is.
+func hiddenBlock(path string, node *ast.HTMLBlock, source []byte) (b Block, is bool) {
+	b = parseMark(comment(node, source))
+	b.Page, b.Line, b.Hidden = path, lineOf(node, source)+1, true
+	return b, len(b.Lines) > 0
+}
+
+// shownBlock returns a code block with its mark. The kind is "" where there is no mark.
+func shownBlock(path string, node ast.Node, source []byte) Block {
+	var b Block
+	if before, ok := node.PreviousSibling().(*ast.HTMLBlock); ok {
+		if mark := parseMark(comment(before, source)); len(mark.Lines) == 0 {
+			b = mark
 		}
-		switch n := node.(type) {
-		case *ast.HTMLBlock:
-			if b := parseMark(comment(n, source)); len(b.Lines) > 0 {
-				b.Page, b.Line, b.Hidden = path, lineOf(n, source)+1, true
-				all = append(all, b)
-			}
-		case *ast.CodeBlock, *ast.FencedCodeBlock:
-			var b Block
-			if before, ok := node.PreviousSibling().(*ast.HTMLBlock); ok {
-				if mark := parseMark(comment(before, source)); len(mark.Lines) == 0 {
-					b = mark
-				}
-			}
-			b.Page, b.Line, b.Lines = path, lineOf(node, source), text(node, source)
-			all = append(all, b)
-		}
-		return ast.WalkContinue, nil
-	})
-	return all
+	}
+	b.Page, b.Line, b.Lines = path, lineOf(node, source), text(node, source)
+	return b
 }
 
 // text returns the lines of a block.

@@ -25,8 +25,8 @@ type Page struct {
 	Anchors []string
 	Links   []string
 	Spans   []string // code within text
-	Code    []string // lines of code blocks; a line that ends with "\" has the next one in it
 	Blocks  []Block  // code blocks with their marks
+	Code    []string // their lines; a line that ends with "\" has the next one in it
 }
 
 // Start is the page from which all others have to be reached.
@@ -84,14 +84,17 @@ func Parse(path string, source []byte) Page {
 			page.Links = append(page.Links, string(n.Destination))
 		case *ast.CodeSpan:
 			page.Spans = append(page.Spans, spanText(n, source))
+		case *ast.HTMLBlock:
+			if block, is := hiddenBlock(path, n, source); is {
+				page.Blocks = append(page.Blocks, block)
+			}
 		case *ast.CodeBlock, *ast.FencedCodeBlock:
-			page.Code = append(page.Code, whole(text(n, source))...)
+			page.Blocks = append(page.Blocks, shownBlock(path, n, source))
 		}
 		return ast.WalkContinue, nil
 	})
-	page.Blocks = blocks(path, root, source)
 	for _, block := range page.Blocks {
-		if block.Hidden && block.Kind == Run {
+		if !block.Hidden || block.Kind == Run {
 			page.Code = append(page.Code, whole(block.Lines)...)
 		}
 	}

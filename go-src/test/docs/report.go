@@ -2,6 +2,7 @@ package docs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -47,15 +48,14 @@ func Report(pages []Page) string {
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(table, "\npage\t"+strings.Join(columns, "\t")+"\t")
-	total := map[string]int{}
-	for _, page := range append(pages, Page{Path: "all"}) {
+	all := Page{Path: "all"}
+	for _, page := range pages {
+		all.Blocks = append(all.Blocks, page.Blocks...)
+	}
+	for _, page := range append(slices.Clip(pages), all) {
 		count := map[string]int{}
 		for _, block := range page.Blocks {
 			count[block.column()]++
-			total[block.column()]++
-		}
-		if page.Path == "all" {
-			count = total
 		}
 		_, _ = fmt.Fprintf(table, "%s\t", page.Path)
 		for _, column := range columns {
@@ -65,11 +65,9 @@ func Report(pages []Page) string {
 	}
 	_ = table.Flush()
 	b.WriteString("\nnot run:\n")
-	for _, page := range pages {
-		for _, block := range page.Blocks {
-			if block.Kind == NotRun {
-				_, _ = fmt.Fprintf(&b, "  %-28s %s: %.60s\n", block, block.Value, block.first())
-			}
+	for _, block := range all.Blocks {
+		if block.Kind == NotRun {
+			_, _ = fmt.Fprintf(&b, "  %-28s %s: %.60s\n", block, block.Value, block.first())
 		}
 	}
 	return b.String()

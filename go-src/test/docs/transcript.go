@@ -29,19 +29,15 @@ func (b Block) Steps() []Step {
 		return b.script()
 	}
 	var steps []Step
-	continued := false
 	for _, line := range b.Lines {
-		switch {
-		case continued:
-			steps[len(steps)-1].Command += "\n" + line
+		switch last := len(steps) - 1; {
+		case last >= 0 && strings.HasSuffix(steps[last].Command, `\`):
+			steps[last].Command += "\n" + line
 		case prompt.MatchString(line):
 			steps = append(steps, Step{Command: line[2:], AnyOrder: b.Has(Unordered)})
 		default:
-			last := &steps[len(steps)-1]
-			last.Prints = append(last.Prints, line)
-			continue
+			steps[last].Prints = append(steps[last].Prints, line)
 		}
-		continued = strings.HasSuffix(line, `\`)
 	}
 	return steps
 }
@@ -50,14 +46,13 @@ func (b Block) Steps() []Step {
 // their own.
 func (b Block) script() []Step {
 	var steps []Step
-	fresh := true
 	for _, line := range b.Lines {
 		if refused.MatchString(line) {
-			steps, fresh = append(steps, Step{Command: line, Fails: true}), true
+			steps = append(steps, Step{Command: line, Fails: true})
 			continue
 		}
-		if fresh {
-			steps, fresh = append(steps, Step{}), false
+		if n := len(steps); n == 0 || steps[n-1].Fails {
+			steps = append(steps, Step{})
 		}
 		steps[len(steps)-1].Command += line + "\n"
 	}
