@@ -200,12 +200,12 @@ func (r *reader) boots(ctx context.Context, block docs.Block) {
 	defer func() { _ = log.Close() }()
 	command := r.command(t.Context, r.dir, "set -e\n"+strings.Join(block.Lines, "\n"))
 	command.Stdout, command.Stderr = log, log
-	stdin, err := command.StdinPipe() // stays open: the console reads it
+	_, err = command.StdinPipe() // stays open until the end: the console reads it
 	t.Must(err)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // of the shell, and of QEMU
 	t.Must(command.Start())
 	r.booted = &booted{r: r, script: command}
-	t.Cleanup(func() { r.booted.end(); _ = stdin.Close() })
+	t.Cleanup(r.booted.end)
 	var said []byte
 	for up := false; !up; {
 		select {
@@ -232,7 +232,12 @@ func (b *booted) run(ctx context.Context, script string) string {
 	return output(ssh)
 }
 
+// end ends the script and its machine. Once they have ended, their process group may be that of
+// another program, which a second call leaves alone.
 func (b *booted) end() {
+	if b.script.ProcessState != nil {
+		return
+	}
 	_ = syscall.Kill(-b.script.Process.Pid, syscall.SIGKILL)
 	_ = b.script.Wait()
 }

@@ -25,11 +25,17 @@ type reader struct {
 	network  *machine.Network
 	booted   *booted // nil until a block has started it
 
+	environment []string // of commands on the build host
+
 	image, authority string // of the registry with the page's images of containers
 }
 
 func newReader(t *suite.T, page docs.Page) *reader {
-	return &reader{t: t, page: page, dir: filepath.Join(t.Dir, "work"), configs: map[string]string{}, machines: map[string]*machine.Machine{}, sent: map[string]map[string]string{}}
+	dir := filepath.Join(t.Dir, "work")
+	return &reader{
+		t: t, page: page, dir: dir, environment: environmentOf(t, dir),
+		configs: map[string]string{}, machines: map[string]*machine.Machine{}, sent: map[string]map[string]string{},
+	}
 }
 
 // How long a block may take, and how long one may be repeated.
@@ -204,18 +210,23 @@ func output(command *exec.Cmd) string {
 	return string(out)
 }
 
-// command is a program of bash on the build host. Its home is the page's directory.
+// command is a program of bash on the build host.
 func (r *reader) command(ctx context.Context, dir, script string) *exec.Cmd {
 	command := exec.CommandContext(ctx, "bash", "-c", script)
-	command.Dir = dir
-	command.Env = append(os.Environ(), "HOME="+r.dir, "PATH="+r.dir+"/.bin:"+filepath.Join(r.t.Env.Output, "host/bin")+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
-	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH"} {
-		value, err := exec.CommandContext(ctx, "go", "env", name).Output()
-		r.t.Must(err)
-		command.Env = append(command.Env, name+"="+strings.TrimSpace(string(value)))
+	command.Dir, command.Env, command.WaitDelay = dir, r.environment, time.Second
+	return command
+}
+
+// environmentOf returns the environment of commands on the build host. Their home is the page's
+// directory; the directories of the Go command, which are below the home by default, stay.
+func environmentOf(t *suite.T, home string) []string {
+	goDirs := []string{"GOCACHE", "GOMODCACHE", "GOPATH"}
+	out, err := exec.CommandContext(t.Context, "go", append([]string{"env"}, goDirs...)...).Output()
+	t.Must(err)
+	environment := append(os.Environ(), "HOME="+home, "PATH="+home+"/.bin:"+filepath.Join(t.Env.Output, "host/bin")+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	for i, value := range strings.Split(strings.TrimSuffix(string(out), "\n"), "\n") {
+		environment = append(environment, goDirs[i]+"="+value)
 	}
 	// The tree may belong to another user, as in a container.
-	command.Env = append(command.Env, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*")
-	command.WaitDelay = time.Second
-	return command
+	return append(environment, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*")
 }
