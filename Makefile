@@ -25,7 +25,8 @@ endif
 
 ## the Go command
 GO ?= go
-## which tests of smoke, soak, cluster or fuzz run: a regular expression
+## which tests of machines, smoke, soak, cluster or fuzz run: a regular
+## expression
 RUN ?=
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -55,7 +56,7 @@ override SIGNING_KEY_DIR := $(abspath $(SIGNING_KEY_DIR))
 ## a repository in which the build also publishes its release; default: none
 export COREOS_REPOSITORY ?=
 override COREOS_REPOSITORY := $(abspath $(COREOS_REPOSITORY))
-## the image that smoke, soak and bench boot
+## the image that machines, smoke, soak and bench boot
 IMAGE ?= $(O)/images/coreos_production_qemu_image.img
 
 # module-version prints the version of a module that go-src requires.
