@@ -76,6 +76,21 @@ define COREOS_LINUX_CHECK_CONFIG
 endef
 LINUX_POST_CONFIGURE_HOOKS += COREOS_LINUX_CHECK_CONFIG
 
+# The key that the kernel's modules are signed with is kept with the other keys of the build:
+# with a new one for each build, no two builds were equal. The kernel has its certificate.
+COREOS_MODULES_KEY = $(or $(SIGNING_KEY_DIR),$(BASE_DIR)/keys)/modules.pem
+define COREOS_LINUX_MODULES_KEY
+	$(Q)test -f $(COREOS_MODULES_KEY) || { umask 077 && mkdir -p $(dir $(COREOS_MODULES_KEY)) && \
+		$(HOST_DIR)/bin/openssl req -x509 -newkey rsa:3072 -nodes -sha512 -days 36500 \
+			-config $(COREOS_TOP)/board/coreos/modules-key.cnf \
+			-keyout $(COREOS_MODULES_KEY).new -out $(COREOS_MODULES_KEY).crt && \
+		cat $(COREOS_MODULES_KEY).crt >> $(COREOS_MODULES_KEY).new && rm $(COREOS_MODULES_KEY).crt && \
+		mv $(COREOS_MODULES_KEY).new $(COREOS_MODULES_KEY); }
+	$(Q)cmp -s $(COREOS_MODULES_KEY) $(@D)/certs/coreos-modules.pem || \
+		$(INSTALL) -m 0600 $(COREOS_MODULES_KEY) $(@D)/certs/coreos-modules.pem
+endef
+LINUX_PRE_BUILD_HOOKS += COREOS_LINUX_MODULES_KEY
+
 # Buildroot installs the rules for udev that want these units, but not the units: one
 # starts an array that lacks a disk. Not mdadm's monitor, which fails unless somebody
 # told it where to send mail.
