@@ -53,6 +53,8 @@ func openAuthority(dir string, now time.Time) (a *authority, made bool, err erro
 		return nil, false, fmt.Errorf("%s is not the certificate of an authority", certPath)
 	case err == nil && now.After(cert.NotAfter):
 		return nil, false, fmt.Errorf("the authority in %s ended on %s: move it away, make new certificates for all machines, and put them there at the same time", certPath, day(cert.NotAfter))
+	case err == nil && now.Before(cert.NotBefore):
+		return nil, false, fmt.Errorf("the authority in %s begins on %s, and this machine's clock says %s: set the clock; if the authority was made while a clock was ahead, move it away, make new certificates for all machines, and put them there at the same time", certPath, day(cert.NotBefore), day(now))
 	case err == nil:
 		return &authority{cert, key, encode("CERTIFICATE", cert.Raw)}, false, nil
 	case !errors.Is(err, fs.ErrNotExist):

@@ -187,6 +187,8 @@ func (r *Request) stale(a *authority, path, keyPath string, want *x509.Certifica
 		return "the former one is another authority's", nil
 	case r.Now.Add(r.Renew).After(cert.NotAfter):
 		return "the former one ends on " + day(cert.NotAfter), nil
+	case r.Now.Before(cert.NotBefore):
+		return "the former one begins on " + day(cert.NotBefore) + ", when the clock was ahead", nil
 	case !slices.Equal(sorted(cert), sorted(want)) || cert.Subject.CommonName != want.Subject.CommonName:
 		return "the former one is for other addresses", nil
 	}

@@ -211,6 +211,40 @@ func TestAuthority(t *testing.T) {
 }
 
 // TestCloudConfig has the machine's own parser read what is written for it.
+// TestClockAhead has certificates that were made while the clock was years ahead.
+func TestClockAhead(t *testing.T) {
+	dir, said := t.TempDir(), []string{}
+	r := request(t, dir, &said)
+	right := r.Now
+	if err := r.Make(); err != nil {
+		t.Fatal(err)
+	}
+	r.Now = right.Add(400 * days)
+	if err := r.Make(); err != nil {
+		t.Fatal(err)
+	}
+	r.Now, said = right, nil
+	if err := r.Make(); err != nil {
+		t.Fatal(err)
+	}
+	if cert, err := Read(filepath.Join(dir, "m0", "server.crt")); err != nil || cert.NotBefore.After(right) {
+		t.Errorf("the certificate is not valid, %v", err)
+	}
+	if all := strings.Join(said, "\n"); !strings.Contains(all, "made m0/server.crt") || !strings.Contains(all, "when the clock was ahead") {
+		t.Errorf("said:\n%s", all)
+	}
+
+	r = request(t, t.TempDir(), &said)
+	r.Now = right.Add(400 * days)
+	if err := r.Make(); err != nil {
+		t.Fatal(err)
+	}
+	r.Now = right
+	if err := r.Make(); err == nil || !strings.Contains(err.Error(), "begins on") || !strings.Contains(err.Error(), "clock says") {
+		t.Errorf("an authority that is not valid yet: %v", err)
+	}
+}
+
 func TestCloudConfig(t *testing.T) {
 	dir, said := t.TempDir(), []string{}
 	if err := request(t, dir, &said).Make(); err != nil {

@@ -40,9 +40,9 @@ type Facts struct {
 
 // Cert is a certificate that the member uses.
 type Cert struct {
-	File string
-	Ends time.Time
-	Err  error // why the file could not be read
+	File         string
+	Begins, Ends time.Time
+	Err          error // why the file could not be read
 }
 
 // Level is the severity of a finding.
@@ -182,6 +182,8 @@ func (f Facts) certs() (findings []Finding) {
 		switch left := c.Ends.Sub(f.Now); {
 		case c.Err != nil:
 			findings = append(findings, Finding{Warning, fmt.Sprintf("certificate: %v", c.Err)})
+		case c.Begins.After(f.Now):
+			findings = append(findings, Finding{Alarm, fmt.Sprintf("%s begins on %s, and this machine's clock says %s: set the clock, or, if the certificate was made while a clock was ahead, make it again with etcd-memberctl certs", c.File, c.Begins.UTC().Format(time.DateOnly), f.Now.UTC().Format(time.DateOnly))})
 		case left <= 0:
 			findings = append(findings, Finding{Alarm, fmt.Sprintf("%s ended on %s: renew it with etcd-memberctl certs", c.File, c.Ends.UTC().Format(time.DateOnly))})
 		case left < certTime:

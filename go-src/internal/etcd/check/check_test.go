@@ -66,6 +66,7 @@ func TestDecide(t *testing.T) {
 		{"no room for a copy", func(f *Facts) { f.Own.DbSizeInUse, f.DiskFree, f.DiskAll = 1000*mb, 500*mb, 1000*mb }, Warning, "too little for a snapshot"},
 		{"certificate", func(f *Facts) { f.Certs[0].Ends = now.Add(5*day + time.Hour) }, Warning, "server.crt ends in 5 days"},
 		{"certificate ended", func(f *Facts) { f.Certs[0].Ends = now.Add(-day) }, Alarm, "server.crt ended on 2026-05-05"},
+		{"certificate of the future", func(f *Facts) { f.Certs[0].Begins = now.Add(day) }, Alarm, "server.crt begins on 2026-05-07, and this machine's clock says 2026-05-06"},
 		{"no certificate", func(f *Facts) { f.Certs[0].Err = errors.New("open server.crt: permission denied") }, Warning, "permission denied"},
 		{"the worst first", func(f *Facts) {
 			f.DiskFree = 0

@@ -33,7 +33,7 @@ func Collect(ctx context.Context, config conn.Config, env *settings.Settings, da
 			if cert, err := certs.Read(file); err != nil {
 				c.Err = err
 			} else {
-				c.Ends = cert.NotAfter
+				c.Begins, c.Ends = cert.NotBefore, cert.NotAfter
 			}
 			f.Certs = append(f.Certs, c)
 		}
