@@ -10,6 +10,7 @@ import (
 
 	"coreos/internal/boot/health"
 	"coreos/internal/boot/slot"
+	"coreos/internal/host/room"
 )
 
 // ErrUnhealthy says that a health check failed. Its details have been printed.
@@ -61,11 +62,21 @@ func (m *Machine) Deadline(w io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(w, "slot %s did not become healthy in time\n", m.Running)
-	return m.judge(w, w, nil).unhealthy(slot.Retry, states, []health.Result{{Name: "deadline"}})
+	j := m.judge(w, w, nil)
+	action, failed := j.excuse(slot.Retry, []health.Result{{Name: "deadline"}})
+	return j.unhealthy(action, states, failed)
 }
 
 func (m *Machine) judge(out, problems io.Writer, checks func(context.Context) ([]health.Result, error)) *judge {
-	return &judge{running: m.Running, change: m.Change, checks: checks, restart: restart, pause: firstPause, out: out, problems: problems}
+	return &judge{running: m.Running, change: m.Change, checks: checks, restart: restart, full: full, pause: firstPause, out: out, problems: problems}
+}
+
+// leastRoom is the room on ROOT in bytes without which programs of a healthy slot fail.
+const leastRoom = 16 << 20
+
+// full returns an error if the machine has no room for its data.
+func full() error {
+	return errors.Join(room.NeedForAll("/", leastRoom), room.NeedForAll("/var", leastRoom))
 }
 
 // restart starts an orderly restart by systemd, and does not wait for it.

@@ -24,6 +24,7 @@ type judge struct {
 	checks        func(context.Context) ([]health.Result, error) // those that failed
 	change        func(func(slot.Store) error) error
 	restart       func() error
+	full          func() error // why the machine has no room for its data, nil if it has
 	pause         time.Duration
 	out, problems io.Writer
 }
@@ -43,6 +44,7 @@ func (j *judge) mark(ctx context.Context, deadline time.Time) error {
 			fmt.Fprintf(j.out, "slot %s is good\n", j.running)
 			return j.change(func(s slot.Store) error { return slot.MarkGood(s, j.running) })
 		}
+		action, failed = j.excuse(action, failed)
 		Report(failed, j.problems)
 		if !again(action, states.Slots[j.running].OK, failed) || time.Now().Add(pause).After(deadline) {
 			return j.unhealthy(action, states, failed)
@@ -58,6 +60,20 @@ func (j *judge) mark(ctx context.Context, deadline time.Time) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// excuse adds to the checks that failed that the machine has no room for its data, if that is so.
+// It is no fault of the slot then, and the other one would have no room either: a restart would
+// not help.
+func (j *judge) excuse(action slot.Action, failed []health.Result) (slot.Action, []health.Result) {
+	err := j.full()
+	if err == nil {
+		return action, failed
+	}
+	if action == slot.Retry {
+		action = slot.Stay
+	}
+	return action, append([]health.Result{{Name: "disk-full", Err: err}}, failed...)
 }
 
 // again reports whether to run the checks again: if all that failed did so by their time limit, or

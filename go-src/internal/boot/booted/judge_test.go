@@ -13,6 +13,7 @@ import (
 	"coreos/internal/boot/grubenv"
 	"coreos/internal/boot/health"
 	"coreos/internal/boot/slot"
+	"coreos/internal/host/room"
 	"coreos/internal/host/rundir"
 )
 
@@ -68,6 +69,7 @@ func TestMark(t *testing.T) {
 					return test.runs[min(ran, len(test.runs))-1], nil
 				},
 				restart: func() error { restarts++; return nil },
+				full:    func() error { return nil },
 			}
 			err := j.mark(t.Context(), time.Now().Add(100*time.Millisecond))
 			if test.ran == 0 && ran < 3 || test.ran != 0 && ran != test.ran {
@@ -95,8 +97,49 @@ func TestMarkIsCancelled(t *testing.T) {
 		running: slot.A, pause: time.Hour, out: new(bytes.Buffer), problems: new(bytes.Buffer),
 		change: func(f func(slot.Store) error) error { return f(s) },
 		checks: func(context.Context) ([]health.Result, error) { cancel(); return []health.Result{slow}, nil },
+		full:   func() error { return nil },
 	}
 	if err := j.mark(ctx, time.Now().Add(2*time.Hour)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestFullDisk has a slot on trial, and a proven one to go back to, on a machine without room.
+func TestFullDisk(t *testing.T) {
+	s := &store{grubenv.Env{"ORDER": "A B", "A_TRIES": "2", "A_OK": "0", "A_WHY": "", "B_TRIES": "3", "B_OK": "1", "B_WHY": ""}}
+	var out, problems bytes.Buffer
+	full := &room.Error{Path: "/", Need: 4096}
+	j := &judge{
+		running: slot.A, pause: time.Millisecond, out: &out, problems: &problems,
+		change:  func(f func(slot.Store) error) error { return f(s) },
+		checks:  func(context.Context) ([]health.Result, error) { return []health.Result{broken}, nil },
+		restart: func() error { t.Error("it restarts"); return nil },
+		full:    func() error { return full },
+	}
+	if err := j.mark(t.Context(), time.Now().Add(20*time.Millisecond)); !errors.Is(err, ErrUnhealthy) {
+		t.Errorf("got %v", err)
+	}
+	states, err := slot.Load(s)
+	if got := states.Slots[slot.A]; err != nil || got.Why != "unhealthy:disk-full,10-broken" || got.Tries != 2 {
+		t.Errorf("slot A is %+v, %v", got, err)
+	}
+	if !strings.Contains(problems.String(), full.Error()) || !strings.Contains(problems.String(), "10-broken failed") {
+		t.Errorf("problems: %s", problems.String())
+	}
+
+	// There is room again.
+	passes := false
+	j.checks = func(context.Context) ([]health.Result, error) {
+		if passes {
+			return nil, nil
+		}
+		passes = true
+		return []health.Result{broken}, nil
+	}
+	if err := j.mark(t.Context(), time.Now().Add(time.Minute)); err != nil {
+		t.Errorf("got %v", err)
+	}
+	if states, err = slot.Load(s); err != nil || !states.Slots[slot.A].OK {
+		t.Errorf("slot A is %+v, %v", states.Slots[slot.A], err)
 	}
 }

@@ -183,6 +183,31 @@ func (w *world) unsigned() {
 	w.must(repository.Open(w.repo).Publish(w.key("online")))
 }
 
+// TestFullDisk has a machine whose disk is full: nothing is asked or written, the status says
+// how much room is missing, and with room the update goes on.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.publish("1.1.0", "")
+	w.fillDisk()
+	d := w.machine()
+	_, err := d.Attempt(context.Background(), true)
+	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "8192 KiB of disk space are missing") || d.Status().LastError != err.Error() {
+		t.Errorf("attempt: %v, status %q", err, d.Status().LastError)
+	}
+	if err := d.ApplyBundle(context.Background(), "/missing.bundle"); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("bundle: %v", err)
+	}
+	if events := w.omaha.Events(); len(events) != 0 {
+		t.Errorf("the server got events: %v", events)
+	}
+	state := filepath.Join(w.dir, "state")
+	w.must(unix.Mount("tmpfs", state, "tmpfs", unix.MS_REMOUNT, "size=32m"))
+	_, err = d.Attempt(context.Background(), true)
+	w.must(err)
+	w.wantOperation(d, status.NeedReboot, "1.1.0")
+}
+
 // fillDisk leaves the engine's directory without room.
 func (w *world) fillDisk() {
 	state := filepath.Join(w.dir, "state")

@@ -97,6 +97,9 @@ func (d *Daemon) ApplyBundle(ctx context.Context, path string) error {
 	if !filepath.IsAbs(path) || strings.Contains(path, "\x00") {
 		return fmt.Errorf("bundle %q: want an absolute path", path)
 	}
+	if err := d.needRoom(); err != nil {
+		return err
+	}
 	offer, file, err := OpenBundle(ctx, path, d.trust, d.config.Board)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -14,6 +15,7 @@ import (
 
 	"coreos/internal/boot/slot"
 	"coreos/internal/cli/redact"
+	"coreos/internal/host/room"
 	"coreos/internal/update/config"
 	"coreos/internal/update/omaha"
 	"coreos/internal/update/release"
@@ -156,7 +158,11 @@ func (e *Engine) Attempt(ctx context.Context, explicit bool) (time.Duration, err
 	if e.server == nil {
 		return 0, errors.New("neither SERVER nor REPOSITORY is set in update.conf")
 	}
-	if err := e.settle(); err != nil {
+	err := e.needRoom()
+	if err == nil {
+		err = e.settle()
+	}
+	if err != nil {
 		// The operation stays: whether a restart is due is not known.
 		e.change(func(s *status.Status) { s.LastError = err.Error() })
 		return 0, err
@@ -175,6 +181,18 @@ func (e *Engine) Attempt(ctx context.Context, explicit bool) (time.Duration, err
 		return answer.Interval, e.end(ctx, nil, fmt.Errorf("version %s is not installed: %w", answer.Offer.Version, err))
 	}
 	return answer.Interval, e.install(ctx, answer.Offer)
+}
+
+// leastRoom is the room in bytes without which an attempt is refused. An update goes to the
+// other slot; verified metadata and the state of the engine go to ROOT, and the result of an
+// update that was not recorded would not be known after the restart.
+const leastRoom = 8 << 20
+
+func (e *Engine) needRoom() error {
+	if err := room.Need(e.dir, leastRoom); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // end ends an attempt. An error about an offer is reported to the server.
