@@ -63,7 +63,10 @@ func (m *Machine) Deadline(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "slot %s did not become healthy in time\n", m.Running)
 	j := m.judge(w, w, nil)
-	action, failed := j.excuse(slot.Retry, []health.Result{{Name: "deadline"}})
+	action, failed, err := j.excuse(slot.Retry, []health.Result{{Name: "deadline"}})
+	if err != nil {
+		return err
+	}
 	return j.unhealthy(action, states, failed)
 }
 

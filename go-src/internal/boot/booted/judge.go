@@ -25,6 +25,7 @@ type judge struct {
 	change        func(func(slot.Store) error) error
 	restart       func() error
 	full          func() error // why the machine has no room for its data, nil if it has
+	excused       bool         // the slot has its try back
 	pause         time.Duration
 	out, problems io.Writer
 }
@@ -44,7 +45,9 @@ func (j *judge) mark(ctx context.Context, deadline time.Time) error {
 			fmt.Fprintf(j.out, "slot %s is good\n", j.running)
 			return j.change(func(s slot.Store) error { return slot.MarkGood(s, j.running) })
 		}
-		action, failed = j.excuse(action, failed)
+		if action, failed, err = j.excuse(action, failed); err != nil {
+			return err
+		}
 		Report(failed, j.problems)
 		if !again(action, states.Slots[j.running].OK, failed) || time.Now().Add(pause).After(deadline) {
 			return j.unhealthy(action, states, failed)
@@ -63,17 +66,22 @@ func (j *judge) mark(ctx context.Context, deadline time.Time) error {
 }
 
 // excuse adds to the checks that failed that the machine has no room for its data, if that is so.
-// It is no fault of the slot then, and the other one would have no room either: a restart would
-// not help.
-func (j *judge) excuse(action slot.Action, failed []health.Result) (slot.Action, []health.Result) {
-	err := j.full()
-	if err == nil {
-		return action, failed
+// It is no fault of the slot then, and the other one would have no room either: the slot gets
+// the try of this boot back, and a restart would not help.
+func (j *judge) excuse(action slot.Action, failed []health.Result) (slot.Action, []health.Result, error) {
+	full := j.full()
+	if full == nil {
+		return action, failed, nil
 	}
 	if action == slot.Retry {
 		action = slot.Stay
 	}
-	return action, append([]health.Result{{Name: "disk-full", Err: err}}, failed...)
+	failed = append([]health.Result{{Name: "disk-full", Err: full}}, failed...)
+	if j.excused {
+		return action, failed, nil
+	}
+	j.excused = true
+	return action, failed, j.change(func(s slot.Store) error { return slot.GiveBack(s, j.running) })
 }
 
 // again reports whether to run the checks again: if all that failed did so by their time limit, or

@@ -120,7 +120,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	states, err := slot.Load(s)
-	if got := states.Slots[slot.A]; err != nil || got.Why != "unhealthy:disk-full,10-broken" || got.Tries != 2 {
+	if got := states.Slots[slot.A]; err != nil || got.Why != "unhealthy:disk-full,10-broken" || got.Tries != 3 {
 		t.Errorf("slot A is %+v, %v", got, err)
 	}
 	if !strings.Contains(problems.String(), full.Error()) || !strings.Contains(problems.String(), "10-broken failed") {

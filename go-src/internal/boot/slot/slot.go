@@ -241,6 +241,16 @@ func SetNext(store Store, n Name) error {
 	})
 }
 
+// GiveBack gives a slot the try back that its boot took.
+func GiveBack(store Store, n Name) error {
+	return update(store, func(s *States) error {
+		state := s.Slots[n]
+		state.Tries = min(state.Tries+1, MaxTries)
+		s.Slots[n] = state
+		return nil
+	})
+}
+
 // ErrNoTries says that a slot has no tries left.
 var ErrNoTries = errors.New("the slot has no tries left")
 

@@ -187,3 +187,15 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestGiveBack(t *testing.T) {
+	for tries, want := range map[string]int{"0": 1, "2": 3, "3": 3} {
+		store := newMemory(t, env("A B", tries+" 0", "3 1"))
+		if err := GiveBack(store, A); err != nil {
+			t.Fatal(err)
+		}
+		if states, err := Load(store); err != nil || states.Slots[A].Tries != want {
+			t.Errorf("%s tries became %d, %v", tries, states.Slots[A].Tries, err)
+		}
+	}
+}
