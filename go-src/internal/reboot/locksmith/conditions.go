@@ -67,7 +67,7 @@ func (d *Daemon) notInhibited(ctx context.Context, p *evaluation) *block {
 	case err != nil:
 		return p.unavailable("whether something inhibits a restart is not known", err)
 	case len(who) > 0:
-		return p.block(coordinator.RebootPlanned, recheck, "waiting for what inhibits a restart: "+strings.Join(who, ", "))
+		return p.block(coordinator.RebootPlanned, recheck, "waiting for what inhibits a restart: "+strings.Join(who, ", ")+"; systemd-inhibit --list names the processes, systemctl start reboot.target restarts all the same")
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ type condition func(context.Context, *evaluation) *block
 // Run restarts the machine whenever that is needed and possible, until the context ends.
 func (d *Daemon) Run(ctx context.Context) error {
 	d.missing = map[string]time.Time{}
-	told := ""
+	told, still := "", reminder{}
 	for {
 		h := d.evaluate(ctx)
 		if ctx.Err() != nil {
@@ -123,6 +123,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			told = h.Text
 			slog.Info(h.Text, "state", h.State)
 		}
+		still.look(h.Status)
 		if !d.wait(ctx, h) {
 			return nil
 		}
