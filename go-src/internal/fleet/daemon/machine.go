@@ -31,14 +31,17 @@ func Describe(s Settings) store.Machine {
 	return m
 }
 
-// address returns the address from which this machine reaches other networks; "" if it has none.
-// It sends nothing: connecting a UDP socket only chooses a route.
+// address returns the address from which this machine reaches other networks, of IPv4 if it does so
+// by both; "" if it has none. It sends nothing: connecting a UDP socket only chooses a route.
 func address() string {
-	conn, err := net.Dial("udp", "192.0.2.1:9")
-	if err != nil {
-		return ""
+	for _, far := range []string{"192.0.2.1:9", "[2001:db8::1]:9"} {
+		conn, err := net.Dial("udp", far)
+		if err != nil {
+			continue
+		}
+		defer conn.Close()
+		host, _, _ := net.SplitHostPort(conn.LocalAddr().String())
+		return host
 	}
-	defer conn.Close()
-	host, _, _ := net.SplitHostPort(conn.LocalAddr().String())
-	return host
+	return ""
 }
