@@ -72,6 +72,7 @@ func (o *options) serve(ctx context.Context) error {
 	defer func() { _ = etcd.Close() }()
 	var gauges locksmith.Metrics
 	presence := lock.NewPresence()
+	d.Twice = presence.Twice
 	d.Updates, d.Lock, d.Host = bus.NewClient(systemBus).Follow(ctx), lock, host
 	d.Tell = func(s locksmith.Status) {
 		tell(file, s)

@@ -21,8 +21,10 @@ type Presence struct {
 	done chan struct{}
 	wake chan struct{}
 
-	mu  sync.Mutex
-	now Machine
+	mu    sync.Mutex
+	now   Machine
+	other string    // the host that announces itself by the same id
+	seen  time.Time // when it did so last
 }
 
 // NewPresence returns a presence that announces nothing yet.
@@ -45,6 +47,14 @@ func (p *Presence) Announce(ctx context.Context, m Machine) {
 		p.done = make(chan struct{})
 		go p.run(ctx)
 	})
+}
+
+// Twice reports whether another machine announces itself by the same id, and its host. Each of the
+// two sees the other within half a minute.
+func (p *Presence) Twice() (host string, twice bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.other, !p.seen.IsZero() && time.Since(p.seen) < 2*presenceTTL
 }
 
 // End removes the announcement.
@@ -83,18 +93,51 @@ func (p *Presence) session(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	written := etcd.Watch(watching, p.key())
 	var told Machine
-	for {
+	for again := false; ; {
+		if again { // so that the other one sees this machine, too
+			told, again = Machine{}, false
+		}
 		if told, err = p.tell(ctx, lease.ID, told); err != nil {
 			return
 		}
 		select {
 		case <-p.wake:
+		case changes, ok := <-written:
+			if !ok {
+				return
+			}
+			p.look(changes.Events, lease.ID)
 		case _, ok := <-alive:
 			if !ok {
 				return
 			}
+			_, again = p.Twice()
 		}
+	}
+}
+
+// key is where the machine announces itself.
+func (p *Presence) key() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lock.keys + "machines/" + p.now.ID
+}
+
+// look looks for announcements that another machine made, on a lease that is not this one's.
+func (p *Presence) look(events []*clientv3.Event, lease clientv3.LeaseID) {
+	for _, event := range events {
+		if !event.IsCreate() && !event.IsModify() || clientv3.LeaseID(event.Kv.Lease) == lease {
+			continue
+		}
+		var other Machine
+		_ = json.Unmarshal(event.Kv.Value, &other) // without a name it is another one, too
+		p.mu.Lock()
+		p.other, p.seen = other.Host, time.Now()
+		p.mu.Unlock()
 	}
 }
 

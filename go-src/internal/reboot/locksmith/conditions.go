@@ -35,6 +35,19 @@ func (d *Daemon) readStatus(ctx context.Context, p *evaluation) *block {
 	return nil
 }
 
+// uniqueID blocks while another machine of the group has this one's id: the lock knows them by it, so
+// that each would take the lock of the other for its own.
+func (d *Daemon) uniqueID(_ context.Context, p *evaluation) *block {
+	if !p.status.Locked || d.Twice == nil {
+		return nil
+	}
+	host, twice := d.Twice()
+	if !twice {
+		return nil
+	}
+	return p.unavailable("no restart with the lock", fmt.Errorf("another machine, %s, has the id %s, too: empty /etc/machine-id on one of the two and restart it", host, d.ID))
+}
+
 // restartNeeded blocks if no restart is needed.
 func (d *Daemon) restartNeeded(_ context.Context, p *evaluation) *block {
 	if p.update.Operation != status.NeedReboot {

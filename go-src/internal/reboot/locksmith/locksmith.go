@@ -75,6 +75,8 @@ type Daemon struct {
 	Updates Updates
 	Lock    Lock
 	Host    Host
+	// Twice reports whether another machine has this one's id, and its host.
+	Twice func() (host string, twice bool)
 	// Tell is called with what the daemon does and waits for.
 	Tell func(Status)
 	// Now is the time of the machine's clock, which may jump.
@@ -151,12 +153,12 @@ func (d *Daemon) wait(ctx context.Context, h *block) bool {
 // released for other machines.
 func (d *Daemon) evaluate(ctx context.Context) *block {
 	p := &evaluation{}
-	for _, check := range []condition{d.readStatus, d.settleLock, d.restartNeeded, d.inWindow, d.notInhibited, d.lockAvailable, d.takeLock} {
+	for _, check := range []condition{d.readStatus, d.uniqueID, d.settleLock, d.restartNeeded, d.inWindow, d.notInhibited, d.lockAvailable, d.takeLock} {
 		if h := check(ctx, p); h != nil {
 			return h
 		}
 	}
-	for _, check := range []condition{d.inWindow, d.warnUsers, d.readStatus, d.restartNeeded, d.inWindow, d.notInhibited, d.takeLock, d.drain, d.reboot} {
+	for _, check := range []condition{d.inWindow, d.warnUsers, d.readStatus, d.restartNeeded, d.inWindow, d.notInhibited, d.uniqueID, d.takeLock, d.drain, d.reboot} {
 		if h := check(ctx, p); h != nil {
 			if h.State != coordinator.Rebooting && ctx.Err() == nil {
 				d.releaseLock(ctx, p)

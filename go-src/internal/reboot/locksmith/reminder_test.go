@@ -23,10 +23,10 @@ func TestInhibitorNeverGoes(t *testing.T) {
 		w.need("2.0.0")
 		count := func(want int, hours string) {
 			t.Helper()
-			w.want(0, coordinator.RebootPlanned, "waiting for what inhibits a restart: backup (it runs)")
 			if got := strings.Count(log.String(), "still runs the old version"); got != want || !strings.Contains(log.String(), hours) {
 				t.Errorf("the journal says so %d times, want %d with %q:\n%s", got, want, hours, &log)
 			}
+			w.want(0, coordinator.RebootPlanned, "waiting for what inhibits a restart: backup (it runs)")
 		}
 		w.after(23 * time.Hour)
 		count(0, "")

@@ -3,6 +3,7 @@ package locksmith
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +25,29 @@ func TestWaitsForTheLock(t *testing.T) {
 		w.change(func() { _ = w.sem.Unlock("m2") })
 		poke(w.semChanged)
 		synctest.Wait()
+		w.want(1, coordinator.Rebooting, "")
+	})(t)
+}
+
+// A machine whose id another one has does not touch the lock, which that one may hold.
+func TestMachineIDTwice(t *testing.T) {
+	in(EtcdLock, func(_ *testing.T, w *world) {
+		var twice atomic.Bool
+		twice.Store(true)
+		w.Twice = func() (string, bool) { return "node2", twice.Load() }
+		_ = w.sem.Lock("m1", semaphore.Holder{Host: "node2", BootID: "boot2", Why: semaphore.Update, From: "1.0.0", To: "2.0.0"})
+		w.start()
+		synctest.Wait()
+		w.want(0, coordinator.Running, "another machine, node2, has the id m1, too: empty /etc/machine-id")
+		w.need("2.0.0")
+		w.want(0, coordinator.RebootPlanned, "another machine, node2, has the id m1, too")
+		w.set(func() {
+			if h, held := w.sem.Holds("m1"); !held || h.Host != "node2" {
+				w.t.Errorf("the lock of the other machine: %+v, %t", h, held)
+			}
+		})
+		twice.Store(false)
+		w.after(time.Minute)
 		w.want(1, coordinator.Rebooting, "")
 	})(t)
 }
