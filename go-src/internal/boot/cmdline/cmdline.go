@@ -1,5 +1,6 @@
 // Package cmdline reads the arguments on the kernel command line that describe the running
-// slot. Those about /usr are signed with the slot; GRUB adds the name of the slot.
+// slot. Those about /usr are signed with the slot; GRUB adds the name of the slot and the stamp
+// of its disk.
 package cmdline
 
 import (
@@ -15,13 +16,14 @@ import (
 
 // Args are the arguments that the system uses.
 type Args struct {
-	Slot slot.Name   // coreos.slot=A, from GRUB
-	Usr  verity.Root // usrhash=HEX and coreos.usrblocks=N, signed with the slot
+	Slot  slot.Name   // coreos.slot=A, from GRUB
+	Stamp string      // coreos.bootdisk=STAMP, from GRUB: the stamp of its disk, "" from a GRUB that has none
+	Usr   verity.Root // usrhash=HEX and coreos.usrblocks=N, signed with the slot
 }
 
 // Parse reads a kernel command line.
 func Parse(cmdline string) (Args, error) {
-	values, err := arguments(cmdline, "usrhash", "coreos.slot", "coreos.usrblocks")
+	values, err := arguments(cmdline, "usrhash", "coreos.slot", "coreos.usrblocks", "coreos.bootdisk")
 	if err != nil {
 		return Args{}, err
 	}
@@ -33,7 +35,7 @@ func Parse(cmdline string) (Args, error) {
 	if err != nil {
 		return Args{}, err
 	}
-	return Args{Slot: name, Usr: usr}, nil
+	return Args{Slot: name, Stamp: values["coreos.bootdisk"], Usr: usr}, nil
 }
 
 // Usr reads the arguments about /usr from a slot's own command line, which lacks what GRUB

@@ -18,12 +18,14 @@ func TestParse(t *testing.T) {
 	tests := []struct {
 		name, cmdline string
 		slot          slot.Name
+		stamp         string
 	}{
-		{"as GRUB passes it", goodOther + " " + goodSlot + " coreos.slot=B", slot.B},
-		{"nothing else", goodSlot + " " + goodGRUB, slot.A},
-		{"newline at the end", goodSlot + " coreos.slot=A\n", slot.A},
-		{"other arguments twice", "console=a console=b " + goodSlot + " coreos.slot=A coreos.x=1 coreos.x=2", slot.A},
-		{"similar names", goodSlot + " coreos.slot=A xusrhash=1 usrhash.x=2 coreos.slots=B", slot.A},
+		{"as GRUB passes it", goodOther + " " + goodSlot + " coreos.slot=B coreos.bootdisk=2026.1.2.3.4.5", slot.B, "2026.1.2.3.4.5"},
+		{"a GRUB without stamps", goodOther + " " + goodSlot + " coreos.slot=B", slot.B, ""},
+		{"nothing else", goodSlot + " " + goodGRUB, slot.A, ""},
+		{"newline at the end", goodSlot + " coreos.slot=A\n", slot.A, ""},
+		{"other arguments twice", "console=a console=b " + goodSlot + " coreos.slot=A coreos.x=1 coreos.x=2", slot.A, ""},
+		{"similar names", goodSlot + " coreos.slot=A xusrhash=1 usrhash.x=2 coreos.slots=B coreos.bootdisks=3", slot.A, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -31,7 +33,7 @@ func TestParse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if args.Slot != test.slot || args.Usr.Blocks != 100524 || args.Usr.Hash[1] != 0x11 {
+			if args.Slot != test.slot || args.Stamp != test.stamp || args.Usr.Blocks != 100524 || args.Usr.Hash[1] != 0x11 {
 				t.Errorf("got %+v", args)
 			}
 		})
@@ -64,10 +66,11 @@ func TestParseRejects(t *testing.T) {
 // TestParseTwice adds what decides over the boot once more, before and after,
 // even with the same value.
 func TestParseTwice(t *testing.T) {
-	const good = goodSlot + " coreos.slot=A"
+	const good = goodSlot + " coreos.slot=A coreos.bootdisk=1"
 	for _, again := range []string{
 		"usrhash=" + hash, "usrhash=" + strings.Repeat("0", 64), "usrhash", "usrhash=",
 		"coreos.usrblocks=100524", "coreos.usrblocks=1", "coreos.slot=A", "coreos.slot=B", "coreos.slot",
+		"coreos.bootdisk=1", "coreos.bootdisk=2", "coreos.bootdisk",
 	} {
 		for _, cmdline := range []string{good + " " + again, again + " " + good} {
 			name, _, _ := strings.Cut(again, "=")

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -108,7 +107,7 @@ func (e *engine) mountAll() error {
 	if err := (mount{oem, sysroot + "/oem", "ext4", unix.MS_RDONLY | unix.MS_NODEV | unix.MS_NOSUID, ""}).do(); err != nil {
 		e.log.Warning("%v; going on without it", err)
 	}
-	return e.recordBoot()
+	return e.record("/")
 }
 
 // mountRoot checks, mounts and grows the root file system.
@@ -165,12 +164,4 @@ func (e *engine) store(change func(slot.Store) error) error {
 		return err
 	}
 	return slot.OnPartition(path, change)
-}
-
-// recordBoot records the running slot and its disk in /run/coreos/boot.
-func (e *engine) recordBoot() error {
-	if err := os.MkdirAll(filepath.Dir(slot.BootRecord), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(slot.BootRecord, []byte(fmt.Sprintf("SLOT=%s\nDISK=%s\n", e.args.Slot, e.disk.Name)), 0o644)
 }

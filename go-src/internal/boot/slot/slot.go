@@ -5,7 +5,8 @@
 // 3, the number of boots that are left), A_OK (1 once the system in the slot was found
 // healthy) and A_WHY (a short reason why the tries were taken away). GRUB takes one try
 // from a slot before it boots it; the running system restores all tries when it is healthy.
-// The other program that reads and writes the state is board/coreos/grub.cfg.
+// STAMP, which GRUB replaces at each boot, tells the disk from its copies. The other program
+// that reads and writes the state is board/coreos/grub.cfg.
 package slot
 
 import (
@@ -76,6 +77,26 @@ const maxWhy = 40
 
 // Empty is the reason of a slot that has no system yet.
 const Empty = "empty"
+
+// stamp is the variable with the stamp of the disk.
+const stamp = "STAMP"
+
+// maxStamp is the size limit in bytes of a stamp. GRUB's have about 20.
+const maxStamp = 40
+
+// Stamp returns the stamp that the last boot by GRUB gave the disk, "" if there was none.
+func Stamp(store Store) (string, error) {
+	env, err := store.Read()
+	return env[stamp], err
+}
+
+// onlyStamp returns the stamp of the variables, if it is not too long to be one.
+func onlyStamp(env grubenv.Env) grubenv.Env {
+	if of := env[stamp]; of != "" && len(of) <= maxStamp {
+		return grubenv.Env{stamp: of}
+	}
+	return grubenv.Env{}
+}
 
 // OutOfTries returns why a slot with a system has no tries left, "" if it has some.
 func (s States) OutOfTries(n Name) string {
@@ -173,8 +194,8 @@ func update(store Store, change func(*States) error) error {
 	}
 	after.encode(env)
 	err = store.Write(env)
-	if errors.Is(err, grubenv.ErrFull) { // of other variables, which grub.cfg does not read
-		env = grubenv.Env{}
+	if errors.Is(err, grubenv.ErrFull) { // of other variables, which grub.cfg does not use
+		env = onlyStamp(env)
 		after.encode(env)
 		err = store.Write(env)
 	}

@@ -152,6 +152,28 @@ func TestForeignVariablesGiveWay(t *testing.T) {
 	}
 }
 
+// TestStampStays has a block that is full of other variables.
+func TestStampStays(t *testing.T) {
+	for stamp, want := range map[string]string{"2026.11.28.21.4.5": "2026.11.28.21.4.5", strings.Repeat("x", maxStamp+1): ""} {
+		e := env("A B", "2 0", "3 1")
+		e["STAMP"] = stamp
+		e["foreign"] = strings.Repeat("x", 390-len(stamp))
+		store := newMemory(t, e)
+		if got, err := Stamp(store); got != stamp || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+		if err := MarkBad(store, A, strings.Repeat("x", maxWhy)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Stamp(store); got != want || err != nil || mustRead(t, store)["foreign"] != "" {
+			t.Errorf("after another variable gave way: %q, %v", got, err)
+		}
+	}
+	if got, err := Stamp(newMemory(t, grubenv.Env{})); got != "" || err != nil {
+		t.Errorf("of a disk that no GRUB has booted: %q, %v", got, err)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add("A B", "3", "1", "", "0", "0", "boot-kernel", "new")
 	f.Add("B A", "9", "yes", "\n", "-1", "", "\\", "")

@@ -28,6 +28,7 @@ const (
 type Disk struct {
 	Name       string            // of the device, such as "vda"
 	Partitions map[string]string // device names by label, such as "ROOT": "vda8"
+	ID         string            // worldwide name or serial number of the device, "" if it has none
 }
 
 // Path returns the device node of the partition with a label.
@@ -48,7 +49,7 @@ func List(sys string) ([]Disk, error) {
 	}
 	disks := make([]Disk, 0, len(names))
 	for _, path := range names {
-		d := Disk{Name: filepath.Base(path), Partitions: map[string]string{}}
+		d := Disk{Name: filepath.Base(path), Partitions: map[string]string{}, ID: identity(path)}
 		events, err := filepath.Glob(filepath.Join(path, d.Name+"*", "uevent"))
 		if err != nil {
 			return nil, err
@@ -69,6 +70,17 @@ func List(sys string) ([]Disk, error) {
 	}
 	slices.SortFunc(disks, func(a, b Disk) int { return strings.Compare(a.Name, b.Name) })
 	return disks, nil
+}
+
+// identity returns what the kernel knows of the identity of the disk at a path in sysfs: the
+// same for all paths to the same disk.
+func identity(path string) string {
+	for _, name := range []string{"wwid", "device/wwid"} { // of NVMe, of SCSI
+		if text, err := os.ReadFile(filepath.Join(path, name)); err == nil {
+			return strings.TrimSpace(string(text))
+		}
+	}
+	return ""
 }
 
 // PartitionNumber returns the number of the partition with a label.

@@ -24,6 +24,8 @@ func makeSysfs(t *testing.T) string {
 		"block/nvme0n1/nvme0n1p9/uevent":  "DEVNAME=nvme0n1p9\nPARTNAME=a=b c\n",
 		"block/nvme0n1/queue/uevent":      "PARTNAME=OEM\n",
 		"block/loop0/size":                "0\n",
+		"block/nvme0n1/wwid":              "nvme.1\n",
+		"block/sda/device/wwid":           "t10.ATA     QEMU HARDDISK  QM00001 \n",
 		"class/block/nvme0n1p8/partition": "8\n",
 		"class/block/nvme0n1p9/partition": "nine\n",
 	})
@@ -35,11 +37,14 @@ func TestList(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Disk{
-		{"loop0", map[string]string{}},
-		{"nvme0n1", map[string]string{"EFI-SYSTEM": "nvme0n1p1", "ROOT": "nvme0n1p8", "a=b c": "nvme0n1p9"}},
-		{"vdb", map[string]string{}},
+		{Name: "loop0"},
+		{Name: "nvme0n1", Partitions: map[string]string{"EFI-SYSTEM": "nvme0n1p1", "ROOT": "nvme0n1p8", "a=b c": "nvme0n1p9"}, ID: "nvme.1"},
+		{Name: "sda", ID: "t10.ATA     QEMU HARDDISK  QM00001"},
+		{Name: "vdb"},
 	}
-	if !slices.EqualFunc(disks, want, func(a, b Disk) bool { return a.Name == b.Name && maps.Equal(a.Partitions, b.Partitions) }) {
+	if !slices.EqualFunc(disks, want, func(a, b Disk) bool {
+		return a.Name == b.Name && a.ID == b.ID && maps.Equal(a.Partitions, b.Partitions)
+	}) {
 		t.Errorf("got %v, want %v", disks, want)
 	}
 }
@@ -74,7 +79,7 @@ func TestListReportsErrors(t *testing.T) {
 }
 
 func TestPath(t *testing.T) {
-	d := Disk{"vda", map[string]string{"ROOT": "vda8"}}
+	d := Disk{Name: "vda", Partitions: map[string]string{"ROOT": "vda8"}}
 	if path, err := d.Path(RootLabel); path != "/dev/vda8" || err != nil {
 		t.Errorf("got %q, %v", path, err)
 	}
@@ -85,7 +90,7 @@ func TestPath(t *testing.T) {
 
 func TestPartitionNumber(t *testing.T) {
 	sys := makeSysfs(t)
-	d := Disk{"nvme0n1", map[string]string{"ROOT": "nvme0n1p8", "ODD": "nvme0n1p9", "GONE": "nvme0n1p7"}}
+	d := Disk{Name: "nvme0n1", Partitions: map[string]string{"ROOT": "nvme0n1p8", "ODD": "nvme0n1p9", "GONE": "nvme0n1p7"}}
 	if n, err := d.PartitionNumber(sys, "ROOT"); n != 8 || err != nil {
 		t.Errorf("got %d, %v", n, err)
 	}

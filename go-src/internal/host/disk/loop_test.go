@@ -45,7 +45,7 @@ func loopDisk(t *testing.T, size int64) (disk Disk, file string) {
 	if out, err := exec.Command("partx", "--add", device).CombinedOutput(); err != nil {
 		t.Skipf("no partitions on loop devices here: %v: %s", err, out)
 	}
-	disk = Disk{filepath.Base(device), map[string]string{}}
+	disk = Disk{Name: filepath.Base(device), Partitions: map[string]string{}}
 	for i, label := range layout {
 		disk.Partitions[label] = fmt.Sprintf("%sp%d", disk.Name, i+1)
 	}
@@ -94,7 +94,7 @@ func TestGrowWithKernel(t *testing.T) {
 
 func TestGrowErrors(t *testing.T) {
 	sys := makeSysfs(t)
-	d := Disk{"gone", map[string]string{"ROOT": "nvme0n1p8"}}
+	d := Disk{Name: "gone", Partitions: map[string]string{"ROOT": "nvme0n1p8"}}
 	if _, err := d.Grow(sys, RootLabel); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "open disk gone") {
 		t.Errorf("disk that has left: %v", err)
 	}
