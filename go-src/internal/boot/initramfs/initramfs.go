@@ -80,6 +80,9 @@ func (e *engine) boot() error {
 	if err := e.growRoot(); err != nil {
 		e.log.Warning("%v; going on with the size that it has", err)
 	}
+	if err := e.renewGUIDs(); err != nil {
+		e.log.Warning("%v; going on with those of the image", err)
+	}
 	if err := e.mountAll(); err != nil {
 		return err
 	}
@@ -116,6 +119,23 @@ func (e *engine) growRoot() error {
 	grown, err := e.disk.Grow(sysfs, disk.RootLabel)
 	if err == nil && grown > 0 {
 		e.log.Notice("partition %s grown by %d MiB", disk.RootLabel, grown>>20)
+	}
+	return err
+}
+
+// renewGUIDs gives a disk whose ROOT was never mounted, a copy of the image, GUIDs that no
+// other copy has.
+func (e *engine) renewGUIDs() error {
+	path, err := e.disk.Path(disk.RootLabel)
+	if err != nil {
+		return err
+	}
+	if root, err := superblockOf(path); err != nil || !root.neverMounted() {
+		return nil // mountRoot says what is wrong with it
+	}
+	renewed, err := e.disk.Renew(sysfs, disk.RootLabel)
+	if renewed {
+		e.log.Notice("disk %s and its partitions have new GUIDs", e.disk.Name)
 	}
 	return err
 }

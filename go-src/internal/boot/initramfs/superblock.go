@@ -64,13 +64,24 @@ func (s *superblock) inOrder() bool {
 		s.u32(atLastOrphan) == 0 && s.u32(atErrors) == 0
 }
 
-// inOrder reports whether the file system on a device needs no check.
-func inOrder(device string) bool {
+// neverMounted reports whether the file system was made and not mounted since.
+func (s *superblock) neverMounted() bool {
+	const atMountTime, atMountTimeHigh = 0x2c, 0x274
+	return s.u32(atMountTime) == 0 && s[atMountTimeHigh] == 0
+}
+
+// superblockOf reads the superblock of the ext4 file system on a device.
+func superblockOf(device string) (*superblock, error) {
 	file, err := os.Open(device)
 	if err != nil {
-		return false
+		return nil, err
 	}
 	defer func() { _ = file.Close() }()
-	s, err := readSuperblock(file)
+	return readSuperblock(file)
+}
+
+// inOrder reports whether the file system on a device needs no check.
+func inOrder(device string) bool {
+	s, err := superblockOf(device)
 	return err == nil && s.inOrder()
 }

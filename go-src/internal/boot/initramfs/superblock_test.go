@@ -52,3 +52,20 @@ func TestInOrder(t *testing.T) {
 		t.Error("a wrong checksum: in order")
 	}
 }
+
+func TestNeverMounted(t *testing.T) {
+	s, err := superblockOf(makeFilesystem(t))
+	if err != nil || !s.neverMounted() {
+		t.Fatalf("a new file system was mounted, %v", err)
+	}
+	for name, at := range map[string]int{"in 1970": 0x2c, "in 2106": 0x274} {
+		mounted := *s
+		mounted[at] = 1
+		if mounted.neverMounted() {
+			t.Errorf("mounted %s: never mounted", name)
+		}
+	}
+	if _, err := superblockOf(t.TempDir()); err == nil {
+		t.Error("a directory has a superblock")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/siderolabs/go-blockdevice/v2/block"
 	"github.com/siderolabs/go-blockdevice/v2/partitioning/gpt"
 	"golang.org/x/sys/unix"
@@ -17,37 +18,40 @@ const growStep = 4 << 20
 // Grow extends the partition with a label to the end of the disk, moves the backup
 // partition table there and informs the kernel. It returns the growth in bytes, 0 if there
 // is no room.
-func (d Disk) Grow(sys, label string) (uint64, error) {
-	number, err := d.PartitionNumber(sys, label)
-	if err != nil {
-		return 0, err
-	}
-	device, err := block.NewFromPath("/dev/"+d.Name, block.OpenForWrite())
-	if err != nil {
-		return 0, fmt.Errorf("open disk %s: %w", d.Name, err)
-	}
-	defer func() { _ = device.Close() }()
-	target, err := gpt.DeviceFromBlockDevice(device)
-	if err != nil {
-		return 0, fmt.Errorf("disk %s: %w", d.Name, err)
-	}
-	grown, err := growPartition(target, number-1)
+func (d Disk) Grow(sys, label string) (grown uint64, err error) {
+	err = d.change(sys, label, func(target gpt.Device, index int) error {
+		grown, err = growPartition(target, index)
+		return err
+	})
 	if err != nil {
 		return 0, fmt.Errorf("grow partition %s of disk %s: %w", label, d.Name, err)
 	}
 	return grown, nil
 }
 
-// growPartition grows the partition with an index (from 0). If a power cut left the primary
-// table incomplete, it is restored from the backup first.
-func growPartition(target gpt.Device, index int) (uint64, error) {
-	device := &safeDevice{Device: target}
-	device.hidden = device.backupHeader()
-	table, err := gpt.Read(device, gpt.WithSkipPMBR())
+// change calls f with the disk and the index (from 0) of the partition with a label.
+func (d Disk) change(sys, label string, f func(target gpt.Device, index int) error) error {
+	number, err := d.PartitionNumber(sys, label)
 	if err != nil {
-		if table, err = restorePrimary(device); err != nil {
-			return 0, err
-		}
+		return err
+	}
+	device, err := block.NewFromPath("/dev/"+d.Name, block.OpenForWrite())
+	if err != nil {
+		return fmt.Errorf("open disk %s: %w", d.Name, err)
+	}
+	defer func() { _ = device.Close() }()
+	target, err := gpt.DeviceFromBlockDevice(device)
+	if err != nil {
+		return err
+	}
+	return f(target, number-1)
+}
+
+// growPartition grows the partition with an index (from 0).
+func growPartition(target gpt.Device, index int) (uint64, error) {
+	table, _, err := readTable(target)
+	if err != nil {
+		return 0, err
 	}
 	room, err := roomBehind(table, index)
 	if err != nil || room < growStep {
@@ -57,6 +61,19 @@ func growPartition(target gpt.Device, index int) (uint64, error) {
 		return 0, err
 	}
 	return room, table.Write()
+}
+
+// readTable reads the partition table of a disk, and returns the device that it is written
+// to. If a power cut left the primary table incomplete, it is restored from the backup
+// first.
+func readTable(target gpt.Device) (*gpt.Table, *safeDevice, error) {
+	device := &safeDevice{Device: target}
+	device.hidden = device.backupHeader()
+	table, err := gpt.Read(device, gpt.WithSkipPMBR())
+	if err != nil {
+		table, err = restorePrimary(device)
+	}
+	return table, device, err
 }
 
 // restorePrimary restores the primary table from the backup. It does not change the backup,
@@ -99,8 +116,9 @@ func roomBehind(table *gpt.Table, index int) (uint64, error) {
 // if its parameter "gpt" is given.
 type safeDevice struct {
 	gpt.Device
-	hidden     int64 // offset of the header that is read as zeros
-	keepBackup bool  // do not write to the half of the disk that has the backup table
+	hidden     int64      // offset of the header that is read as zeros
+	keepBackup bool       // do not write to the half of the disk that has the backup table
+	guid       *uuid.UUID // of the disk, for the headers that are written; nil to keep it
 	waiting    []write
 }
 
@@ -132,7 +150,11 @@ func (d *safeDevice) WriteAt(b []byte, offset int64) (int, error) {
 	if d.keepBackup && offset > int64(d.GetSize()/2) {
 		return len(b), nil
 	}
-	d.waiting = append(d.waiting, write{offset, slices.Clone(b)})
+	b = slices.Clone(b)
+	if d.guid != nil && (offset == d.primaryHeader() || offset == d.backupHeader()) {
+		setGUID(b, *d.guid)
+	}
+	d.waiting = append(d.waiting, write{offset, b})
 	return len(b), nil
 }
 
