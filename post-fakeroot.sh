@@ -38,6 +38,10 @@ done
 # The system's linker exports all symbols of Go programs; nothing uses them.
 find "$tree"/usr/{bin,sbin,libexec} -type f -size +1M -exec dynstrip {} +
 
+# Of AppArmor only what loads profiles: Docker brings its own, and needs no others.
+rm -rf "$tree"/etc/apparmor* "$tree"/usr/share/apparmor* "$tree"/usr/lib/apparmor "$tree"/usr/{,s}bin/{aa-*,apparmor_status} \
+	"$tree"/usr/lib/systemd/system/apparmor.service "$tree"/usr/lib{,/*-linux-gnu}/security/pam_apparmor.so
+
 # Desktops' devices
 rm -f "$tree"/usr/lib/udev/rules.d/{60-autosuspend,60-fido-id,60-persistent-alsa,60-persistent-v4l,60-sensor,70-camera,70-joystick,70-mouse,70-touchpad,78-sound-card}.rules
 rm -f "$tree"/usr/lib/tmpfiles.d/x11.conf

@@ -101,6 +101,9 @@ define COREOS_MDADM_INSTALL_UNITS
 endef
 MDADM_POST_INSTALL_TARGET_HOOKS += COREOS_MDADM_INSTALL_UNITS
 
+# What loads profiles, and not the module for PAM
+APPARMOR_TOOLS = parser
+
 # Virtual machines and graphics are for their groups, not for everybody; nobody writes to
 # another one's terminal
 SYSTEMD_CONF_OPTS += -Ddev-kvm-mode=0660 -Dgroup-render-mode=0660 -Dtty-mode=0600

@@ -67,6 +67,8 @@ find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 	zstd -q -19 --no-progress >"$work/boot/initramfs"
 
 cp "$kernel" "$work/boot/vmlinuz"
+# For kexec. Debian has signed its kernel; the release's has the certificate of this key.
+[ ! -f "$SIGNING_KEY_DIR/modules.pem" ] || bootkey sign-kernel --key "$SIGNING_KEY_DIR/modules.pem" "$work/boot/vmlinuz"
 cat >"$work/boot/slot.cfg" <<EOF
 set slot_version="$COREOS_VERSION"
 set slot_cmdline="$(tr '\n' ' ' <"$board/cmdline" | sed 's/[$]/\\&/g')usrhash=$usrhash coreos.usrblocks=$blocks"

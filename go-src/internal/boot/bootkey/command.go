@@ -1,11 +1,14 @@
 package bootkey
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"coreos/internal/boot/authenticode"
 	"coreos/internal/build/sourcedate"
 	"coreos/internal/cli/program"
 )
@@ -20,7 +23,7 @@ func command() *cobra.Command {
 		Long: "Make the signing key of a build, and sign and verify with it.\n\n" +
 			"Exit status: 0 on success, 1 on an error, 2 for a wrong command line.",
 	}
-	root.AddCommand(generateCommand(), signCommand(), verifyCommand())
+	root.AddCommand(generateCommand(), signCommand(), signKernelCommand(), verifyCommand())
 	return root
 }
 
@@ -52,6 +55,40 @@ func signCommand() *cobra.Command {
 	_ = command.MarkFlagRequired("key")
 	_ = command.MarkFlagDirname("key")
 	return command
+}
+
+func signKernelCommand() *cobra.Command {
+	var key string
+	command := &cobra.Command{
+		Use:   "sign-kernel --key FILE KERNEL",
+		Short: "Sign a kernel, so that one in lockdown starts it by kexec",
+		Long: "Sign a kernel with the key of its modules, so that one in lockdown starts it by kexec.\n" +
+			"A kernel that has a signature stays as it is.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return signKernel(key, args[0]) },
+	}
+	command.Flags().StringVar(&key, "key", "", "PEM `FILE` with an RSA key and its certificate")
+	_ = command.MarkFlagRequired("key")
+	return command
+}
+
+func signKernel(keyFile, path string) error {
+	key, err := authenticode.LoadKey(keyFile)
+	if err != nil {
+		return err
+	}
+	image, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	signed, err := authenticode.Sign(image, key)
+	if errors.Is(err, authenticode.ErrSigned) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return replaceFile(path, signed, 0o644)
 }
 
 func verifyCommand() *cobra.Command {
