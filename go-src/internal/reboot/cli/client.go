@@ -214,7 +214,7 @@ func sendNeedReboot() *cobra.Command {
 				return err
 			}
 			defer systemBus.Close()
-			return bus.SendNeedReboot(command.Context(), systemBus)
+			return bus.NewClient(systemBus).RequestReboot(command.Context())
 		},
 	}
 }

@@ -174,10 +174,12 @@ func Tell(bus *dbus.Conn, s status.Status) {
 type Client struct {
 	bus    *dbus.Conn
 	object dbus.BusObject
+	// request is the path of the request for a restart. Tests change it.
+	request string
 }
 
 // NewClient returns a client on the bus.
-func NewClient(bus *dbus.Conn) *Client { return &Client{bus, bus.Object(Name, Path)} }
+func NewClient(bus *dbus.Conn) *Client { return &Client{bus, bus.Object(Name, Path), request} }
 
 // Call calls a method without results.
 func (c *Client) Call(ctx context.Context, method string, args ...any) error {

@@ -43,7 +43,6 @@ type Follower struct {
 	mu     sync.Mutex
 	status status.Status
 	err    error
-	asked  bool
 }
 
 // Follow returns a follower that is kept up to date until the context ends.
@@ -60,11 +59,7 @@ func (f *Follower) Changed() <-chan struct{} { return f.changed }
 func (f *Follower) Status() (status.Status, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := f.status
-	if f.asked && f.err == nil {
-		s.Operation = status.NeedReboot
-	}
-	return s, f.err
+	return f.status, f.err
 }
 
 // PrepareReboot calls the method of Client.
@@ -106,58 +101,19 @@ func (f *Follower) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if requested, err := f.client.rebootRequested(); err != nil {
+			return err
+		} else if requested {
+			s.Operation = status.NeedReboot
+		}
 		f.learn(s, nil)
 		select {
-		case signal, ok := <-signals:
+		case _, ok := <-signals:
 			if !ok {
 				return errors.New("D-Bus: the connection ended")
 			}
-			f.ask(ctx, signal)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	}
-}
-
-// ask handles the signal that locksmithctl send-need-reboot sends in the place of
-// update-engine. Every process can send signals; only one from root is accepted.
-func (f *Follower) ask(ctx context.Context, signal *dbus.Signal) {
-	if signal.Name != Interface+".StatusUpdate" || len(signal.Body) < 3 || signal.Body[2] != string(status.NeedReboot) {
-		return
-	}
-	if owner, err := f.client.ownerOf(ctx, Name); err == nil && owner == signal.Sender {
-		return
-	}
-	var uid uint32
-	if err := f.client.bus.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetConnectionUnixUser", 0, signal.Sender).Store(&uid); err != nil || uid != 0 {
-		return
-	}
-	f.mu.Lock()
-	f.asked = true
-	f.mu.Unlock()
-}
-
-func (c *Client) ownerOf(ctx context.Context, name string) (string, error) {
-	var owner string
-	err := c.bus.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetNameOwner", 0, name).Store(&owner)
-	return owner, err
-}
-
-// grace is how long the sender of a signal stays on the bus. Receivers ask the bus for the
-// user of the sender, which fails after the sender has left; nothing tells the sender that
-// they have asked.
-const grace = 3 * time.Second
-
-// SendNeedReboot sends the signal by which update-engine announces that the machine needs a
-// restart. It returns after grace.
-func SendNeedReboot(ctx context.Context, bus *dbus.Conn) error {
-	if err := bus.Emit(Path, Interface+".StatusUpdate", int64(0), float64(0), string(status.NeedReboot), "", int64(0)); err != nil {
-		return fmt.Errorf("D-Bus: %w", err)
-	}
-	select {
-	case <-time.After(grace):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
