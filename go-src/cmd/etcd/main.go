@@ -1,10 +1,7 @@
-// Command etcd is upstream's etcd, its gateway and its gRPC proxy included.
+// Command etcd is upstream's etcd, its gateway and its gRPC proxy included. With --coreos-socket it
+// protects the keys of the operating system.
 package main
 
-import (
-	"os"
+import "coreos/internal/etcd/server"
 
-	"go.etcd.io/etcd/server/v3/etcdmain"
-)
-
-func main() { etcdmain.Main(os.Args) }
+func main() { server.Main() }

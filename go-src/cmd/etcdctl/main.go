@@ -1,6 +1,6 @@
 // Command etcdctl is upstream's client of etcd.
 package main
 
-import "go.etcd.io/etcd/etcdctl/v3/ctlv3"
+import "coreos/internal/etcd/etcdctl"
 
-func main() { ctlv3.MustStart() }
+func main() { etcdctl.Main() }

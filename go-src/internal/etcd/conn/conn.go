@@ -25,7 +25,7 @@ type Config struct {
 	Username, Password        string
 }
 
-// Default is the endpoint at which etcd-member.service listens.
+// Default is the endpoint at which etcd-member.service listens. Dial prefers its Socket.
 const Default = "http://127.0.0.1:2379"
 
 // Flags adds the flags to a flag set.
@@ -46,7 +46,8 @@ const (
 )
 
 // Dial returns a client. It connects at its first use, and again after the connection was
-// lost.
+// lost. If endpoints are those of this machine's etcd without TLS, it speaks only to that, and by the
+// socket.
 func Dial(c Config) (*clientv3.Client, error) {
 	config := clientv3.Config{
 		Endpoints: c.Endpoints, Username: c.Username, Password: c.Password, Logger: zap.NewNop(),
@@ -54,6 +55,10 @@ func Dial(c Config) (*clientv3.Client, error) {
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxPause}, MinConnectTimeout: dialTime,
 		}), Tracked()},
+	}
+	if own := local(c.Endpoints); own != nil {
+		config.Endpoints = own
+		config.DialOptions = append(config.DialOptions, grpc.WithContextDialer(dialer(own, Socket)))
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		return nil, errors.New("give both or neither of --etcd-certfile and --etcd-keyfile")

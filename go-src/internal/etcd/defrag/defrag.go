@@ -106,8 +106,9 @@ func (d *Defrag) healthy(ctx context.Context, own uint64) (*member.Cluster, erro
 	return cluster, nil
 }
 
-// withLock takes the lock through another member, if there is one: this member does not
-// renew the lease while it is being defragmented.
+// withLock takes the lock with a lease that it renews through another member, if there is one: this
+// member does not renew it while it is being defragmented. It takes the lock itself through this member,
+// since without TLS only its socket takes changes of keys of the operating system.
 func (d *Defrag) withLock(ctx context.Context, cluster *member.Cluster, own uint64) error {
 	config := d.Etcd
 	for _, m := range cluster.Members {
@@ -116,12 +117,22 @@ func (d *Defrag) withLock(ctx context.Context, cluster *member.Cluster, own uint
 			break
 		}
 	}
-	client, err := conn.Dial(config)
+	other, err := conn.Dial(config)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = other.Close() }()
+	lease, err := concurrency.NewSession(other, concurrency.WithContext(ctx), concurrency.WithTTL(int(leaseTime/time.Second)))
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", Key, err)
+	}
+	defer lease.Orphan() // after it was revoked
+	client, err := conn.Dial(d.Etcd)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = client.Close() }()
-	session, err := concurrency.NewSession(client, concurrency.WithContext(ctx), concurrency.WithTTL(int(leaseTime/time.Second)))
+	session, err := concurrency.NewSession(client, concurrency.WithContext(ctx), concurrency.WithLease(lease.Lease()))
 	if err != nil {
 		return fmt.Errorf("lock %s: %w", Key, err)
 	}
@@ -141,7 +152,7 @@ func (d *Defrag) withLock(ctx context.Context, cluster *member.Cluster, own uint
 	}
 	err = d.locked(ctx, own)
 	select {
-	case <-session.Done():
+	case <-lease.Done():
 		d.Say("WARNING: the lock was lost: another member may have been defragmented at the same time")
 	default:
 	}

@@ -9,7 +9,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // mustBeDead returns an error if a member answers at its client URLs or at its peer URLs,
@@ -59,7 +62,7 @@ func answers(ctx context.Context, peer string) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", u.Host)
+	conn, err := (&net.Dialer{Control: mark}).DialContext(ctx, "tcp", u.Host)
 	if err != nil {
 		return false
 	}
@@ -78,6 +81,14 @@ func answers(ctx context.Context, peer string) bool {
 	}
 	n, _ := conn.Read(make([]byte, 1))
 	return n > 0
+}
+
+// peerMark is the mark of connections to peers that the firewall of etcd-member.service lets through.
+const peerMark = 0xe7cd
+
+// mark marks a connection, for which it needs CAP_NET_ADMIN. Without that the firewall decides.
+func mark(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, peerMark) })
 }
 
 // again is the pause between two attempts.

@@ -127,7 +127,8 @@ func failure(err error, mayBeDone bool) *Error {
 		errors.Is(err, rpctypes.ErrTimeoutDueToLeaderFail):
 		return fail(CodeLeaderElect, 0, "%v%s", err, doubt)
 	case errors.Is(err, rpctypes.ErrPermissionDenied), errors.Is(err, rpctypes.ErrUserEmpty),
-		errors.Is(err, rpctypes.ErrAuthFailed), errors.Is(err, rpctypes.ErrInvalidAuthToken):
+		errors.Is(err, rpctypes.ErrAuthFailed), errors.Is(err, rpctypes.ErrInvalidAuthToken),
+		status.Code(err) == codes.PermissionDenied: // by the guard of etcd
 		return fail(CodeUnauthorized, 0, "etcd refuses the user of etcd2-proxy: %v", err)
 	case errors.Is(err, rpctypes.ErrRequestTooLarge):
 		return fail(CodeInvalidField, 0, "larger than etcd takes: %v", err)

@@ -20,8 +20,8 @@ func environment(prefix, keys string) map[string]setting {
 	return settings
 }
 
-// etcdKeys are the flags of etcd 3.7 (https://etcd.io/docs/v3.7/op-guide/configuration/),
-// and the former flags of etcd 0.4 and 2.
+// etcdKeys are the flags of etcd 3.7 (https://etcd.io/docs/v3.7/op-guide/configuration/), those that
+// this system adds, and the former flags of etcd 0.4 and 2.
 var etcdKeys = func() map[string]setting {
 	settings := environment("ETCD_", `
 		name data-dir wal-dir snapshot-count heartbeat-interval election-timeout initial-election-tick-advance
@@ -42,7 +42,8 @@ var etcdKeys = func() map[string]setting {
 		auth-token bcrypt-cost auth-token-ttl enable-pprof metrics logger log-outputs log-level log-format
 		enable-log-rotation log-rotation-config-json force-new-cluster unsafe-no-fsync
 		enable-distributed-tracing warning-apply-duration warning-unary-request-duration
-		corrupt-check-time compact-hash-check-enabled compact-hash-check-time watch-progress-notify-interval`)
+		corrupt-check-time compact-hash-check-enabled compact-hash-check-time watch-progress-notify-interval
+		coreos-trusted-names coreos-trusted-networks coreos-protected-keys`)
 	for keys, instead := range map[string]string{
 		"addr bind_addr":          "use listen-client-urls and advertise-client-urls",
 		"peer_addr":               "use listen-peer-urls and initial-advertise-peer-urls",
