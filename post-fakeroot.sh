@@ -24,8 +24,7 @@ rm -rf "$tree"/usr/share/{doc,man,info,locale,i18n,lintian,bug,bash-completion,z
 	"$tree"/usr/lib/*/gconv "$tree"/usr/lib/gconv "$tree"/usr/lib/locale/!(C.utf8) \
 	"$tree"/usr/lib/udev/hwdb.d "$tree"/usr/include 2>/dev/null || true
 # XFS is checked when it is asked for: by xfs_repair. The rest of it is scripts in Python.
-rm -rf "$tree"/usr/{s,}bin/{xfs_scrub,xfs_scrub_all,xfs_protofile} "$tree"/usr/{libexec,share}/xfsprogs \
-	"$tree"/usr/lib/systemd/system/{,system-}xfs_scrub*
+rm -rf "$tree"/usr/{s,}bin/{xfs_scrub,xfs_scrub_all,xfs_protofile} "$tree"/usr/{libexec,share}/xfsprogs
 
 entries "$board/usr-remove.list" | while read -r path; do
 	for dir in "$tree"/usr/lib "$tree"/usr/lib/*-linux-gnu; do
@@ -49,18 +48,18 @@ rm -f "$tree"/usr/lib/tmpfiles.d/x11.conf
 # Parameters of the kernel are those of rootfs-overlay, and systemd's for core dumps.
 rm -f "$tree"/usr/lib/sysctl.d/{10-coredump-debian,50-default,50-pid-max}.conf
 
-# Units that build in /etc what the slot ships ready-made, or ask questions, or do
-# at each boot what bootengine has done or what nobody needs before it is used;
-# generators that mount the EFI system partition, open ways in besides sshd.service, want to
+# Units without a use. udev's rules start none of them.
+entries "$board/units-remove.list" | while read -r unit; do
+	find "$tree"/usr/lib/systemd/{system,user} \( -name "$unit" -o -name "$unit.d" -o -name "$unit.wants" \) -prune -exec rm -r {} +
+done
+find "$tree"/usr/lib/systemd/{system,user} -name '*.wants' -empty -delete
+sed -i -e '/^SUBSYSTEM=="bluetooth"/,/bluetooth\.target/d' \
+	-e '/{SYSTEMD_WANTS}+="\(mdmonitor\|printer\|smartcard\|sound\|sys-\(fs-fuse\|kernel-config\)\|systemd-\(backlight\|rfkill\)\|tpm2\|usb-gadget\)/d' \
+	"$tree"/usr/lib/udev/rules.d/{63-md-raid-arrays,99-systemd}.rules
+
+# Generators that mount the EFI system partition, open ways in besides sshd.service, want to
 # set up the verified /usr that bootengine has set up,
 # or are for what this system does not have: System V scripts, hibernation.
-for unit in ldconfig.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
-	systemd-firstboot.service systemd-remount-fs.service systemd-udev-load-credentials.service \
-	sys-kernel-config.mount sys-fs-fuse-connections.mount run-lock.mount \
-	systemd-networkd-persistent-storage.service systemd-initctl.socket systemd-initctl.service \
-	kmod-static-nodes.service systemd-tmpfiles-setup-dev-early.service; do
-	find "$tree/usr/lib/systemd/system" -name "$unit" -delete
-done
 rm -f "$tree"/usr/lib/systemd/system-generators/systemd-{gpt-auto,ssh,hibernate-resume,integritysetup,rc-local,run,system-update,sysv,tpm2,veritysetup}-generator
 ln -sfn multi-user.target "$tree/usr/lib/systemd/system/default.target"
 # Names and the time come from the network, so who provides them may start with it, rather
@@ -69,7 +68,7 @@ sed -i '/^Before=/s/ *\<sysinit\.target\>//; /^DefaultDependencies=no/a After=sy
 	"$tree"/usr/lib/systemd/system/systemd-{resolved,timesyncd}.service
 
 # What is enabled is what the overlays link, not what a base's packages and presets do.
-rm -rf "$tree/etc/systemd/system"
+rm -rf "$tree"/etc/systemd/{system,user/*.wants}
 for overlay in "$top/rootfs-overlay" "$board/rootfs-overlay"; do
 	[ ! -d "$overlay/etc/systemd/system" ] || cp -R --no-dereference "$overlay/etc/systemd/system" "$tree/etc/systemd/"
 done

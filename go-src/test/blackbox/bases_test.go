@@ -48,18 +48,29 @@ func tools(t *suite.T, m *machine.Machine) {
 	}
 }
 
-// removed checks that no file is left of those that the lists of board/coreos name.
+// removed checks that no file is left of those that the lists of board/coreos name, and that
+// udev starts no unit that is among them.
 func removed(t *suite.T, m *machine.Machine) {
-	for list, dir := range map[string]string{"modules-remove.list": "/usr/lib/modules/*/kernel", "usr-remove.list": "/usr"} {
-		text, err := os.ReadFile(filepath.Join(t.Env.Top, "board/coreos", list))
-		t.Must(err)
-		var patterns []string
-		for line := range strings.Lines(string(text)) {
-			line, _, _ = strings.Cut(line, "#")
-			patterns = append(patterns, strings.Fields(strings.Replace(line, "LIB/", "lib/{.,*-linux-gnu}/", 1))...)
+	for list, dir := range map[string]string{"modules-remove.list": "/usr/lib/modules/*/kernel", "usr-remove.list": "/usr", "units-remove.list": "/usr/lib/systemd/system"} {
+		patterns := boardList(t, list)
+		for i, pattern := range patterns {
+			patterns[i] = strings.Replace(pattern, "LIB/", "lib/{.,*-linux-gnu}/", 1)
 		}
 		t.Equal("files of "+list, t.Run(m, "cd "+dir+" && shopt -s nullglob && for f in "+strings.Join(patterns, " ")+"; do [ ! -e $f ] || echo $f; done"), "")
 	}
+	t.Equal("units that udev starts and that do not exist", t.Run(m, `cd /usr/lib/systemd/system
+		grep -rho '{SYSTEMD_WANTS}+="[^"]*"' /usr/lib/udev/rules.d | cut -d'"' -f2 | sed 's/@.*\(\.[a-z]*\)$/@\1/' | sort -u | while read -r unit; do [ -e $unit ] || echo $unit; done`), "")
+}
+
+// boardList returns the entries of a list in board/coreos.
+func boardList(t *suite.T, name string) (entries []string) {
+	text, err := os.ReadFile(filepath.Join(t.Env.Top, "board/coreos", name))
+	t.Must(err)
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "#")
+		entries = append(entries, strings.Fields(line)...)
+	}
+	return entries
 }
 
 // kernel checks the properties that only a machine with its own kernel and clock has.
