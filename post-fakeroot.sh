@@ -46,7 +46,7 @@ rm -f "$tree"/usr/lib/udev/rules.d/{60-autosuspend,60-fido-id,60-persistent-alsa
 rm -f "$tree"/usr/lib/tmpfiles.d/x11.conf
 
 # Parameters of the kernel are those of rootfs-overlay, and systemd's for core dumps.
-rm -f "$tree"/usr/lib/sysctl.d/{10-coredump-debian,50-default,50-pid-max}.conf
+rm -f "$tree"/usr/lib/sysctl.d/{README,10-coredump-debian.conf,50-default.conf,50-pid-max.conf}
 
 # Units without a use. udev's rules start none of them.
 entries "$board/units-remove.list" | while read -r unit; do
