@@ -51,6 +51,7 @@ type engine struct {
 // cannot be started.
 func Run() {
 	e := &engine{}
+	os.Clearenv() // of words from the kernel command line
 	if err := mountKernelFilesystems(); err != nil {
 		fmt.Fprintln(os.Stderr, "bootengine:", err)
 	}
@@ -60,18 +61,22 @@ func Run() {
 }
 
 func (e *engine) boot() error {
-	arguments, err := os.ReadFile("/proc/cmdline")
+	arguments, err := os.ReadFile(kernelCmdline)
 	if err != nil {
 		return err
 	}
-	if e.args, err = cmdline.Parse(string(arguments)); err != nil {
+	line, err := e.filterArguments(string(arguments))
+	if err != nil {
+		return err
+	}
+	if e.args, err = cmdline.Parse(line); err != nil {
 		return fmt.Errorf("kernel command line: %w", err)
 	}
 	modules, err := kmod.NewLoader("/usr/lib/modules", e.log.Warning)
 	if err != nil {
 		return fmt.Errorf("kernel modules: %w", err)
 	}
-	panicked := e.findPanic(modules, string(arguments))
+	panicked := e.findPanic(modules, line)
 	if err := e.findDisk(modules); err != nil {
 		return err
 	}
@@ -89,7 +94,7 @@ func (e *engine) boot() error {
 	if err := switchRoot(); err != nil {
 		return err
 	}
-	provisioning := rootfs.Provisioning{Cmdline: string(arguments), FirstBoot: e.firstBoot, Log: e.log}
+	provisioning := rootfs.Provisioning{Cmdline: line, FirstBoot: e.firstBoot, Log: e.log}
 	if err := provisioning.Provision(context.Background()); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func switchRoot() error {
 
 // startSystemd replaces this process by systemd.
 func startSystemd() error {
-	return fmt.Errorf("start %s: %w", systemd, unix.Exec(systemd, []string{systemd}, os.Environ()))
+	return fmt.Errorf("start %s: %w", systemd, unix.Exec(systemd, []string{systemd}, environment))
 }
 
 // freeInitramfs frees the memory of the initramfs: it removes all files on the file system
