@@ -32,8 +32,12 @@ echo "post-image: signing with $SIGNING_KEY_DIR"
 releasectl keys "$SIGNING_KEY_DIR/update" --root-file "$SHAPED_DIR/usr/share/coreos/update-root.json"
 install -m 644 "$SIGNING_KEY_DIR/boot.pub" "$SHAPED_DIR/usr/share/coreos/boot.pub"
 
+entries=()
+if grep -q '^BR2_COREOS_MENU_ROOT_SHELL=y' "$BR2_CONFIG"; then
+	entries=("$board/grub-root-shell.cfg")
+fi
+"$board/make-loader.sh" "$work" "${entries[@]}"
 "$board/make-slot.sh" "$SHAPED_DIR" "$images/bzImage" "$images/bootengine" "$work"
-"$board/make-loader.sh" "$work"
 
 # empty_ext4 FILE SIZE LABEL UUID OPTION... makes an empty file system, bit for bit
 # the same each time.

@@ -1,14 +1,16 @@
 #!/bin/bash
 # Makes the boot loader for both firmwares.
 #
-#   make-loader.sh OUT
+#   make-loader.sh OUT [ENTRY...]
 #
 # OUT receives boot.img (boot code of the MBR), core.img (fills BIOS-BOOT) and
 # efi-system.img (FAT32 with GRUB for UEFI and the environment block). The public
 # key in SIGNING_KEY_DIR is embedded in both. HOST_DIR/lib/grub has the modules of GRUB.
+# Each ENTRY is a file with more entries of the boot menu.
 set -euo pipefail
 
 out=$1
+shift
 board=$(dirname "$(realpath "$0")")
 work=$(mktemp -d "$out/loader.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -20,7 +22,7 @@ modules=(part_gpt fat tar memdisk normal configfile test echo eval regexp sleep 
 # The configuration is in a tar archive inside the core image, where it needs no
 # signature.
 mkdir "$work/grub"
-cp "$board/grub.cfg" "$work/grub/"
+cat "$board/grub.cfg" "$@" >"$work/grub/grub.cfg"
 tar --create --file="$work/memdisk" --directory="$work" --format=ustar --mtime="@$SOURCE_DATE_EPOCH" \
 	--owner=0 --group=0 --numeric-owner --mode=go-w --sort=name grub
 
