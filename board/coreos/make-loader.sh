@@ -17,7 +17,7 @@ trap 'rm -rf "$work"' EXIT
 
 core_sector=2048 # where genimage.cfg puts BIOS-BOOT: 1 MiB
 modules=(part_gpt fat tar memdisk normal configfile test echo eval regexp sleep reboot
-	loadenv datehook smbios linux serial terminal pgp gcry_rsa gcry_sha256 gcry_sha512)
+	hashsum loadenv datehook smbios linux serial terminal pgp gcry_rsa gcry_sha256 gcry_sha512)
 
 # The configuration is in a tar archive inside the core image, where it needs no
 # signature.

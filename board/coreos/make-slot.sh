@@ -5,7 +5,8 @@
 #
 # TREE is a root tree shaped by post-fakeroot.sh. OUT receives
 #   coreos_production_usr.img   /usr as EROFS, then its dm-verity superblock and tree
-#   coreos_production_boot.img  tar of kernel, initramfs and slot.cfg, each signed
+#   coreos_production_boot.img  tar of kernel, initramfs, slot.cfg, and the sums of the three, each
+#                               signed
 # SIGNING_KEY_DIR holds the key; COREOS_VERSION and SOURCE_DATE_EPOCH are set.
 set -euo pipefail
 
@@ -34,6 +35,17 @@ usrhash=$(veritysetup format --salt=- --hash=sha256 --data-block-size=4096 --has
 	--uuid=00000000-0000-0000-0000-00000000c05e --hash-offset="$size" --data-blocks="$blocks" \
 	"$usr" "$usr" | sed -n 's/^Root hash:[[:space:]]*//p')
 
+# slot_sums tells GRUB that slot.sums, below, has to be there and right. An older GRUB does not
+# know it.
+cat >"$work/boot/slot.cfg" <<END
+set slot_version="$COREOS_VERSION"
+set slot_cmdline="$(tr '\n' ' ' <"$board/cmdline" | sed 's/[$]/\\&/g')usrhash=$usrhash coreos.usrblocks=$blocks"
+set slot_sums="1"
+END
+cp "$kernel" "$work/boot/vmlinuz"
+# For kexec. Debian has signed its kernel; the release's has the certificate of this key.
+[ ! -f "$SIGNING_KEY_DIR/modules.pem" ] || bootkey sign-kernel --key "$SIGNING_KEY_DIR/modules.pem" "$work/boot/vmlinuz"
+
 # The initramfs: bootengine and the modules that it may need, uncompressed, since
 # the archive is compressed as a whole.
 root=$work/initramfs
@@ -61,22 +73,30 @@ for index in modules.builtin modules.builtin.modinfo modules.order; do
 done
 depmod --basedir "$root/usr" "$release"
 rm -f "$root/usr/lib/modules/$release"/modules.*.bin
-find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-(cd "$root" && find . -print0 | LC_ALL=C sort -z |
-	cpio --null --create --format=newc --reproducible --owner=0:0 --quiet) |
-	zstd -q -19 --no-progress >"$work/boot/initramfs"
+# archive DIR prints the files of a directory as the kernel unpacks them.
+archive() {
+	find "$1" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+	(cd "$1" && find . -print0 | LC_ALL=C sort -z |
+		cpio --null --create --format=newc --reproducible --owner=0:0 --quiet)
+}
+archive "$root" | zstd -q -19 --no-progress >"$work/boot/initramfs"
 
-cp "$kernel" "$work/boot/vmlinuz"
-# For kexec. Debian has signed its kernel; the release's has the certificate of this key.
-[ ! -f "$SIGNING_KEY_DIR/modules.pem" ] || bootkey sign-kernel --key "$SIGNING_KEY_DIR/modules.pem" "$work/boot/vmlinuz"
-cat >"$work/boot/slot.cfg" <<EOF
-set slot_version="$COREOS_VERSION"
-set slot_cmdline="$(tr '\n' ' ' <"$board/cmdline" | sed 's/[$]/\\&/g')usrhash=$usrhash coreos.usrblocks=$blocks"
-EOF
-bootkey sign --key "$SIGNING_KEY_DIR" "$work"/boot/{vmlinuz,initramfs,slot.cfg}
+# What bootengine has been made for: it refuses another command line or kernel, by whatever
+# loader. The kernel's header has the offset of its version, a text that ends with a zero
+# byte. An archive of its own in blocks of its own: the others stay the same in the next release.
+own=$work/own
+mkdir "$own"
+cp "$work/boot/slot.cfg" "$own/"
+offset=$(od -An -tu2 -j $((0x20e)) -N 2 "$kernel")
+dd if="$kernel" bs=1 skip=$((offset + 0x200)) count=512 status=none | tr '\0' '\n' | sed -n 1p >"$own/kernel-version"
+truncate --size=%4096 "$work/boot/initramfs"
+archive "$own" >>"$work/boot/initramfs"
+
+(cd "$work/boot" && sha256sum slot.cfg vmlinuz initramfs >slot.sums)
+bootkey sign --key "$SIGNING_KEY_DIR" "$work"/boot/{vmlinuz,initramfs,slot.cfg,slot.sums}
 tar --create --file="$work/boot.img" --directory="$work/boot" --format=ustar --mtime="@$SOURCE_DATE_EPOCH" \
 	--owner=0 --group=0 --numeric-owner --mode=0644 \
-	slot.cfg.sig slot.cfg vmlinuz.sig vmlinuz initramfs.sig initramfs
+	slot.cfg.sig slot.cfg slot.sums.sig slot.sums vmlinuz.sig vmlinuz initramfs.sig initramfs
 
 mv "$usr" "$out/coreos_production_usr.img"
 mv "$work/boot.img" "$out/coreos_production_boot.img"

@@ -1,7 +1,7 @@
 // Package bootimage reads the content of a boot partition, BOOT-A or BOOT-B: a tar archive
 // (POSIX ustar) on the raw partition, which both GRUB and tar(1) can read. Its members are
-// vmlinuz, initramfs and slot.cfg. Each has a detached OpenPGP signature in a member of the
-// same name with ".sig" added.
+// vmlinuz, initramfs, slot.cfg, and slot.sums, which binds the three to each other. Each has a
+// detached OpenPGP signature in a member of the same name with ".sig" added.
 package bootimage
 
 import (
@@ -18,6 +18,7 @@ const (
 	Kernel    = "vmlinuz"
 	Initramfs = "initramfs"
 	Config    = "slot.cfg"
+	Sums      = "slot.sums"
 )
 
 // maxConfig is the size limit of slot.cfg in bytes. The command line of an x86 kernel has
@@ -34,6 +35,9 @@ var ErrEmpty = errors.New("no boot image")
 type Info struct {
 	Version string // of the OS
 	Cmdline string // kernel command line without what GRUB adds
+	// Bound says that slot.sums has to be there, with the hashes of the three other files.
+	// Releases from before it do not have it.
+	Bound bool
 }
 
 // UsrHash returns the root hash of the slot's /usr, in hexadecimal.
@@ -115,6 +119,8 @@ func parseConfig(text string) (Info, error) {
 			info.Version = value
 		case "slot_cmdline":
 			info.Cmdline = value
+		case "slot_sums":
+			info.Bound = value == "1"
 		}
 	}
 	if info.Version == "" || info.Cmdline == "" {

@@ -45,6 +45,7 @@ func TestReadInfo(t *testing.T) {
 		"rest of it is damaged": append(bytes.Clone(image[:4*512]), bytes.Repeat([]byte{0xff}, 4096)...),
 		"other lines around":    archive(t, member{Config, "# comment\n\nset other=1\n  " + goodConfig + "export slot_version\n"}),
 		"a dollar sign":         archive(t, member{Config, "set slot_version=\"1.2.3\"\nset slot_cmdline=\"quiet memmap=256K\\$256M\"\n"}),
+		"with sums":             archive(t, member{Config, goodConfig + "set slot_sums=\"1\"\n"}),
 		"later line wins":       archive(t, member{Config, "set slot_version=old\n" + goodConfig}),
 	}
 	for name, b := range tests {
@@ -57,6 +58,7 @@ func TestReadInfo(t *testing.T) {
 			if name == "a dollar sign" {
 				want.Cmdline = "quiet memmap=256K$256M"
 			}
+			want.Bound = name == "with sums"
 			if got != want {
 				t.Errorf("got %+v, want %+v", got, want)
 			}

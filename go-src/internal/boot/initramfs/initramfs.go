@@ -72,12 +72,13 @@ func (e *engine) boot() error {
 	if e.args, err = cmdline.Parse(line); err != nil {
 		return fmt.Errorf("kernel command line: %w", err)
 	}
+	mixed := checkRelease(line)
 	modules, err := kmod.NewLoader("/usr/lib/modules", e.log.Warning)
 	if err != nil {
 		return fmt.Errorf("kernel modules: %w", err)
 	}
 	panicked := e.findPanic(modules, line)
-	if err := e.findDisk(modules); err != nil {
+	if err := errors.Join(mixed, e.findDisk(modules)); err != nil { // the disk has the environment block
 		return err
 	}
 	e.warnOfCopies()

@@ -4,6 +4,7 @@ package kexec
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 const (
 	maxMember    = 256 << 20
 	maxSignature = 64 << 10
+	maxSums      = 4 << 10
 )
 
 // ErrLocked says that the machine does not permit kexec.
@@ -32,6 +34,8 @@ type Verify func(file, signature io.Reader) error
 type Image struct {
 	Info              bootimage.Info
 	kernel, initramfs *os.File
+	sums              []byte
+	hashes            map[string][sha256.Size]byte
 }
 
 // Close frees the memory.
@@ -45,7 +49,7 @@ func (i *Image) Close() {
 
 // Read reads a boot image into memory files and verifies all members.
 func Read(image io.Reader, verify Verify) (*Image, error) {
-	read := &Image{}
+	read := &Image{hashes: map[string][sha256.Size]byte{}}
 	signatures := map[string][]byte{}
 	err := bootimage.Walk(image, func(name string, size int64, content io.Reader) error {
 		if of, ok := strings.CutSuffix(name, ".sig"); ok {
@@ -63,6 +67,9 @@ func Read(image io.Reader, verify Verify) (*Image, error) {
 	if err == nil && (read.kernel == nil || read.initramfs == nil || read.Info.Cmdline == "") {
 		err = errors.New("boot image: kernel, initramfs or slot.cfg is missing")
 	}
+	if err == nil && read.Info.Bound {
+		err = bootimage.CheckSums(read.sums, read.hashes)
+	}
 	if err != nil {
 		read.Close()
 		return nil, err
@@ -75,25 +82,32 @@ func (i *Image) take(name string, size int64, content io.Reader, verify func(io.
 	if size > maxMember {
 		return fmt.Errorf("%d bytes are too many", size)
 	}
-	file, err := memory(name, content)
+	if _, twice := i.hashes[name]; twice {
+		return errors.New("the archive has it twice")
+	}
+	hash := sha256.New()
+	file, err := memory(name, io.TeeReader(content, hash))
 	if err != nil {
 		return err
 	}
+	i.hashes[name] = [sha256.Size]byte(hash.Sum(nil))
 	if err := verify(file); err != nil {
 		return errors.Join(err, file.Close())
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return errors.Join(err, file.Close())
 	}
-	switch {
-	case name == bootimage.Kernel && i.kernel == nil:
+	switch name {
+	case bootimage.Kernel:
 		i.kernel = file
 		return nil
-	case name == bootimage.Initramfs && i.initramfs == nil:
+	case bootimage.Initramfs:
 		i.initramfs = file
 		return nil
-	case name == bootimage.Config:
+	case bootimage.Config:
 		i.Info, err = bootimage.ReadConfig(file, size)
+	case bootimage.Sums:
+		i.sums, err = io.ReadAll(io.LimitReader(file, maxSums))
 	}
 	return errors.Join(err, file.Close())
 }

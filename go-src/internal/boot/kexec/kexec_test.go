@@ -3,9 +3,12 @@ package kexec
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,10 +75,56 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func TestReadRefuses(t *testing.T) {
-	sig := func(name, content string) []string {
-		return []string{name + ".sig", "signed " + content, name, content}
+// sig is a member with its signature.
+func sig(name, content string) []string {
+	return []string{name + ".sig", "signed " + content, name, content}
+}
+
+// sums are those of a release.
+func sums(config, kernel, initramfs string) string {
+	text := ""
+	for _, member := range [][2]string{{config, bootimage.Config}, {kernel, bootimage.Kernel}, {initramfs, bootimage.Initramfs}} {
+		text += fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte(member[0])), member[1])
 	}
+	return text
+}
+
+// TestReadMixed mixes the files of two releases, each with good signatures.
+func TestReadMixed(t *testing.T) {
+	const bound = config + "set slot_sums=\"1\"\n"
+	newer := map[string]string{
+		bootimage.Config: bound, bootimage.Kernel: "new kernel", bootimage.Initramfs: "new initramfs",
+		bootimage.Sums: sums(bound, "new kernel", "new initramfs"),
+	}
+	older := map[string]string{
+		bootimage.Config: bound + "#\n", bootimage.Kernel: "old kernel", bootimage.Initramfs: "old initramfs",
+		bootimage.Sums: sums(bound+"#\n", "old kernel", "old initramfs"),
+	}
+	names := []string{bootimage.Config, bootimage.Sums, bootimage.Kernel, bootimage.Initramfs}
+	for mix := range 1 << len(names) {
+		var members []string
+		for bit, name := range names {
+			from := newer
+			if mix>>bit&1 == 1 {
+				from = older
+			}
+			members = append(members, sig(name, from[name])...)
+		}
+		read, err := Read(bytes.NewReader(image(t, members...)), signed)
+		if whole := mix == 0 || mix == 1<<len(names)-1; whole != (err == nil) || !whole && !errors.Is(err, bootimage.ErrMixed) {
+			t.Errorf("mixture %04b: %v", mix, err)
+		}
+		if err == nil {
+			read.Close()
+		}
+	}
+	without := image(t, slices.Concat(sig(bootimage.Config, bound), sig(bootimage.Kernel, "new kernel"), sig(bootimage.Initramfs, "new initramfs"))...)
+	if _, err := Read(bytes.NewReader(without), signed); !errors.Is(err, bootimage.ErrMixed) {
+		t.Errorf("without %s: %v", bootimage.Sums, err)
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
 	join := func(parts ...[]string) (all []string) {
 		for _, p := range parts {
 			all = append(all, p...)
@@ -93,6 +142,8 @@ func TestReadRefuses(t *testing.T) {
 		"signature comes late":   join(cfg, []string{"vmlinuz", "k", "vmlinuz.sig", "signed k"}, initramfs),
 		"an unsigned stranger":   join(cfg, vmlinuz, initramfs, []string{"stranger", "x"}),
 		"signature without end":  join([]string{"vmlinuz.sig", strings.Repeat("x", maxSignature+1)}, cfg, vmlinuz, initramfs),
+		"two kernels":            join(cfg, vmlinuz, sig("vmlinuz", "another"), initramfs),
+		"two slot.cfg":           join(cfg, sig("slot.cfg", config+"#"), vmlinuz, initramfs),
 		"slot.cfg without lines": join(sig("slot.cfg", "set a=b\n"), vmlinuz, initramfs),
 	} {
 		t.Run(name, func(t *testing.T) {
