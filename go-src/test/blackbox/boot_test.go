@@ -1,6 +1,9 @@
 package blackbox
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,10 +23,13 @@ func init() {
 	} {
 		suite.Register(suite.Test{
 			Suite: c.in, Name: "boot-" + string(c.firmware) + "-" + string(c.bus), Machines: 1, Limit: 5 * time.Minute,
-			Does: "boots to Docker ready, nothing failed, the slot marked good",
+			Does: "boots to Docker ready, nothing failed, the slot marked good, whatever firmware and grubenv want to add to the command line",
 			Run: func(t *suite.T) {
-				m := t.Start(machine.Config{Disk: t.Disk("disk"), Firmware: c.firmware, Bus: c.bus})
+				disk := t.Disk("disk")
+				setEnv(t, disk, hostileEnv)
+				m := t.Start(machine.Config{Disk: disk, Firmware: c.firmware, Bus: c.bus, Cmdline: hostileArguments})
 				healthy(t, m)
+				wantFiltered(t, m)
 				t.Equal("system state", t.Run(m, "systemctl is-system-running --wait"), "running")
 				t.Equal("failed units", t.Run(m, "systemctl list-units --state=failed --plain --no-legend"), "")
 				t.Run(m, "docker version")
@@ -45,14 +51,21 @@ func init() {
 func init() {
 	suite.Register(suite.Test{
 		Suite: suite.Smoke, Name: "console", Machines: 1, Limit: 5 * time.Minute,
-		Does: "Escape shows the boot menu, whose last entry gives a root shell on the console, which learns the terminal's size at each login",
+		Does: "Escape shows the boot menu, whose last entry gives a root shell on the console in the dev flavour only; the shell learns the terminal's size at each login",
 		Run: func(t *suite.T) {
-			m := t.Start(machine.Config{Disk: t.Disk("disk")})
+			config, last := machine.Config{Disk: t.Disk("disk")}, `CoreOS, root shell`
+			if !shellInMenu(t) {
+				config.Cmdline, last = "coreos.autologin", `CoreOS, slot B`
+			}
+			m := t.Start(config)
 			t.Shows(m, `\x1b\[H\x1b\[J`) // GRUB clears the screen
 			t.Must(m.Type("\x1b"))
-			t.Shows(m, `CoreOS, root shell`)
+			t.Shows(m, last)
 			const end, enter = "\x05", "\r"
 			t.Must(m.Type(end + enter))
+			if !shellInMenu(t) {
+				t.Shows(m, "Slot B cannot be booted") // which is empty: that entry was the last
+			}
 
 			// The first shell gets no more input. While the machine starts, other programs write to
 			// the console.
@@ -71,6 +84,14 @@ func init() {
 			t.ShowsAfter(m, mark, `50 90\r\n`)
 		},
 	})
+}
+
+// shellInMenu reports whether the boot menu of the image has an entry with a root shell.
+func shellInMenu(t *suite.T) bool {
+	t.Helper()
+	config, err := os.ReadFile(filepath.Join(t.Env.Output, ".config"))
+	t.Must(err)
+	return slices.Contains(strings.Split(string(config), "\n"), "BR2_COREOS_MENU_ROOT_SHELL=y")
 }
 
 // login answers the login shell's question for the size of the terminal, waits for the shell's

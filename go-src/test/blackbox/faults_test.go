@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"coreos/internal/boot/bootimage"
-	"coreos/internal/boot/bootkey"
 	"coreos/internal/boot/slot"
 	"coreos/internal/boot/verity"
 	"coreos/test/machine"
@@ -81,7 +79,7 @@ type fault struct {
 
 func registerFault(name, does string, limit time.Duration, f fault) {
 	needs := suite.Slots
-	if name == "fault-panic" {
+	if name == "fault-panic" || name == "chain-mixed-config" {
 		needs = append(slices.Clip(needs), suite.SigningKey)
 	}
 	suite.Register(suite.Test{Suite: suite.Smoke, Name: name, Does: does, Needs: needs, Machines: 1, Limit: limit, Run: func(t *suite.T) {
@@ -198,33 +196,10 @@ func zeroUsr(t *suite.T, disk *machine.Disk) {
 // /init ends at once.
 func panickingInitramfs(t *suite.T, disk *machine.Disk) {
 	t.Helper()
-	work := filepath.Join(t.Dir, "boot")
-	t.Must(os.Mkdir(work, 0o755))
 	members := unpackBoot(t, t.Env.ImageFile("coreos_production_boot.img"))
 	members[bootimage.Initramfs] = newcArchive("init", []byte("#!/nonexistent\n"))
-	key, err := bootkey.Load(keyDir(t))
-	t.Must(err)
-	var image bytes.Buffer
-	archive := tar.NewWriter(&image)
-	for _, name := range []string{bootimage.Config, bootimage.Kernel, bootimage.Initramfs} {
-		path := filepath.Join(work, name)
-		t.Must(os.WriteFile(path, members[name], 0o644))
-		t.Must(bootkey.Sign(key, path, time.Now()))
-		signature, err := os.ReadFile(path + ".sig")
-		t.Must(err)
-		for _, member := range []struct {
-			name string
-			data []byte
-		}{{name + ".sig", signature}, {name, members[name]}} {
-			t.Must(archive.WriteHeader(&tar.Header{Format: tar.FormatUSTAR, Name: member.name, Mode: 0o644, Size: int64(len(member.data))}))
-			_, err := archive.Write(member.data)
-			t.Must(err)
-		}
-	}
-	t.Must(archive.Close())
-	extent, err := disk.Partition(slot.A.BootLabel())
-	t.Must(err)
-	t.Must(disk.Write(extent.Offset, image.Bytes()))
+	members[bootimage.Sums] = sumsOf(members)
+	writeBoot(t, disk, slot.A, members)
 }
 
 func unpackBoot(t *suite.T, path string) map[string][]byte {
