@@ -37,6 +37,8 @@ if grep -q '^BR2_COREOS_MENU_ROOT_SHELL=y' "$BR2_CONFIG"; then
 	entries=("$board/grub-root-shell.cfg")
 fi
 "$board/make-loader.sh" "$work" "${entries[@]}"
+# For slotctl loader update.
+install -D -m 644 -t "$SHAPED_DIR/usr/lib/coreos/loader" "$work"/{boot.img,core.img,bootx64.efi}
 "$board/make-slot.sh" "$SHAPED_DIR" "$images/bzImage" "$images/bootengine" "$work"
 
 # empty_ext4 FILE SIZE LABEL UUID OPTION... makes an empty file system, bit for bit

@@ -3,7 +3,7 @@
 #
 #   make-loader.sh OUT [ENTRY...]
 #
-# OUT receives boot.img (boot code of the MBR), core.img (fills BIOS-BOOT) and
+# OUT receives boot.img (boot code of the MBR), core.img (for BIOS-BOOT), bootx64.efi and
 # efi-system.img (FAT32 with GRUB for UEFI and the environment block). The public
 # key in SIGNING_KEY_DIR is embedded in both. HOST_DIR/lib/grub has the modules of GRUB.
 # Each ENTRY is a file with more entries of the boot menu.
@@ -65,4 +65,4 @@ mcopy -m -i "$efi" "$work/grubenv" ::GRUBENV
 mmd -i "$efi" ::EFI ::EFI/BOOT
 mcopy -m -i "$efi" "$work/bootx64.efi" ::EFI/BOOT/BOOTX64.EFI
 
-mv "$work/boot.img" "$work/core.img" "$efi" "$out/"
+mv "$work"/{boot.img,core.img,bootx64.efi} "$efi" "$out/"

@@ -38,7 +38,7 @@ func init() {
 		Run: func(t *suite.T) {
 			disk := t.Disk("disk")
 			writeLoader(t, disk, func(config string) string {
-				return strings.Replace(config, "coreos.slot=$slot $outside $dropped", "coreos.slot=$slot $from_smbios", 1)
+				return strings.Replace(config, "coreos.slot=$slot $bootdisk $outside $dropped", "coreos.slot=$slot $from_smbios", 1)
 			})
 			setEnv(t, disk, map[string]string{"A_OK": "1"})
 			m := t.Start(machine.Config{Disk: disk, Cmdline: hostileArguments})
@@ -46,6 +46,45 @@ func init() {
 			wantFiltered(t, m)
 		},
 	})
+}
+
+func init() {
+	for _, firmware := range []machine.Firmware{machine.BIOS, machine.UEFI} {
+		suite.Register(suite.Test{
+			Suite: suite.Smoke, Name: "loader-update-" + string(firmware), Needs: append(slices.Clip(suite.Slots), suite.SigningKey), Machines: 1, Limit: 8 * time.Minute,
+			Does: "slotctl replaces the boot loader by that of the release, if the slot is proven, and the machine starts with it",
+			Run:  func(t *suite.T) { updateLoader(t, firmware) },
+		})
+	}
+}
+
+func updateLoader(t *suite.T, firmware machine.Firmware) {
+	const another = "another-loader" // one word: two consoles show each word twice
+	disk := t.Disk("disk")
+	writeLoader(t, disk, func(config string) string {
+		return strings.Replace(config, "function boot_order {\n", "function boot_order {\n\techo "+another+"\n", 1)
+	})
+	setEnv(t, disk, map[string]string{"A_OK": "1"})
+	m := t.Start(machine.Config{Disk: disk, Firmware: firmware})
+	t.Shows(m, another)
+	healthy(t, m)
+	t.Equal("the loaders before", t.Run(m, "slotctl loader"), "BIOS  of another release\nUEFI  of another release")
+	t.Run(m, "slotctl bad A")
+	if out := t.Fails(m, "slotctl loader update 2>&1"); !strings.Contains(out, "not proven") {
+		t.Errorf("on a slot that is not proven: %s", out)
+	}
+	t.Run(m, "slotctl good A")
+	t.Equal("update", t.Run(m, "slotctl loader update"), "installed the loader for BIOS\ninstalled the loader for UEFI")
+	t.Equal("update again", t.Run(m, "slotctl loader update"), "")
+	t.Equal("the loaders after", t.Run(m, "slotctl loader"), "BIOS  of the running release\nUEFI  of the running release")
+	poweroff(t, m)
+	m = again(t, m)
+	t.Shows(m, "CoreOS [^,]*, slot A")
+	if strings.Contains(m.Console.Text(0), another) {
+		t.Error("the machine starts with the loader of another release")
+	}
+	healthy(t, m)
+	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
 }
 
 // hostileArguments are a kernel command line as the firmware may hand it over: what is on the
@@ -68,7 +107,9 @@ var hostileEnv = map[string]string{
 func wantFiltered(t *suite.T, m *machine.Machine) {
 	t.Helper()
 	added := strings.Fields(t.Run(m, "sed 's/.* coreos[.]slot=//' /proc/cmdline"))
-	added = slices.DeleteFunc(added, func(word string) bool { return strings.HasPrefix(word, "coreos.dropped=") })
+	added = slices.DeleteFunc(added, func(word string) bool {
+		return strings.HasPrefix(word, "coreos.dropped=") || strings.HasPrefix(word, "coreos.bootdisk=") // GRUB's
+	})
 	t.Equal("what the firmware has added to the command line", strings.Join(added, " "), "A systemd.hostname=by-firmware coreos.autologin=ttyS7")
 	t.Equal("the hostname", t.Run(m, "hostname"), "by-firmware")
 	t.Equal("shells for debugging", t.Run(m, "systemctl is-active debug-shell.service || true"), "inactive")
@@ -114,7 +155,7 @@ func mixedFiles(t *suite.T) {
 		disk := t.Disk(name)
 		writeBoot(t, disk, slot.A, members)
 		m := t.Start(machine.Config{Name: name, Disk: disk})
-		line, err := m.Console.Wait(t.Context, `CoreOS [^,]*, slot A|Slot A cannot be booted: its [^\r\n.]*`)
+		line, err := m.Console.Wait(t.Context, `CoreOS [^,]*, slot A|Slot A cannot be booted: its [^\r\n.]*\.`)
 		t.Must(err)
 		m.Cut()
 		if !regexp.MustCompile(c.want).MatchString(line) {

@@ -20,6 +20,8 @@ func TestCommandLine(t *testing.T) {
 		{"bad C --why x", 2, "", `"C"`},
 		{"next A --why x", 2, "", "unknown flag: --why"},
 		{"check --timeout never", 2, "", "invalid argument"},
+		{"loader A", 2, "", `unexpected argument "A"`},
+		{"loader update A", 2, "", `unexpected argument "A"`},
 		{"deadline now", 2, "", "unexpected argument"},
 		{"completion zsh", 0, "#compdef slotctl", ""},
 	})
@@ -32,6 +34,8 @@ func TestNotBooted(t *testing.T) {
 		{"status --json", 1, "", "slotctl: "},
 		{"next A", 1, "", "slotctl: "},
 		{"check", 1, "", "slotctl: "},
+		{"loader", 1, "", "slotctl: "},
+		{"loader update", 1, "", "slotctl: "},
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 
 // Labels of the partitions that belong to no slot.
 const (
+	BIOSBootLabel  = "BIOS-BOOT"
 	EFISystemLabel = "EFI-SYSTEM"
 	OEMLabel       = "OEM"
 	RootLabel      = "ROOT"
@@ -85,11 +86,20 @@ func identity(path string) string {
 
 // PartitionNumber returns the number of the partition with a label.
 func (d Disk) PartitionNumber(sys, label string) (int, error) {
+	return d.attribute(sys, label, "partition")
+}
+
+// PartitionStart returns where the partition with a label begins, in sectors of 512 bytes.
+func (d Disk) PartitionStart(sys, label string) (int, error) {
+	return d.attribute(sys, label, "start")
+}
+
+func (d Disk) attribute(sys, label, attribute string) (int, error) {
 	name, ok := d.Partitions[label]
 	if !ok {
 		return 0, fmt.Errorf("disk %s has no partition %s", d.Name, label)
 	}
-	text, err := os.ReadFile(filepath.Join(sys, "class/block", name, "partition"))
+	text, err := os.ReadFile(filepath.Join(sys, "class/block", name, attribute))
 	if err != nil {
 		return 0, err
 	}
