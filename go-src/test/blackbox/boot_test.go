@@ -51,7 +51,7 @@ func init() {
 func init() {
 	suite.Register(suite.Test{
 		Suite: suite.Smoke, Name: "console", Machines: 1, Limit: 5 * time.Minute,
-		Does: "Escape shows the boot menu, whose last entry gives a root shell on the console in the dev flavour only; the shell learns the terminal's size at each login",
+		Does: "Escape shows the boot menu, whose last entry gives a root shell on the console in the dev flavour only; a password does so, too; the shell learns the terminal's size at each login",
 		Run: func(t *suite.T) {
 			config, last := machine.Config{Disk: t.Disk("disk")}, `CoreOS, root shell`
 			if !shellInMenu(t) {
@@ -82,6 +82,17 @@ func init() {
 			mark = login(t, m, mark, "\x1b[50;90R")
 			t.Must(m.Type("stty size\n"))
 			t.ShowsAfter(m, mark, `50 90\r\n`)
+
+			// What the menu of a release leaves to an operator without a network.
+			t.Run(m, "usermod --password $(openssl passwd -6 sesame) core")
+			mark = m.Console.Mark()
+			t.Must(m.Type("login core\n"))
+			t.ShowsAfter(m, mark, `Password: `)
+			t.Must(m.Type("sesame\n"))
+			t.ShowsAfter(m, mark, `\x1b\[999;999H\x1b\[6n`)
+			mark = m.Console.Mark()
+			t.Must(m.Type("\x1b[50;90R" + "id -un\n"))
+			t.ShowsAfter(m, mark, `core\r\n`)
 		},
 	})
 }
