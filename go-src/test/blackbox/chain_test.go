@@ -40,7 +40,9 @@ func init() {
 			writeLoader(t, disk, func(config string) string {
 				return strings.Replace(config, "coreos.slot=$slot $bootdisk $outside $dropped", "coreos.slot=$slot $from_smbios", 1)
 			})
-			setEnv(t, disk, map[string]string{"A_OK": "1"})
+			env := maps.Clone(hostileEnv)
+			env["A_OK"] = "1"
+			setEnv(t, disk, env)
 			m := t.Start(machine.Config{Disk: disk, Cmdline: hostileArguments})
 			healthy(t, m)
 			wantFiltered(t, m)
