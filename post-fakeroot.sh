@@ -133,6 +133,8 @@ account passwd 'etcd:x:232:232:etcd:/var/lib/etcd:/usr/sbin/nologin'
 account shadow 'etcd:!*:::::::'
 # Members of fleet's may use its API.
 account group 'fleet:x:253:'
+# Members may use the blocks of ROOT that containers may not: boot/rootfs has the number, too.
+account group 'diskreserve:x:240:root'
 # Configs for Container Linux put accounts into these. Buildroot has a wheel with number 10, which
 # is uucp's on Debian.
 account group 'rkt:x:251:'
@@ -152,6 +154,7 @@ sed -i '/group:\(adm\|wheel\):/d' "$tree"/usr/lib/tmpfiles.d/*.conf
 account gshadow 'core:!::'
 account gshadow 'etcd:!::'
 account gshadow 'fleet:!::core'
+account gshadow 'diskreserve:!::root'
 account gshadow 'rkt:!::core'
 account gshadow 'wheel:!::core'
 

@@ -116,7 +116,7 @@ func (e *engine) mountRoot() error {
 	if err != nil {
 		return err
 	}
-	if err := e.mountChecked(mount{path, sysroot, "ext4", 0, ""}); err != nil {
+	if err := e.mountChecked(mount{path, sysroot, "ext4", 0, rootfs.MountOptions}); err != nil {
 		if note := e.store(func(s slot.Store) error { return slot.Note(s, e.args.Slot, "root-mount") }); note != nil {
 			e.log.Warning("%v", note)
 		}

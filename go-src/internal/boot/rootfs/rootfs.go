@@ -18,6 +18,12 @@ import (
 	"coreos/internal/provision/firstboot"
 )
 
+// MountOptions are those of ROOT, an ext4. Of its blocks 5 % are reserved. By default they are for
+// user 0, which is the user of most containers, too: so a container could leave no room for the
+// system. They are for the group diskreserve (post-fakeroot.sh) and for who has CAP_SYS_RESOURCE,
+// as Docker, systemd and root's shells have, and a container has not. No user has this number.
+const MountOptions = "resuid=240,resgid=240"
+
 // LayOut makes the directories and links that mounts and the merged /usr need; usr is the
 // current mount point of /usr. systemd-tmpfiles makes all others.
 func LayOut(root, usr string) error {
