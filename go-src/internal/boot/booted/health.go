@@ -11,6 +11,7 @@ import (
 	"coreos/internal/boot/health"
 	"coreos/internal/boot/slot"
 	"coreos/internal/host/room"
+	"coreos/internal/host/storage"
 )
 
 // ErrUnhealthy says that a health check failed. Its details have been printed.
@@ -77,9 +78,19 @@ func (m *Machine) judge(out, problems io.Writer, checks func(context.Context) ([
 // leastRoom is the room on ROOT in bytes without which programs of a healthy slot fail.
 const leastRoom = 16 << 20
 
-// full returns an error if the machine has no room for its data.
+// full returns an error if the machine has no room for its data, or cannot save it.
 func full() error {
-	return errors.Join(room.NeedForAll("/", leastRoom), room.NeedForAll("/var", leastRoom))
+	errs := []error{room.NeedForAll("/", leastRoom), room.NeedForAll("/var", leastRoom)}
+	problems, err := storage.Check(storage.System...)
+	if err != nil {
+		return errors.Join(errs...) // whether it is read-only is not known
+	}
+	for _, p := range problems {
+		if p.Kind == storage.ReadOnly {
+			errs = append(errs, errors.New(p.String()))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // restart starts an orderly restart by systemd, and does not wait for it.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"coreos/internal/boot/health"
 	"coreos/internal/boot/slot"
 )
@@ -24,7 +26,7 @@ type judge struct {
 	checks        func(context.Context) ([]health.Result, error) // those that failed
 	change        func(func(slot.Store) error) error
 	restart       func() error
-	full          func() error // why the machine has no room for its data, nil if it has
+	full          func() error // why the machine cannot save its data, nil if it can
 	excused       bool         // the slot has its try back
 	pause         time.Duration
 	out, problems io.Writer
@@ -65,8 +67,8 @@ func (j *judge) mark(ctx context.Context, deadline time.Time) error {
 	}
 }
 
-// excuse adds to the checks that failed that the machine has no room for its data, if that is so.
-// It is no fault of the slot then, and the other one would have no room either: the slot gets
+// excuse adds to the checks that failed that the machine has no room for its data, or cannot save it,
+// if that is so. It is no fault of the slot then, and the other one has the same disk: the slot gets
 // the try of this boot back, and a restart would not help.
 func (j *judge) excuse(action slot.Action, failed []health.Result) (slot.Action, []health.Result, error) {
 	full := j.full()
@@ -76,7 +78,11 @@ func (j *judge) excuse(action slot.Action, failed []health.Result) (slot.Action,
 	if action == slot.Retry {
 		action = slot.Stay
 	}
-	failed = append([]health.Result{{Name: "disk-full", Err: full}}, failed...)
+	name := "disk-read-only"
+	if errors.Is(full, unix.ENOSPC) {
+		name = "disk-full"
+	}
+	failed = append([]health.Result{{Name: name, Err: full}}, failed...)
 	if j.excused {
 		return action, failed, nil
 	}

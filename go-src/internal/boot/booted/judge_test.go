@@ -108,7 +108,7 @@ func TestMarkIsCancelled(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	s := &store{grubenv.Env{"ORDER": "A B", "A_TRIES": "2", "A_OK": "0", "A_WHY": "", "B_TRIES": "3", "B_OK": "1", "B_WHY": ""}}
 	var out, problems bytes.Buffer
-	full := &room.Error{Path: "/", Need: 4096}
+	var full error = &room.Error{Path: "/", Need: 4096}
 	j := &judge{
 		running: slot.A, pause: time.Millisecond, out: &out, problems: &problems,
 		change:  func(f func(slot.Store) error) error { return f(s) },
@@ -125,6 +125,14 @@ func TestFullDisk(t *testing.T) {
 	}
 	if !strings.Contains(problems.String(), full.Error()) || !strings.Contains(problems.String(), "10-broken failed") {
 		t.Errorf("problems: %s", problems.String())
+	}
+
+	full = errors.New("/var is read-only")
+	if err := j.mark(t.Context(), time.Now().Add(20*time.Millisecond)); !errors.Is(err, ErrUnhealthy) {
+		t.Errorf("got %v", err)
+	}
+	if states, err := slot.Load(s); err != nil || states.Slots[slot.A].Why != "unhealthy:disk-read-only,10-broken" {
+		t.Errorf("read-only: %+v, %v", states.Slots[slot.A], err)
 	}
 
 	// There is room again.

@@ -29,7 +29,7 @@ func root() *cobra.Command {
 			"check --mark). If it is not healthy, the other slot boots.\n\n" +
 			"Exit status: 0 on success, 1 on an error, 2 for a wrong command line.",
 	}
-	command.AddCommand(statusCommand(), nextCommand(), goodCommand(), badCommand(), checkCommand(), loaderCommand(), deadlineCommand())
+	command.AddCommand(statusCommand(), nextCommand(), goodCommand(), badCommand(), checkCommand(), loaderCommand(), diskCommand(), deadlineCommand())
 	return command
 }
 
