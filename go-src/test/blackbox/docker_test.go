@@ -140,6 +140,12 @@ func main() {
 // the image's reference for the machines, and the authority that they have to trust.
 func serveImage(t *suite.T, program string) (reference, authority string) {
 	t.Helper()
+	return serveImageAt(t, t.Listen(), machine.HostInMachine, program)
+}
+
+// serveImageAt does so on a listener that the machines reach at a host's address.
+func serveImageAt(t *suite.T, plain net.Listener, host, program string) (reference, authority string) {
+	t.Helper()
 	source := filepath.Join(t.Dir, "main.go")
 	binary := filepath.Join(t.Dir, "program")
 	t.Must(os.WriteFile(source, []byte(program), 0o644))
@@ -152,7 +158,6 @@ func serveImage(t *suite.T, program string) (reference, authority string) {
 	t.Must(err)
 
 	certificate, authority := certify(t)
-	plain := t.Listen()
 	listener := tls.NewListener(plain, &tls.Config{Certificates: []tls.Certificate{certificate}})
 	quiet := log.New(io.Discard, "", 0)
 	server := &http.Server{Handler: registry.New(registry.Logger(quiet)), ReadHeaderTimeout: time.Minute, ErrorLog: quiet}
@@ -164,7 +169,7 @@ func serveImage(t *suite.T, program string) (reference, authority string) {
 	roots.AppendCertsFromPEM([]byte(authority))
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
 	t.Must(crane.Push(image, address+"/program:1", crane.WithTransport(transport)))
-	return net.JoinHostPort(machine.HostInMachine, port(address)) + "/program:1", authority
+	return net.JoinHostPort(host, port(address)) + "/program:1", authority
 }
 
 // certify makes a certificate for the registry and returns it with itself, in PEM,
@@ -177,7 +182,7 @@ func certify(t *suite.T) (tls.Certificate, string) {
 		SerialNumber:          big.NewInt(1),
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(24 * time.Hour),
-		IPAddresses:           []net.IP{net.ParseIP(machine.HostInMachine), net.IPv4(127, 0, 0, 1)},
+		IPAddresses:           []net.IP{net.ParseIP(machine.HostInMachine), net.ParseIP(machine.HostInMachineIPv6), net.IPv4(127, 0, 0, 1)},
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 	}

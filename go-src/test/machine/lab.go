@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -26,9 +27,10 @@ type Lab struct {
 	group  *os.File // directory of cgroup 2 for the machines, locked
 	usr    *loop
 	boot   *loop
-	dhcp   *exec.Cmd
-	hosts  string // directory that tells the DHCP server of machines
-	efi    []byte // the partition EFI-SYSTEM of a machine with two good slots
+	dhcp   []*exec.Cmd
+	ipv6   func() error // makes the network without IPv4, once
+	hosts  string       // directory that tells the DHCP server of machines
+	efi    []byte       // the partition EFI-SYSTEM of a machine with two good slots
 }
 
 // NeededTools are the programs that a Lab runs.
@@ -46,6 +48,7 @@ func OpenLab(dir, images, goSrc string) (_ *Lab, err error) {
 		}
 	}
 	l := &Lab{dir: dir, images: images, init: filepath.Join(dir, "init"), hosts: filepath.Join(dir, "hosts")}
+	l.ipv6 = sync.OnceValue(l.makeIPv6Network)
 	defer func() {
 		if err != nil {
 			l.Close()
@@ -72,9 +75,9 @@ func (l *Lab) Close() {
 		_ = removeCgroup(l.group.Name())
 		_ = l.group.Close()
 	}
-	if l.dhcp != nil {
-		_ = l.dhcp.Process.Kill()
-		_ = l.dhcp.Wait()
+	for _, dhcp := range l.dhcp {
+		_ = dhcp.Process.Kill()
+		_ = dhcp.Wait()
 	}
 	_ = unix.Unmount(l.usrDir(), unix.MNT_DETACH)
 	for _, device := range []*loop{l.usr, l.boot} {
@@ -173,20 +176,38 @@ func (l *Lab) makeUserNetwork() error {
 	if err := os.MkdirAll(l.hosts, 0o755); err != nil {
 		return err
 	}
-	log, err := os.Create(filepath.Join(l.dir, "dhcp.log"))
+	return l.serveDHCP(userBridge, "--dhcp-authoritative", "--no-ping",
+		"--dhcp-range="+userPrefix+"0,static,255.255.255.0,1h", "--dhcp-option=option:router,"+HostInMachine,
+		"--dhcp-hostsdir="+l.hosts, "--dhcp-leasefile="+filepath.Join(l.dir, "leases"))
+}
+
+// makeIPv6Network makes the bridge to the host for machines without IPv4, with a router's
+// advertisements.
+func (l *Lab) makeIPv6Network() error {
+	err := ip(
+		"link add "+ipv6Bridge+" type bridge",
+		"address add "+HostInMachineIPv6+"/64 dev "+ipv6Bridge+" nodad",
+		"link set "+ipv6Bridge+" up")
+	if err != nil {
+		return err
+	}
+	return l.serveDHCP(ipv6Bridge, "--enable-ra", "--dhcp-range=::,constructor:"+ipv6Bridge+",ra-only,64,1h")
+}
+
+// serveDHCP starts a DHCP server without DNS on a bridge.
+func (l *Lab) serveDHCP(bridge string, args ...string) error {
+	log, err := os.Create(filepath.Join(l.dir, "dhcp-"+bridge+".log"))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	dhcp := exec.Command("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--pid-file=",
-		"--interface="+userBridge, "--bind-interfaces", "--dhcp-authoritative", "--no-ping", "--log-facility=-",
-		"--dhcp-range="+userPrefix+"0,static,255.255.255.0,1h", "--dhcp-option=option:router,"+HostInMachine,
-		"--dhcp-hostsdir="+l.hosts, "--dhcp-leasefile="+filepath.Join(l.dir, "leases"))
+	dhcp := exec.Command("dnsmasq", append([]string{"--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--pid-file=",
+		"--interface=" + bridge, "--bind-interfaces", "--log-facility=-"}, args...)...)
 	dhcp.Stdout, dhcp.Stderr = log, log
 	if err := dhcp.Start(); err != nil {
 		return err
 	}
-	l.dhcp = dhcp
+	l.dhcp = append(l.dhcp, dhcp)
 	return nil
 }
 

@@ -15,6 +15,13 @@ const (
 	HostInMachine = userPrefix + "2" // the host's loopback, to machines in QEMU
 )
 
+// The network of machines of a lab that have no IPv4.
+const (
+	ipv6Bridge        = "user6"
+	ipv6Prefix        = "fd0c:0:0:1:"
+	HostInMachineIPv6 = ipv6Prefix + ":2"
+)
+
 // Network is a network of machines, which the host is not on.
 type Network struct {
 	group  string // in QEMU: a multicast group on the host's loopback, with a port that nobody else uses
@@ -52,14 +59,14 @@ type wire struct {
 	ends      []string // of the interfaces, in the tests' own namespace
 }
 
-// newWire makes the namespace: eth0 on the user network, eth1 on the tests' where there is
-// one.
-func newWire(name, userMAC string, network *Network, mac string) (*wire, error) {
+// newWire makes the namespace: eth0 on the host's network, a bridge, and eth1 on the tests' where
+// there is one.
+func newWire(name, bridge, userMAC string, network *Network, mac string) (*wire, error) {
 	w := &wire{namespace: name, ends: []string{name + "u"}}
 	commands := []string{
 		"netns add " + name,
 		fmt.Sprintf("link add %su type veth peer name eth0 address %s netns %s", name, userMAC, name),
-		fmt.Sprintf("link set %su master %s", name, userBridge),
+		fmt.Sprintf("link set %su master %s", name, bridge),
 		fmt.Sprintf("link set %su type bridge_slave isolated on", name), // from other machines
 		fmt.Sprintf("link set %su up", name),
 	}

@@ -50,7 +50,8 @@ type Config struct {
 	Metadata    map[string]string // servers of the host by link-local address, such as 169.254.169.254:80
 
 	// Only on the host's kernel.
-	Uptime time.Duration // for how long the machine seems to be on when it starts
+	Uptime   time.Duration // for how long the machine seems to be on when it starts
+	IPv6Only bool          // no IPv4 on the network on which it reaches the host
 
 	// Only in QEMU.
 	Firmware Firmware // BIOS

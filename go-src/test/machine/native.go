@@ -34,6 +34,31 @@ func (l *Lab) NewRoot(dir, name string) (*Root, error) {
 	return r, os.WriteFile(r.efi(), l.efi, 0o600)
 }
 
+// NewLimitedRoot makes a root file system that is an ext4 of its own, so that it can be full. The
+// returned function takes it away.
+func (l *Lab) NewLimitedRoot(dir, name string, size int64) (*Root, func() error, error) {
+	r, err := l.NewRoot(dir, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	image := filepath.Join(r.path, "ext4")
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, size)); err != nil {
+		return nil, nil, err
+	}
+	if out, err := exec.Command("mke2fs", "-q", "-t", "ext4", "-J", "size=8", image).CombinedOutput(); err != nil {
+		return nil, nil, fmt.Errorf("mke2fs %s: %w: %s", image, err, out)
+	}
+	device, err := openLoop(image, os.O_RDWR)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = device.Close() }() // the mount keeps it
+	if err := unix.Mount(device.Name(), r.dir(), "ext4", 0, rootfs.MountOptions); err != nil {
+		return nil, nil, fmt.Errorf("mount %s: %w", image, err)
+	}
+	return r, func() error { return unix.Unmount(r.dir(), unix.MNT_DETACH) }, nil
+}
+
 func (r *Root) dir() string { return filepath.Join(r.path, "root") }
 func (r *Root) efi() string { return filepath.Join(r.path, "efi-system") }
 
@@ -64,7 +89,11 @@ func newNative(config *Config, key *Key) (*native, error) {
 	if n > 254 {
 		return nil, errors.New("the user network has no address left")
 	}
-	if err := h.lab.lease(userMAC(n), h.host(), config.NameByDHCP); err != nil {
+	if config.IPv6Only {
+		if err := h.lab.ipv6(); err != nil {
+			return nil, err
+		}
+	} else if err := h.lab.lease(userMAC(n), h.host(), config.NameByDHCP); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(os.MkdirAll(h.given(), 0o755), os.MkdirAll(config.Root.OEM(), 0o755)); err != nil {
@@ -79,7 +108,20 @@ func newNative(config *Config, key *Key) (*native, error) {
 // given is the directory with the files for the machine's init.
 func (h *native) given() string { return filepath.Join(h.config.Root.path, "machine") }
 
-func (h *native) host() string { return fmt.Sprintf("%s%d", userPrefix, h.number) }
+func (h *native) host() string {
+	if h.config.IPv6Only { // by its MAC address, as routers' advertisements have it
+		return fmt.Sprintf("%s5054:ff:fe0a:%x", ipv6Prefix, h.number)
+	}
+	return fmt.Sprintf("%s%d", userPrefix, h.number)
+}
+
+// bridge is the network on which the machine reaches the host.
+func (h *native) bridge() string {
+	if h.config.IPv6Only {
+		return ipv6Bridge
+	}
+	return userBridge
+}
 
 func (h *native) address(port int) string { return net.JoinHostPort(h.host(), strconv.Itoa(port)) }
 
@@ -127,7 +169,7 @@ func (h *native) powerOn(console io.Writer) (_ power, err error) {
 			c.release()
 		}
 	}()
-	if c.wire, err = newWire(h.name, userMAC(h.number), h.config.Network, h.mac1); err != nil {
+	if c.wire, err = newWire(h.name, h.bridge(), userMAC(h.number), h.config.Network, h.mac1); err != nil {
 		return nil, err
 	}
 	if c.efi, err = openLoop(root.efi(), os.O_RDWR); err != nil {

@@ -127,6 +127,15 @@ func (t *T) Root(name string) *machine.Root {
 	return root
 }
 
+// LimitedRoot makes the root file system of a new machine on the host's kernel, with a size of its own.
+func (t *T) LimitedRoot(name string, size int64) *machine.Root {
+	t.Helper()
+	root, remove, err := t.lab.NewLimitedRoot(t.Dir, name, size)
+	t.Must(err)
+	t.Cleanup(func() { _ = remove() })
+	return root
+}
+
 // Network makes a network for machines of this test.
 func (t *T) Network() *machine.Network {
 	t.Helper()
@@ -146,6 +155,18 @@ func (t *T) Listen() net.Listener {
 	if t.Native() {
 		address = machine.HostInMachine
 	}
+	return t.listenAt(address)
+}
+
+// ListenIPv6 listens on a port that machines without IPv4 reach at HostInMachineIPv6, once the first
+// of them was started.
+func (t *T) ListenIPv6() net.Listener {
+	t.Helper()
+	return t.listenAt(machine.HostInMachineIPv6)
+}
+
+func (t *T) listenAt(address string) net.Listener {
+	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	t.Must(err)
 	return listener
