@@ -14,6 +14,7 @@ import (
 
 	"coreos/internal/cli/redact"
 	"coreos/internal/host/bounded"
+	"coreos/internal/host/lookup"
 )
 
 const (
@@ -92,7 +93,7 @@ func (s server) do(ctx context.Context, method, path string, body io.Reader, mos
 func roundTrip(client *http.Client, request *http.Request, name string, most int) ([]byte, http.Header, error) {
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s %s: %w", request.Method, name, redact.WithoutURL(err))
+		return nil, nil, fmt.Errorf("%s %s: %w", request.Method, name, lookup.Explain(redact.WithoutURL(err)))
 	}
 	defer response.Body.Close()
 	if response.StatusCode/100 != 2 {

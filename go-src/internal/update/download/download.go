@@ -17,6 +17,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"coreos/internal/cli/redact"
+	"coreos/internal/host/lookup"
 )
 
 // Errors of downloads, to be recognised by errors.Is.
@@ -195,7 +196,7 @@ func (c *Client) get(ctx context.Context, from, ranges string) (*http.Response, 
 	response, err := c.http.Do(request)
 	timer.Stop()
 	if err != nil {
-		err = cause(ctx, redact.WithoutURL(err))
+		err = cause(ctx, lookup.Explain(redact.WithoutURL(err)))
 		cancel(nil)
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"coreos/internal/cli/redact"
+	"coreos/internal/host/lookup"
 )
 
 // Client sends requests to an Omaha server.
@@ -32,7 +33,7 @@ func (c *Client) Do(ctx context.Context, request *Request) (*Response, error) {
 	post.Header.Set("Content-Type", "text/xml; charset=utf-8")
 	got, err := c.HTTP.Do(post)
 	if err != nil {
-		return nil, fmt.Errorf("ask the update server %s: %w", redact.URL(c.URL), redact.WithoutURL(err))
+		return nil, fmt.Errorf("ask the update server %s: %w", redact.URL(c.URL), lookup.Explain(redact.WithoutURL(err)))
 	}
 	defer got.Body.Close()
 	if got.StatusCode != http.StatusOK {
