@@ -51,6 +51,11 @@ func readOnly(t *suite.T) {
 		t.Errorf("Docker says %s", out)
 	}
 	notJudged(t, m, "disk-read-only")
+	// A machine without host keys that cannot save new ones.
+	t.Run(m, `cp -a /etc/ssh /run/ssh && rm /run/ssh/ssh_host_ecdsa_key && : >/run/ssh/ssh_host_ed25519_key
+		mount --bind /run/ssh /etc/ssh && mount -o remount,bind,ro /etc/ssh && systemctl restart sshd-keygen.service sshd.service`)
+	m.Disconnect()
+	t.Equal("host keys in memory", t.Run(m, "ls /run/coreos/hostkeys | wc -l; systemctl reload sshd.service; journalctl -b -q -p err -u sshd-keygen.service -o cat | grep -c 'cannot be saved in /etc/ssh'"), "4\n1")
 
 	t.Run(m, "rm /etc/systemd/system/var.mount /etc/systemd/system/local-fs.target.wants/var.mount && sync")
 	reboot(t, m)
