@@ -169,10 +169,7 @@ func noNameServer(t *suite.T) {
 			t.Errorf("%s: a login takes %s", what, took)
 		}
 		t.Run(m, "printf 'SERVER=https://updates.example.com/v1/update/\\n' >/etc/coreos/update.conf && systemctl restart update-engine.service")
-		out := t.Fails(m, fmt.Sprintf("timeout %d update_engine_client -update 2>&1", t.Seconds(120)))
-		if !strings.Contains(out, "updates.example.com") || !strings.Contains(out, "(no name server answers: see resolvectl status)") {
-			t.Errorf("%s: update-engine says %s", what, out)
-		}
+		t.Run(m, fmt.Sprintf("timeout %d sh -c 'until update_engine_client -update 2>&1 | grep -q \"updates.example.com.*(no name server answers: see resolvectl status)\"; do sleep 1; done'", t.Seconds(120)))
 	}
 	check("without a name server")
 	t.Run(m, "printf '#cloud-config\\nusers:\\n- {name: elroy, coreos_ssh_import_url: \"https://keys.example.com/elroy\"}\\nwrite_files:\\n- {path: /opt/rest, content: rest}\\n' >/run/config.yml")
@@ -205,17 +202,17 @@ func ipv6Only(t *suite.T) {
 	})}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
-	t.Run(m, fmt.Sprintf("printf 'SERVER=http://%s/v1/update/\\n' >/etc/coreos/update.conf && systemctl restart update-engine.service && ! update_engine_client -update", listener.Addr()))
+	t.Run(m, fmt.Sprintf("printf 'SERVER=http://%s/v1/update/\\n' >/etc/coreos/update.conf && systemctl restart update-engine.service && { update_engine_client -update || true; }", listener.Addr()))
 	select {
 	case path := <-asked:
 		t.Equal("update-engine asks", path, "/v1/update/")
-	default:
+	case <-time.After(t.Scaled(time.Minute)):
 		t.Error("update-engine did not reach the server")
 	}
 	reference, authority := serveImageAt(t, t.ListenIPv6(), machine.HostInMachineIPv6, deaf)
 	pull(t, m, reference, authority)
 	t.Equal("a container in the host's network", t.Run(m, "docker run --rm --detach --network host --volume data:/data "+reference+" >/dev/null && docker ps --quiet | wc -l"), "1")
-	t.Equal("the machine's address for fleet", t.Run(m, "systemctl start etcd-member fleet && until fleetctl list-machines --no-legend --fields=ip | grep .; do sleep 0.5; done"), netip.MustParseAddr(strings.Split(m.Address(22), "]")[0][1:]).String())
+	t.Equal("the machine's address for fleet", t.Run(m, "until ip -6 route | grep -q ^default; do sleep 0.2; done; systemctl start etcd-member fleet && until fleetctl list-machines --no-legend --fields=ip | grep .; do sleep 0.5; done"), netip.MustParseAddr(strings.Split(m.Address(22), "]")[0][1:]).String())
 	reboot(t, m)
 	t.Equal("system state after a restart", t.Run(m, "systemctl is-system-running --wait"), "running")
 }
