@@ -101,7 +101,7 @@ const hostileArguments = "systemd.hostname=by-firmware systemd.debug_shell debug
 // Whoever is root can write them.
 var hostileEnv = map[string]string{
 	"outside": "systemd.debug_shell", "dropped": "systemd.debug_shell", "console_extra": "systemd.debug_shell",
-	"slot_cmdline": "init=/bin/sh", "from_smbios": "rescue", "check_signatures": "no", "superusers": "me", "A_WHY": "$(init=/bin/sh)",
+	"slot_cmdline": "init=/bin/sh", "from_smbios": "rescue", "check_signatures": "no", "superusers": "me", "A_WHY": "$(init=/bin/sh)", "STAMP": "x init=/bin/sh",
 }
 
 // wantFiltered checks the command line, and what followed from it, on a machine that was
