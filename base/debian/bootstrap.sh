@@ -59,6 +59,8 @@ dpkg-query --admindir="$root/var/lib/dpkg" --show \
 # The kernel belongs beside the tree.
 kernel=$(echo "$root"/boot/vmlinuz-*)
 cp "$kernel" "$work/bzImage"
+# kubeadm and others look for the configuration here; the release's kernel has it itself.
+cp "$root"/boot/config-* "$(echo "$root"/usr/lib/modules/*)/config"
 
 # Remove the files of packages that are needed only for the installation.
 strip_comments "$here/remove.list" | while read -r package; do

@@ -34,6 +34,8 @@ func init() {
 				t.Equal("modes of device nodes whose modules are not loaded", t.Run(m, "stat -c '%n %A' /dev/fuse /dev/net/tun /dev/vhost-net"),
 					"/dev/fuse crw-rw-rw-\n/dev/net/tun crw-rw-rw-\n/dev/vhost-net crw-rw----")
 				parameters(t, m)
+				hardened(t, m)
+				ringZero(t, m)
 				if c.firmware == machine.UEFI {
 					t.Equal("the firmware's variables", t.Run(m, "findmnt -no FSTYPE /sys/firmware/efi/efivars"), "efivarfs")
 				}

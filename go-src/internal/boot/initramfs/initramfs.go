@@ -78,6 +78,7 @@ func (e *engine) boot() error {
 		return fmt.Errorf("kernel modules: %w", err)
 	}
 	panicked := e.findPanic(modules, line)
+	e.lockDown()
 	if err := errors.Join(mixed, e.findDisk(modules)); err != nil { // the disk has the environment block
 		return err
 	}

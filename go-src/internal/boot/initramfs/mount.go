@@ -87,6 +87,7 @@ func (e *engine) mountAll() error {
 	if err := (mount{device, "/usr", "erofs", unix.MS_RDONLY | unix.MS_NODEV, ""}).do(); err != nil {
 		return &slotError{"usr-mount", err}
 	}
+	e.pinModules()
 	if err := e.mountRoot(); err != nil {
 		return err
 	}

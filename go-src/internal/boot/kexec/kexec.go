@@ -25,7 +25,8 @@ const (
 )
 
 // ErrLocked says that the machine does not permit kexec.
-var ErrLocked = errors.New("kexec is switched off on this machine (sysctl kernel.kexec_load_disabled)")
+var ErrLocked = errors.New("kexec is switched off on this machine (sysctl kernel.kexec_load_disabled), " +
+	"or the running kernel, in lockdown, refuses the signature of the next one")
 
 // Verify checks a detached signature.
 type Verify func(file, signature io.Reader) error
@@ -132,6 +133,8 @@ func (i *Image) Load(cmdline string) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
 		return ErrLocked
+	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOKEY), errors.Is(err, unix.EKEYREJECTED):
+		return fmt.Errorf("kexec: the running kernel refuses the signature of the next one: %w", err)
 	case err != nil:
 		return fmt.Errorf("kexec: load the kernel: %w", err)
 	}

@@ -23,16 +23,17 @@ type alias struct{ pattern, module string }
 
 // Loader loads modules by name or by a device's modalias, each module once.
 type Loader struct {
-	prober  *kmodule.Prober
-	aliases []alias
-	asked   map[string]bool
-	Log     func(format string, args ...any)
+	prober     *kmodule.Prober
+	aliases    []alias
+	asked      map[string]bool
+	parameters map[string]string // of modules, by their names in files
+	Log        func(format string, args ...any)
 }
 
 // NewLoader reads the module index below dir/$(uname -r). A kernel without modules has
 // none.
 func NewLoader(dir string, log func(format string, args ...any)) (*Loader, error) {
-	l := &Loader{asked: map[string]bool{}, Log: log}
+	l := &Loader{asked: map[string]bool{}, parameters: map[string]string{}, Log: log}
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
 		return nil, fmt.Errorf("uname: %w", err)
@@ -49,7 +50,7 @@ func NewLoader(dir string, log func(format string, args ...any)) (*Loader, error
 	if l.aliases, err = parseAliases(file); err != nil {
 		return nil, fmt.Errorf("%s: %w", file.Name(), err)
 	}
-	l.prober, err = kmodule.NewProber(kmodule.ProbeOpts{})
+	l.prober, err = kmodule.NewProber(kmodule.ProbeOpts{DryRunCB: l.insert})
 	return l, err
 }
 
@@ -79,8 +80,25 @@ func (l *Loader) LoadWith(name, parameters string) {
 		return
 	}
 	l.asked[name] = true
+	if parameters != "" {
+		l.parameters[name] = parameters
+	}
 	if err := l.prober.Probe(name, parameters); err != nil {
 		l.Log("module %s: %v", name, err)
+	}
+}
+
+// insert loads the module at path, whose dependencies are loaded. The prober calls it for
+// several modules at a time. This process reads the file, not the kernel: a kernel with LoadPin
+// takes modules only from the file system that it read the first one from.
+func (l *Loader) insert(path string) {
+	image, err := os.ReadFile(path)
+	if err == nil {
+		name := strings.TrimSuffix(filepath.Base(path), ".ko")
+		err = unix.InitModule(image, l.parameters[name])
+	}
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		l.Log("module %s: %v", path, err)
 	}
 }
 
