@@ -131,6 +131,12 @@ account shadow 'core:*:::::::'
 account group 'etcd:x:232:'
 account passwd 'etcd:x:232:232:etcd:/var/lib/etcd:/usr/sbin/nologin'
 account shadow 'etcd:!*:::::::'
+# Those of daemons of the system, which have no rights beyond their sockets and directories.
+for name in locksmith:233 update-engine:234; do
+	account group "${name%:*}:x:${name#*:}:"
+	account passwd "${name%:*}:x:${name#*:}:${name#*:}:${name%:*}:/:/usr/sbin/nologin"
+	account shadow "${name%:*}:!*:::::::"
+done
 # Members of fleet's may use its API.
 account group 'fleet:x:253:'
 # Members may use the blocks of ROOT that containers may not: boot/rootfs has the number, too.
@@ -153,6 +159,8 @@ sed -i '/group:\(adm\|wheel\):/d' "$tree"/usr/lib/tmpfiles.d/*.conf
 [ -e "$tree/etc/gshadow" ] || (umask 077 && awk -F: '{ print $1 ":!::" $4 }' "$tree/etc/group" >"$tree/etc/gshadow")
 account gshadow 'core:!::'
 account gshadow 'etcd:!::'
+account gshadow 'locksmith:!::'
+account gshadow 'update-engine:!::'
 account gshadow 'fleet:!::core'
 account gshadow 'diskreserve:!::root'
 account gshadow 'rkt:!::core'

@@ -213,7 +213,7 @@ func (f *fleet) drainedRestart() {
 	m.Restarts()
 	f.until("the unit is elsewhere", f.nodes[0], "fleetctl list-units --no-legend --fields=unit,machine | grep '^free' | grep -vc 10.9.0.3", "1")
 	healthy(t, m)
-	t.Run(m, "journalctl -b -1 -u locksmithd | grep 'hook.*50-fleet.*output=.Drained'")
+	t.Run(m, "journalctl -b -1 -u 'locksmithd*' | grep 'hook.*50-fleet.*output=.Drained'")
 	f.until("the drain has ended", f.nodes[0], "fleetctl list-machines --no-legend --fields=drain | grep -c reboot || true", "0")
 	f.until("all run again", f.nodes[0], "fleetctl list-units --no-legend | grep -cE '^(web@|side@|second|free).*running'", "6")
 }

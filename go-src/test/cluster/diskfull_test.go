@@ -33,13 +33,12 @@ func (w *waiting) Status() (status.Status, error) {
 	return s, nil
 }
 func (w *waiting) Changed() <-chan struct{}                     { return w.changed }
-func (w *waiting) PrepareReboot(context.Context) (bool, error)  { return false, nil }
 func (w *waiting) RunsEtcd(context.Context) (bool, error)       { return true, nil }
 func (w *waiting) Inhibitors(context.Context) ([]string, error) { return nil, nil }
 func (w *waiting) Warn(context.Context, string) (int, error)    { return 0, nil }
 func (w *waiting) Drain(context.Context) error                  { return nil }
 func (w *waiting) Resume(context.Context)                       {}
-func (w *waiting) Reboot(context.Context, bool) error           { w.restarts.Add(1); return nil }
+func (w *waiting) Reboot(context.Context) error                 { w.restarts.Add(1); return nil }
 
 // TestNoRestartWhileEtcdHasNoDisk fills the disk under etcd: a machine that needs a
 // restart does not get the lock, does not restart, and says why; when there is room again,

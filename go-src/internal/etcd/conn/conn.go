@@ -38,6 +38,9 @@ func (c *Config) Flags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.Password, "etcd-password", "", "the user's password; better in the environment than on the command line")
 }
 
+// Files returns the paths of the files with certificates and keys, of which each may be empty.
+func (c *Config) Files() []*string { return []*string{&c.CAFile, &c.CertFile, &c.KeyFile} }
+
 // Times of a connection.
 const (
 	dialTime  = 5 * time.Second

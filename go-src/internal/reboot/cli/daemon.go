@@ -31,6 +31,7 @@ func daemon() *cobra.Command {
 		RunE: func(command *cobra.Command, _ []string) error { return o.serve(command.Context()) },
 	}
 	o.flags(command, "LOCKSMITHD")
+	command.AddCommand(o.copyKeysCommand(), privilegedCommand())
 	return command
 }
 
@@ -64,6 +65,9 @@ func (o *options) serve(ctx context.Context) error {
 	host, err := locksmith.NewSystem(ctx, systemBus, settings.HookTimeout, o.etcd.Endpoints[0] != conn.Default)
 	if err != nil {
 		return err
+	}
+	for _, path := range o.etcd.Files() {
+		*path = copies.Find(*path)
 	}
 	etcd, lock, err := o.lock()
 	if err != nil {

@@ -27,9 +27,15 @@ type Hooks struct {
 	Dirs []string
 	// Limit is how long each of them may take.
 	Limit time.Duration
-	// Launch is a command that runs its arguments, such as systemd-run, so that hooks run
-	// outside of the caller's sandbox. It is nil to run them directly.
+	// Launch is a command that runs its arguments, such as Outside returns. It is nil to run
+	// them directly.
 	Launch []string
+}
+
+// Outside returns a command for Launch with which hooks run outside of the caller's sandbox, which
+// the operator who writes them does not know. systemd ends a hook at the limit.
+func Outside(limit time.Duration) []string {
+	return []string{"systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--property=RuntimeMaxSec=" + limit.String(), "--"}
 }
 
 // Run runs the hooks with an argument, one after the other, up to the first that fails. A

@@ -217,11 +217,7 @@ func (d *Daemon) drain(ctx context.Context, p *evaluation) *block {
 
 // reboot restarts the machine.
 func (d *Daemon) reboot(ctx context.Context, p *evaluation) *block {
-	kexec, err := d.Updates.PrepareReboot(ctx)
-	if err == nil {
-		err = d.Host.Reboot(ctx, kexec)
-	}
-	if err != nil {
+	if err := d.Host.Reboot(ctx); err != nil {
 		d.Host.Resume(context.WithoutCancel(ctx))
 		return p.block(coordinator.RebootPlanned, retry, "the machine does not restart: "+err.Error())
 	}

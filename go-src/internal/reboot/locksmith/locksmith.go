@@ -31,8 +31,6 @@ type Updates interface {
 	// Status returns the latest status, or an error that says why it is not known.
 	Status() (status.Status, error)
 	Changed() <-chan struct{}
-	// PrepareReboot prepares a restart, and returns whether it is to be by kexec.
-	PrepareReboot(context.Context) (kexec bool, err error)
 }
 
 // Lock is the lock of the machine's group.
@@ -57,7 +55,7 @@ type Host interface {
 	Drain(context.Context) error
 	Resume(context.Context)
 	// Reboot starts a restart of the machine.
-	Reboot(ctx context.Context, kexec bool) error
+	Reboot(context.Context) error
 }
 
 // Daemon restarts the machine. Fields that are not set are not used, except that Lock is

@@ -30,7 +30,6 @@ func TestRestartsWithTheLock(t *testing.T) {
 func TestStrategies(t *testing.T) {
 	for strategy, lock := range map[Strategy]bool{Reboot: false, EtcdLock: true, BestEffort: true} {
 		t.Run(string(strategy), in(strategy, func(t *testing.T, w *world) {
-			w.kexec = strategy == Reboot
 			w.start()
 			w.need("2.0.0")
 			w.want(1, coordinator.Rebooting, "")

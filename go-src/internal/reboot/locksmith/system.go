@@ -9,14 +9,15 @@ import (
 
 	"coreos/internal/etcd/unit"
 	"coreos/internal/host/logind"
-	"coreos/internal/reboot/hooks"
+	"coreos/internal/host/privsep"
 )
 
 // System implements Host for this machine.
 type System struct {
 	*logind.Logind
 	etcd    *unit.Unit
-	hooks   hooks.Hooks
+	root    privsep.Socket // has Privileged behind it
+	limit   time.Duration  // of a hook
 	hasEtcd bool
 }
 
@@ -27,10 +28,7 @@ func NewSystem(ctx context.Context, bus *dbus.Conn, hookTimeout time.Duration, h
 	if err != nil {
 		return nil, err
 	}
-	// Hooks run outside of this daemon's sandbox, which the operator who writes them does
-	// not know.
-	launch := []string{"systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--property=RuntimeMaxSec=" + hookTimeout.String(), "--"}
-	return &System{logind.New(bus), etcd, hooks.Hooks{Dirs: hooks.Dirs, Limit: hookTimeout, Launch: launch}, hasEtcd}, nil
+	return &System{logind.New(bus), etcd, PrivilegedSocket, hookTimeout, hasEtcd}, nil
 }
 
 // RunsEtcd implements Host: it reports whether etcd-member.service runs, or would run if it
@@ -43,11 +41,16 @@ func (s *System) RunsEtcd(ctx context.Context) (bool, error) {
 }
 
 // Drain implements Host.
-func (s *System) Drain(ctx context.Context) error { return s.hooks.Run(ctx, "reboot") }
+func (s *System) Drain(ctx context.Context) error {
+	return s.root.Call(ctx, actionDrain, hookArgument{s.limit}, nil)
+}
 
 // Resume implements Host.
 func (s *System) Resume(ctx context.Context) {
-	if err := s.hooks.Run(ctx, "cancel"); err != nil {
+	if err := s.root.Call(ctx, actionResume, hookArgument{s.limit}, nil); err != nil {
 		slog.Warn("the hooks that resume the machine failed", "error", err)
 	}
 }
+
+// Reboot implements Host.
+func (s *System) Reboot(ctx context.Context) error { return s.root.Call(ctx, actionReboot, nil, nil) }

@@ -34,7 +34,6 @@ type world struct {
 	drainErr   error
 	onDrain    func()
 	rebootErr  error
-	kexec      bool
 	skew       atomic.Int64
 
 	reboots, drains, resumes, takes int
@@ -84,9 +83,8 @@ func (w *world) Status() (status.Status, error) {
 	}
 	return w.update, nil
 }
-func (w *world) Changed() <-chan struct{}                    { return w.changed }
-func (w *world) PrepareReboot(context.Context) (bool, error) { return w.kexec, nil }
-func (w *world) RunsEtcd(context.Context) (bool, error)      { return true, nil }
+func (w *world) Changed() <-chan struct{}               { return w.changed }
+func (w *world) RunsEtcd(context.Context) (bool, error) { return true, nil }
 func (w *world) Inhibitors(context.Context) ([]string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -104,12 +102,9 @@ func (w *world) Drain(context.Context) error {
 	return w.drainErr
 }
 
-func (w *world) Reboot(_ context.Context, kexec bool) error {
+func (w *world) Reboot(context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if kexec != w.kexec {
-		w.t.Errorf("kexec %v", kexec)
-	}
 	if w.rebootErr == nil {
 		w.reboots++
 		poke(w.rebooted)

@@ -62,11 +62,6 @@ func (f *Follower) Status() (status.Status, error) {
 	return f.status, f.err
 }
 
-// PrepareReboot calls the method of Client.
-func (f *Follower) PrepareReboot(ctx context.Context) (kexec bool, err error) {
-	return f.client.PrepareReboot(ctx)
-}
-
 func (f *Follower) learn(s status.Status, err error) {
 	f.mu.Lock()
 	f.status, f.err = s, err
