@@ -238,7 +238,7 @@ func TestInstallChild(t *testing.T) {
 	must(t, err)
 	files := of.files(t)
 	must(t, slot.OnPartition(filepath.Join(of.Dir, "esp"), func(store slot.Store) error {
-		job := slotwriter.Job{Manifest: of.Manifest, Files: files, Slot: slot.B, To: to, Store: store, Own: own, UsrRoot: root}
+		job := slotwriter.Job{Manifest: of.Manifest, Files: files, Slot: slot.B, To: to, Choice: slotwriter.InStore{Store: store, Slot: slot.B}, Own: own, UsrRoot: root}
 		return job.Run(context.Background())
 	}))
 }

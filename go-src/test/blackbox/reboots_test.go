@@ -11,7 +11,7 @@ import (
 func init() {
 	suite.Register(suite.Test{
 		Name: "reboots", Native: true, Needs: suite.Host, Machines: 1, Limit: 8 * time.Minute,
-		Does: "locksmithd hears root alone, waits for inhibitors, runs hooks outside of its sandbox, and restarts the machine",
+		Does: "locksmithd and update-engine have no rights; locksmithd hears root alone, waits for inhibitors, and has root run hooks and restart the machine",
 		Run:  reboots,
 	})
 }
@@ -24,6 +24,11 @@ func wantLocksmith(t *suite.T, m *machine.Machine, words string) {
 
 func reboots(t *suite.T) {
 	m := running(t)
+	wantLocksmith(t, m, "no restart is needed")
+	wantConfined(t, m, "locksmithd", "/run/coreos/update-engine.sock", "/run/docker.sock", "/run/fleet.sock")
+	wantConfined(t, m, "update-engine", "/run/coreos/locksmithd.sock", "/run/docker.sock", "/run/fleet.sock")
+	wantStateShared(t, m)
+	wantKeysCopied(t, m)
 	wantLocksmith(t, m, "no restart is needed")
 	t.Run(m, "setpriv --reuid=core --regid=core --init-groups busctl emit /com/coreos/update1 com.coreos.update1.Manager StatusUpdate xdssx 0 0 UPDATE_STATUS_UPDATED_NEED_REBOOT '' 0")
 

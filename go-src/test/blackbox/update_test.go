@@ -148,7 +148,7 @@ func (u *updates) offer(version string) { u.Offer(version, u.url()) }
 // configure tells the machine about the server.
 func (u *updates) configure(m *machine.Machine) {
 	u.t.Helper()
-	u.t.Run(m, fmt.Sprintf("printf 'SERVER=%s/v1/update/\\nREBOOT_STRATEGY=off\\n' >/etc/coreos/update.conf && systemctl restart update-engine locksmithd && sync", u.url()))
+	u.t.Run(m, fmt.Sprintf("(umask 077; printf 'SERVER=%s/v1/update/\\nREBOOT_STRATEGY=off\\n' >/etc/coreos/update.conf) && systemctl restart update-engine locksmithd && sync", u.url()))
 }
 
 func (u *updates) wantEvents(want ...string) {
@@ -169,6 +169,7 @@ func update(t *suite.T) {
 	u := newUpdates(t)
 	m := running(t)
 	u.configure(m)
+	t.Run(m, "useradd keeper && sync") // an /etc/passwd of its own, which lacks what a newer system adds
 	u.offer(goodVersion)
 	start := time.Now()
 	t.Run(m, "update_engine_client -update")

@@ -36,6 +36,9 @@ func Open() (*Machine, error) {
 	return nil, fmt.Errorf("the disk that the system was booted from, %s, is gone", name)
 }
 
+// RunningSlot returns the running slot.
+func (m *Machine) RunningSlot() slot.Name { return m.Running }
+
 // OpenPartition opens a partition of the boot disk by its label. flag is a flag of
 // os.OpenFile.
 func (m *Machine) OpenPartition(label string, flag int) (*disk.Partition, error) {

@@ -20,10 +20,19 @@ func OpenPartition(path string, flag int) (*Partition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open partition: %w", err)
 	}
-	size, err := file.Seek(0, io.SeekEnd)
+	partition, err := NewPartition(file)
 	if err != nil {
 		_ = file.Close()
-		return nil, fmt.Errorf("size of partition %s: %w", path, err)
+		return nil, err
+	}
+	return partition, nil
+}
+
+// NewPartition returns the partition that is open as a file.
+func NewPartition(file *os.File) (*Partition, error) {
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, fmt.Errorf("size of partition %s: %w", file.Name(), err)
 	}
 	return &Partition{file, size}, nil
 }

@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/godbus/dbus/v5/introspect"
+	"golang.org/x/sys/unix"
 
 	"coreos/internal/cli/redact"
 	"coreos/internal/update/status"
@@ -40,6 +42,7 @@ const introspection = `
 		<method name="CheckForUpdate"/>
 		<method name="Update"/>
 		<method name="ApplyBundle"><arg type="s" name="path" direction="in"/></method>
+		<method name="ApplyOpenBundle"><arg type="h" name="file" direction="in"/><arg type="s" name="path" direction="in"/></method>
 		<method name="GetDetails"><arg type="s" name="json" direction="out"/></method>
 		<method name="PrepareReboot"><arg type="b" name="kexec" direction="out"/></method>
 		<signal name="StatusUpdate">
@@ -67,7 +70,8 @@ type Engine interface {
 	Wake()
 	Update(context.Context) error
 	Reset(context.Context) error
-	ApplyBundle(context.Context, string) error
+	ApplyBundle(ctx context.Context, path string) error
+	ApplyOpenBundle(ctx context.Context, file *os.File, path string) error
 	PrepareReboot() (kexec bool, err error)
 }
 
@@ -111,9 +115,18 @@ func (m manager) CheckForUpdate() *dbus.Error {
 // ResetStatus forgets the installed update and the refused versions.
 func (m manager) ResetStatus() *dbus.Error { return failed(m.engine.Reset(m.ctx)) }
 
-// ApplyBundle installs the update bundle in a file, and returns when that is done.
+// ApplyBundle installs the update bundle in a file that the daemon's user can read, and returns when
+// that is done.
 func (m manager) ApplyBundle(path string) *dbus.Error {
 	return failed(m.engine.ApplyBundle(m.ctx, path))
+}
+
+// ApplyOpenBundle installs the update bundle in a file that the caller has opened, and returns when
+// that is done. The path is for errors.
+func (m manager) ApplyOpenBundle(fd dbus.UnixFD, path string) *dbus.Error {
+	file := os.NewFile(uintptr(fd), path)
+	defer func() { _ = file.Close() }()
+	return failed(m.engine.ApplyOpenBundle(m.ctx, file, path))
 }
 
 // GetStatus returns the five values that upstream's clients read.
@@ -187,6 +200,18 @@ func (c *Client) Call(ctx context.Context, method string, args ...any) error {
 		return fmt.Errorf("update-engine: %w", err)
 	}
 	return nil
+}
+
+// ApplyBundle has update-engine install the update bundle in a file, and waits for the end. The file
+// is opened here, since update-engine's user may not be able to.
+func (c *Client) ApplyBundle(ctx context.Context, path string) error {
+	// Opening a pipe would wait for its other end.
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return fmt.Errorf("bundle: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	return c.Call(ctx, "ApplyOpenBundle", dbus.UnixFD(file.Fd()), path)
 }
 
 // Status returns the status of update-engine.

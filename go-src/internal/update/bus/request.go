@@ -26,6 +26,15 @@ func (c *Client) rebootRequested() (bool, error) {
 	return err == nil, err
 }
 
+// RebootNeeded reports whether an update waits for a restart, or root has asked for one.
+func (c *Client) RebootNeeded(ctx context.Context) (bool, error) {
+	if requested, err := c.rebootRequested(); requested || err != nil {
+		return requested, err
+	}
+	s, err := c.Status(ctx)
+	return s.Operation == status.NeedReboot, err
+}
+
 // RequestReboot asks for a restart, as if an update waited. The request is kept in a file
 // until the machine restarts, so that it also counts for a locksmithd that does not run yet.
 // The signal by which update-engine announces an update wakes a locksmithd that runs. Every
@@ -40,8 +49,8 @@ func (c *Client) RequestReboot(ctx context.Context) error {
 	if err := c.bus.Emit(Path, Interface+".StatusUpdate", int64(0), float64(0), string(status.NeedReboot), "", int64(0)); err != nil {
 		return fmt.Errorf("D-Bus: %w", err)
 	}
-	// The bus has taken the signal when it answers a later message.
-	if err := c.bus.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.Peer.Ping", dbus.Flags(0)).Err; err != nil {
+	// The bus has taken the signal when it answers a later message. The system's bus refuses Peer.Ping.
+	if err := c.bus.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetId", dbus.Flags(0)).Err; err != nil {
 		return fmt.Errorf("D-Bus: %w", err)
 	}
 	return nil

@@ -35,6 +35,9 @@ func TestRequestReboot(t *testing.T) {
 		return c
 	}
 
+	if needed, err := client().RebootNeeded(ctx); needed || err != nil {
+		t.Errorf("before the request: needed %v, %v", needed, err)
+	}
 	early := client().Follow(ctx)
 	wantOperation(ctx, t, early, status.Idle)
 	stranger := connect(t, address)
@@ -53,6 +56,9 @@ func TestRequestReboot(t *testing.T) {
 	}
 	wantOperation(ctx, t, early, status.NeedReboot)
 	wantOperation(ctx, t, client().Follow(ctx), status.NeedReboot)
+	if needed, err := client().RebootNeeded(ctx); !needed || err != nil {
+		t.Errorf("after the request: needed %v, %v", needed, err)
+	}
 }
 
 // startBus starts a bus of its own, and returns its address.

@@ -54,6 +54,7 @@ func command() *cobra.Command {
 // client is the daemon, as the actions see it.
 type client interface {
 	Call(ctx context.Context, method string, args ...any) error
+	ApplyBundle(ctx context.Context, path string) error
 	Status(ctx context.Context) (status.Status, error)
 	Watch(ctx context.Context, take func(status.Status) (enough bool, err error)) error
 }
@@ -85,7 +86,7 @@ func act(ctx context.Context, client client, f flags, out, progress io.Writer) e
 		if err != nil {
 			return err
 		}
-		return follow(ctx, client, out, progress, func() error { return client.Call(ctx, "ApplyBundle", path) })
+		return follow(ctx, client, out, progress, func() error { return client.ApplyBundle(ctx, path) })
 	}
 	s, err := client.Status(ctx)
 	if err != nil {

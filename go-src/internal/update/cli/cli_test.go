@@ -28,6 +28,10 @@ func (d *daemon) Call(_ context.Context, method string, args ...any) error {
 	return d.err
 }
 
+func (d *daemon) ApplyBundle(ctx context.Context, path string) error {
+	return d.Call(ctx, "ApplyBundle", path)
+}
+
 func (d *daemon) Status(context.Context) (status.Status, error) {
 	if len(d.states) == 0 {
 		return status.Status{}, errors.New("no daemon")

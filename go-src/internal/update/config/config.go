@@ -55,10 +55,14 @@ type Config struct {
 // ErrLocal says that /etc/coreos/update.conf is wrong.
 var ErrLocal = errors.New("the machine gets no updates: correct /etc/coreos/update.conf and restart update-engine")
 
-// Read reads the files below a root directory. If only the machine's own file is wrong,
+// Own is the machine's own file, below a root directory.
+const Own = "etc/coreos/update.conf"
+
+// Read reads the files below a root directory, and the machine's own file, whose path is own: that
+// of Own, or of a copy that the daemon's user may read. If only the machine's own file is wrong,
 // Read returns ErrLocal together with the shipped configuration, in which neither a server
 // nor a repository is set.
-func Read(root string) (*Config, error) {
+func Read(root, own string) (*Config, error) {
 	values := map[string]string{}
 	for _, file := range []string{"usr/share/coreos/release", "usr/share/coreos/update.conf"} {
 		if err := readFile(filepath.Join(root, file), values); err != nil {
@@ -69,7 +73,7 @@ func Read(root string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = readFile(filepath.Join(root, "etc/coreos/update.conf"), values)
+	err = readFile(own, values)
 	if errors.Is(err, fs.ErrNotExist) {
 		return shipped, nil
 	}

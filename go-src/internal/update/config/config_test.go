@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,9 +15,11 @@ const (
 	shipped     = "# a comment\nGROUP=stable\nSERVER=https://update.example.com/v1/update/\nREBOOT_STRATEGY=reboot\nSTART_SPREAD=7m\nINTERVAL=45m\n"
 )
 
+func readTree(root string) (*Config, error) { return Read(root, filepath.Join(root, Own)) }
+
 func read(t *testing.T, etc string) (*Config, error) {
 	t.Helper()
-	return Read(treetest.Dir(t, map[string]string{"usr/share/coreos/release": goodRelease, "usr/share/coreos/update.conf": shipped, "etc/coreos/update.conf": etc}))
+	return readTree(treetest.Dir(t, map[string]string{"usr/share/coreos/release": goodRelease, "usr/share/coreos/update.conf": shipped, "etc/coreos/update.conf": etc}))
 }
 
 func TestRead(t *testing.T) {
@@ -24,7 +27,7 @@ func TestRead(t *testing.T) {
 		Group: "stable", Server: "https://update.example.com/v1/update/",
 		StartSpread: 7 * time.Minute, Interval: 45 * time.Minute, Version: "4891.0.0", Board: "amd64-usr",
 	}
-	got, err := Read(treetest.Dir(t, map[string]string{"usr/share/coreos/release": goodRelease, "usr/share/coreos/update.conf": shipped}))
+	got, err := readTree(treetest.Dir(t, map[string]string{"usr/share/coreos/release": goodRelease, "usr/share/coreos/update.conf": shipped}))
 	if err != nil || *got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -61,7 +64,7 @@ func TestReadRefuses(t *testing.T) {
 			t.Errorf("%.40q: configuration %+v", etc, c)
 		}
 	}
-	if _, err := Read(t.TempDir()); err == nil || errors.Is(err, ErrLocal) {
+	if _, err := readTree(t.TempDir()); err == nil || errors.Is(err, ErrLocal) {
 		t.Errorf("no files at all: error %v", err)
 	}
 }

@@ -9,12 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coreos/internal/boot/booted"
 	"coreos/internal/cli/program"
 	"coreos/internal/host/metrics"
 	"coreos/internal/update/bus"
 	"coreos/internal/update/engine"
-	"coreos/internal/update/slotwriter"
+	"coreos/internal/update/machine"
 	"coreos/internal/update/status"
 )
 
@@ -31,20 +30,17 @@ func command() *cobra.Command {
 	}
 	stateDir := command.Flags().String("state-dir", "/var/lib/update-engine", "`DIRECTORY` for the state that outlives a restart")
 	command.RunE = func(command *cobra.Command, _ []string) error { return run(command.Context(), *stateDir) }
+	command.AddCommand(copyConfigCommand(), privilegedCommand())
 	return command
 }
 
 func run(ctx context.Context, stateDir string) error {
-	m, err := booted.Open()
-	if err != nil {
-		return err
-	}
 	systemBus, err := bus.Connect()
 	if err != nil {
 		return err
 	}
 	defer systemBus.Close()
-	d, err := engine.NewDaemon("/", stateDir, slotwriter.Machine{Machine: m}, func(s status.Status) { bus.Tell(systemBus, s) })
+	d, err := engine.NewDaemon("/", stateDir, copies.Find, machine.Machine{Root: machine.PrivilegedSocket}, func(s status.Status) { bus.Tell(systemBus, s) })
 	if err != nil {
 		return err
 	}

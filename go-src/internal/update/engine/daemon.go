@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -31,9 +33,10 @@ const RootFile = "/usr/share/coreos/update-root.json"
 // clockFile is the file that systemd-timesyncd touches while the clock is synchronised.
 const clockFile = "/var/lib/systemd/timesync/clock"
 
-// NewDaemon returns the daemon of the machine whose root file system is at root.
-func NewDaemon(root, stateDir string, machine Machine, notify func(status.Status)) (*Daemon, error) {
-	c, misconfigured := config.Read(root)
+// NewDaemon returns the daemon of the machine whose root file system is at root. find returns the
+// path under which a file of the machine can be read.
+func NewDaemon(root, stateDir string, find func(string) string, machine Machine, notify func(status.Status)) (*Daemon, error) {
+	c, misconfigured := config.Read(root, find(filepath.Join(root, config.Own)))
 	if c == nil {
 		return nil, misconfigured
 	}
@@ -100,11 +103,27 @@ func (d *Daemon) ApplyBundle(ctx context.Context, path string) error {
 	if err := d.needRoom(); err != nil {
 		return err
 	}
-	offer, file, err := OpenBundle(ctx, path, d.trust, d.config.Board)
+	// Opening a pipe would wait for its other end.
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w to update-engine's user: update_engine_client -apply hands over the open file", err)
+		}
+		return fmt.Errorf("bundle: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	return d.ApplyOpenBundle(ctx, file, path)
+}
+
+// ApplyOpenBundle installs the update bundle in an open file, whose path is for errors.
+func (d *Daemon) ApplyOpenBundle(ctx context.Context, file *os.File, path string) error {
+	if err := d.needRoom(); err != nil {
 		return err
 	}
-	defer func(file *os.File) { _ = file.Close() }(file)
+	offer, err := bundleOffer(ctx, file, d.trust, d.config.Board)
+	if err != nil {
+		return fmt.Errorf("%.400s: %w", path, err)
+	}
 	return d.Apply(ctx, offer)
 }
 

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"coreos/internal/cli/redact"
 	"coreos/internal/update/config"
 	"coreos/internal/update/download"
@@ -240,21 +238,6 @@ func MachineID(root string, c *config.Config) omaha.AppRequest {
 // ErrNotRegular says that a bundle is a pipe, a device or a directory.
 var ErrNotRegular = errors.New("it is not a regular file")
 
-// OpenBundle returns the offer of an update bundle. The caller closes the file.
-func OpenBundle(ctx context.Context, path string, trust Trust, board string) (*Offer, *os.File, error) {
-	// Opening a pipe would wait for its other end.
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("bundle: %w", err)
-	}
-	offer, err := bundleOffer(ctx, file, trust, board)
-	if err != nil {
-		_ = file.Close()
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return offer, file, nil
-}
-
 func kindOf(mode fs.FileMode) string {
 	switch {
 	case mode.IsDir():
@@ -266,6 +249,7 @@ func kindOf(mode fs.FileMode) string {
 	}
 }
 
+// bundleOffer returns the offer of an update bundle. The caller closes the file.
 func bundleOffer(ctx context.Context, file *os.File, trust Trust, board string) (*Offer, error) {
 	info, err := file.Stat()
 	if err != nil {

@@ -35,6 +35,10 @@ type Pending struct {
 	Notes   string    `json:"notes,omitempty"` // release notes of Version
 }
 
+// stateMode is the mode of the file. The directory is closed to others, but earlier systems have a
+// root without capabilities read it, to which a file of another user is one of "others".
+const stateMode = 0o644
+
 // Bounds of the state.
 const (
 	maxEvents = 32
@@ -75,7 +79,7 @@ func (s *State) write(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return renameio.WriteFile(statePath(dir), append(text, '\n'), 0o600)
+	return renameio.WriteFile(statePath(dir), append(text, '\n'), stateMode)
 }
 
 // fail records a version that is not installed again unless somebody asks for it.

@@ -218,7 +218,8 @@ func (w *world) Install(ctx context.Context, m *release.Manifest, files slotwrit
 	root, err := cmdline.Usr(info.Cmdline)
 	w.must(err)
 	return w.change(func(store slot.Store) error {
-		job := slotwriter.Job{Manifest: m, Files: files, Slot: w.running.Other(), To: pair(w.running.Other()), Store: store, Own: own, UsrRoot: root, Report: report}
+		to := w.running.Other()
+		job := slotwriter.Job{Manifest: m, Files: files, Slot: to, To: pair(to), Choice: slotwriter.InStore{Store: store, Slot: to}, Own: own, UsrRoot: root, Report: report}
 		return job.Run(ctx)
 	})
 }
@@ -262,7 +263,7 @@ func (w *world) machine() *Daemon {
 	}
 	write("proc/sys/kernel/random/boot_id", fmt.Sprintf("boot-%d\n", w.reboots))
 	write("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
-	d, err := NewDaemon(root, filepath.Join(w.dir, "state"), w, func(status.Status) {})
+	d, err := NewDaemon(root, filepath.Join(w.dir, "state"), func(path string) string { return path }, w, func(status.Status) {})
 	w.must(err)
 	hasty, err := download.New(download.Options{Proxy: d.config.Proxy, Limit: d.config.Bandwidth, Pause: time.Millisecond, Stall: w.stall})
 	w.must(err)

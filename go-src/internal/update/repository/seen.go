@@ -25,7 +25,9 @@ import (
 //	timestamp.json snapshot.json targets.json  the newest of each other role
 //	clock                                    a time that has passed
 //
-// root.json is the newest root metadata that systems up to 4891.0.0 have seen.
+// root.json is the newest root metadata that systems up to 4891.0.0 have seen. The files may be read
+// by all who get into the directory: they are public, and systems up to 4891.0.0 read them as root
+// without capabilities.
 type seen struct{ dir string }
 
 func openSeen(dir string) (seen, error) {
@@ -49,7 +51,7 @@ func (s seen) keep(name string, text []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
 		return nil
 	}
-	if err := renameio.WriteFile(path, text, 0o600); err != nil {
+	if err := renameio.WriteFile(path, text, 0o644); err != nil {
 		return fmt.Errorf("save the verified metadata: %w", err)
 	}
 	// renameio flushes the file. Its name is in the directory.

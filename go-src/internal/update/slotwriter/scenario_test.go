@@ -168,7 +168,7 @@ func mixed(seed uint64, numbers []int, fresh int) []int {
 
 // job is an update of the machine from the version that runs in slot A.
 func (m *simMachine) job(to, running *version) *Job {
-	return &Job{Manifest: to.manifest, Files: to, Slot: slot.B, To: m.slots[slot.B], Store: m.env, Own: m.slots[slot.A], UsrRoot: running.root}
+	return &Job{Manifest: to.manifest, Files: to, Slot: slot.B, To: m.slots[slot.B], Choice: InStore{m.env, slot.B}, Own: m.slots[slot.A], UsrRoot: running.root}
 }
 
 func (m *simMachine) install(v *version, n slot.Name) {

@@ -50,6 +50,26 @@ type Pair struct {
 	Boot, Usr Device
 }
 
+// Choice is what the boot loader knows about the slot that is written.
+type Choice interface {
+	// Invalidate keeps the slot from being booted, since it is being written.
+	Invalidate() error
+	// Choose makes the slot the next to boot.
+	Choose() error
+}
+
+// InStore is the Choice about a slot in a store of the boot state.
+type InStore struct {
+	slot.Store
+	Slot slot.Name
+}
+
+// Invalidate implements Choice.
+func (s InStore) Invalidate() error { return slot.MarkBad(s.Store, s.Slot, Updating) }
+
+// Choose implements Choice.
+func (s InStore) Choose() error { return slot.SetNext(s.Store, s.Slot) }
+
 // Updating is the reason of a slot that is being written and cannot be booted.
 const Updating = "updating"
 
@@ -85,10 +105,10 @@ type Progress struct {
 type Job struct {
 	Manifest *release.Manifest
 	Files    Files
-	// Slot is the slot to write, To its partitions, and Store has the boot state.
-	Slot  slot.Name
-	To    Pair
-	Store slot.Store
+	// Slot is the slot to write, To its partitions.
+	Slot   slot.Name
+	To     Pair
+	Choice Choice
 	// Own is the running slot, and UsrRoot the root of its /usr.
 	Own     Pair
 	UsrRoot verity.Root
@@ -126,7 +146,7 @@ func (j *Job) Run(ctx context.Context) error {
 	if err := boot.seal(ctx); err != nil {
 		return fmt.Errorf("%s of slot %s: %w", boot.name, j.Slot, err)
 	}
-	if err := slot.SetNext(j.Store, j.Slot); err != nil {
+	if err := j.Choice.Choose(); err != nil {
 		return fmt.Errorf("choose slot %s: %w", j.Slot, err)
 	}
 	return nil
@@ -153,7 +173,7 @@ func (j *Job) replaced() *verity.Tree {
 // invalidate makes sure that the slot does not boot while it is incomplete, not even as the
 // last resort of GRUB: its boot partition has no archive any more.
 func (j *Job) invalidate() error {
-	if err := slot.MarkBad(j.Store, j.Slot, Updating); err != nil {
+	if err := j.Choice.Invalidate(); err != nil {
 		return err
 	}
 	if _, err := j.To.Boot.WriteAt(make([]byte, verity.BlockSize), 0); err != nil {
