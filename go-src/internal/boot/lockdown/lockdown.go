@@ -77,10 +77,10 @@ func (k Kernel) Pin(path string) error {
 	}
 	loading := k.Load(path)
 	// The kernel refuses to switch LoadPin off once a file system on a read-only device is
-	// pinned.
+	// pinned. Otherwise it stays off: the machine would have no drivers.
 	if err := os.WriteFile(enforce, []byte("0"), 0); err == nil {
-		return errors.Join(fmt.Errorf("pin modules: %s is not on a read-only device, or another file system is pinned", path),
-			loading, os.WriteFile(enforce, []byte("1"), 0))
+		return errors.Join(fmt.Errorf("pin modules: %s is not on a read-only device, or another file system is pinned; "+
+			"signed modules can be loaded from anywhere", path), loading)
 	}
 	return nil
 }
