@@ -53,6 +53,11 @@ func (d *Disk) Copy(dir, name string) (*Disk, error) {
 	return c, tool("cp", "--sparse=always", "--reflink=auto", d.Path, c.Path)
 }
 
+// Enlarge makes the disk larger; the machine must be off.
+func (d *Disk) Enlarge(size int64) error {
+	return tool("qemu-img", "resize", "-q", "-f", "qcow2", d.Path, strconv.FormatInt(size, 10))
+}
+
 // scratch is a directory for copies of parts of the disk: the directory of the disk, or,
 // for an image, the one for temporary files.
 func (d *Disk) scratch() string {
@@ -60,19 +65,6 @@ func (d *Disk) scratch() string {
 		return ""
 	}
 	return filepath.Dir(d.Path)
-}
-
-func (d *Disk) args(bus Bus) []string {
-	// The disk does not have to outlive a crash of the host, so the cache need not sync.
-	drive := "if=none,id=disk,format=qcow2,cache=unsafe,file=" + d.Path
-	switch bus {
-	case SATA:
-		return []string{"-drive", drive, "-device", "ide-hd,drive=disk,bus=ide.0"}
-	case NVMe:
-		return []string{"-drive", drive, "-device", "nvme,drive=disk,serial=coreos"}
-	default:
-		return []string{"-drive", drive, "-device", "virtio-blk-pci,drive=disk"}
-	}
 }
 
 // Read returns n bytes of the disk; the machine must be off.

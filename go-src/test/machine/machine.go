@@ -55,7 +55,9 @@ type Config struct {
 
 	// Only in QEMU.
 	Firmware Firmware // BIOS
-	Bus      Bus      // Virtio
+	Bus      Bus      // of Disk: Virtio
+	Before   []Drive  // further disks, which the kernel finds before Disk
+	After    []Drive  // further disks, which the kernel finds after Disk
 	MemoryMB int      // 1024
 	// KeepsMemory makes a restart keep the memory. Otherwise a restart is a new QEMU, which
 	// is faster.

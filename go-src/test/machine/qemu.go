@@ -172,7 +172,7 @@ func (q *qemu) args() []string {
 		args = append(args, "-smbios", "type=11,value=coreos.cmdline="+c.Cmdline)
 	}
 	args = append(args, accelerator()...)
-	args = append(args, c.Disk.args(c.Bus)...)
+	args = append(args, c.drives()...)
 	if c.Firmware == UEFI {
 		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file="+ovmf, "-drive", "if=pflash,format=raw,file="+q.variables())
 	}
