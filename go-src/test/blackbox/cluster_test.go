@@ -19,7 +19,7 @@ import (
 func init() {
 	suite.Register(suite.Test{
 		Name: "cluster", Native: true, Needs: suite.Host, Machines: 3, Limit: 12 * time.Minute,
-		Does: "three machines become a cluster, which outlives the loss of its leader; that catches up",
+		Does: "three machines become a cluster, which outlives the loss of its leader; that catches up; who may change what the system keeps in etcd",
 		Run:  clusterSurvives,
 	})
 	suite.Register(suite.Test{
@@ -148,6 +148,7 @@ func clusterSurvives(t *suite.T) {
 	t.Equal("members", t.Run(c.nodes[0], "etcdctl member list | grep -c started"), "3")
 	o := c.observe()
 	o.wantWrites(t, 5)
+	c.peerDoors()
 	lost := c.leader()
 	c.nodes[lost].Cut()
 	o.wantWrites(t, 6)

@@ -14,7 +14,7 @@ import (
 func init() {
 	suite.Register(suite.Test{
 		Name: "fleet-refused", Native: true, Needs: suite.Host, Machines: 1, Limit: 10 * time.Minute,
-		Does: "units that the machine's systemd refuses, names that the machine has, units that depend on each other, slow ends, a stopped daemon, an alarm of etcd",
+		Does: "units that the machine's systemd refuses, names that the machine has, units that depend on each other, slow ends, a stopped daemon, an alarm of etcd; who may change what the system keeps in etcd",
 		Run:  fleetRefused,
 	})
 }
@@ -76,6 +76,7 @@ func fleetRefused(t *suite.T) {
 	for name, text := range acceptedUnits {
 		l.write("/tmp/"+name+".service", text)
 	}
+	l.doors()
 	l.refused()
 	l.taken()
 	l.cycle()
@@ -153,7 +154,7 @@ func (l *lone) slowEnds() {
 
 // alarm has etcd refuse writes while the daemon reads its settings anew and is restarted.
 func (l *lone) alarm() {
-	const alarm = `curl -sf http://127.0.0.1:2379/v3/maintenance/alarm -d '{"action":"%s","alarm":"NOSPACE","memberID":"1"}'`
+	const alarm = `curl -sf --unix-socket /run/etcd/etcd.sock http://localhost/v3/maintenance/alarm -d '{"action":"%s","alarm":"NOSPACE","memberID":"1"}'`
 	l.t.Run(l.m, "cd /tmp && fleetctl start mine.service")
 	const pid = "systemctl show --value -p MainPID mine"
 	was := l.t.Run(l.m, pid)
