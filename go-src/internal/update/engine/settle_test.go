@@ -34,9 +34,9 @@ func (w *world) restart() *Daemon {
 }
 
 func TestRollback(t *testing.T) {
-	w, d := installed(t)
+	w, _ := installed(t)
 	w.omaha.Events()
-	d = w.boot(false)
+	d := w.boot(false)
 	w.settle(d)
 	w.wantEvents("complete error 1.1.0 unhealthy:50-shop")
 	w.wantOperation(d, status.Idle, "")
@@ -91,10 +91,10 @@ func TestOutcome(t *testing.T) {
 // The boot loader starts the running slot again, and takes no try from the next one. The
 // machine must not be restarted for ever.
 func TestLoaderDoesNotFollow(t *testing.T) {
-	w, d := installed(t)
+	w, _ := installed(t)
 	w.omaha.Events()
 	w.wantOperation(w.machine(), status.Idle, "") // before it settles
-	d = w.machine()
+	d := w.machine()
 	w.settle(d)
 	w.wantOperation(d, status.NeedReboot, "1.1.0") // only the daemon was restarted
 	d = w.restart()
@@ -149,12 +149,12 @@ func TestBootStateCannotBeRead(t *testing.T) {
 // Somebody boots the old slot by hand. That says nothing against the release, but the
 // machine does not go back to it by itself.
 func TestOldSlotByHand(t *testing.T) {
-	w, d := installed(t)
+	w, _ := installed(t)
 	w.omaha.Events()
 	w.must(w.change(func(s slot.Store) error { // the new slot boots, is not proven yet, and somebody goes back
 		return errors.Join(slot.Take(s, slot.B), slot.SetNext(s, slot.A))
 	}))
-	d = w.restart()
+	d := w.restart()
 	events := w.omaha.Events()
 	if len(events) != 1 || events[0].Result != omaha.EventDeferred || events[0].ErrorCode != codeSetAside || events[0].Reason != "set-aside-by-hand" {
 		t.Errorf("events %+v", events)
