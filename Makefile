@@ -76,7 +76,7 @@ include $(TOP)/base/buildroot.mk
 include $(TOP)/base/debian.mk
 
 flavours := $(patsubst $(TOP)/configs/%,%,$(wildcard $(TOP)/configs/*_defconfig))
-.PHONY: all run test lint unit cluster machines smoke soak fuzz bench flash host-tools clean distclean help $(flavours)
+.PHONY: all run test lint unit cluster machines surface smoke soak fuzz bench flash host-tools clean distclean help $(flavours)
 
 ##@ Choosing a flavour, then run make
 ## on Debian's packages: a minute; for development and CI
@@ -176,7 +176,7 @@ lint-skips-packages = $(if $(wildcard $(BUILDROOT_DIR)/utils/check-package),$(sh
 
 ## unit tests, and the checks of structure and docs
 unit:
-	@cd $(TOP)/go-src && $(GO) test -race ./cmd/... ./internal/... ./test/architecture ./test/machine ./test/makefile ./test/suite
+	@cd $(TOP)/go-src && $(GO) test -race ./cmd/... ./internal/... ./test/architecture ./test/machine ./test/makefile ./test/suite ./test/surface
 	@cd $(TOP)/go-src && $(GO) test -count=1 ./test/docs
 
 # Daemons on clusters of real etcd processes that fail, and fleets in simulated time: these without the race
@@ -195,6 +195,11 @@ black-box = @[ -f $(IMAGE) ] || { echo "error: there is no $(IMAGE): run make fi
 ## kernel (docs/testing.md); RUN=name runs some tests, IMAGE=file tests another image
 machines: host-tools
 	$(call black-box,./test/blackbox,TestChange)
+surface: export COREOS_SURFACE := write
+## write what the image exposes into go-src/test/surface/surface.list, after a
+## change that is meant; git diff shows it
+surface: host-tools
+	$(call black-box,./test/blackbox,TestChange/^bases$$)
 smoke: export COREOS_NEWER := $(and $(NEWER),$(abspath $(NEWER)))
 ## boot all machines that a release has to pass; RUN=name runs some tests,
 ## IMAGE=file tests another image, NEWER=dir updates it to the images there

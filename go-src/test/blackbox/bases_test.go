@@ -14,9 +14,10 @@ import (
 func init() {
 	suite.Register(suite.Test{
 		Name: "bases", Native: true, Needs: suite.Host, Machines: 1, Limit: 5 * time.Minute,
-		Does: "on whichever base: the tools that people and scripts count on, and one choice where builds of systemd differ",
+		Does: "on whichever base: what the image exposes, the tools that people and scripts count on, and one choice where builds of systemd differ",
 		Run: func(t *suite.T) {
 			m := running(t)
+			exposes(t, m) // before the others start something
 			tools(t, m)
 			removed(t, m)
 			defaults(t, m)
