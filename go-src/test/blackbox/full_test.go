@@ -93,6 +93,8 @@ func diskFull(t *suite.T) {
 	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
 	cannotSave(t, m)
 	judgedLater(t, m)
+	t.Run(m, "docker run --rm "+reference+" || [ $? = 1 ]") // without /data
+	t.Equal("what the journal has of the boots", t.Run(m, "journalctl -q -t mark -o cat"), "written")
 }
 
 // cannotSave checks that programs that cannot write leave what there was, and say why.
@@ -120,4 +122,6 @@ func judgedLater(t *suite.T, m *machine.Machine) {
 	t.Run(m, "systemctl reset-failed docker.service docker.socket; systemctl start docker.socket disk-check.service")
 	t.Run(m, "systemctl start slot-health.service")
 	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
+	reboot(t, m) // for /etc
+	t.Equal("the disk", t.Run(m, "slotctl disk"), "/, /etc and /var can be written and have room")
 }
