@@ -199,7 +199,7 @@ surface: export COREOS_SURFACE := write
 ## write what the image exposes into go-src/test/surface/surface.list, after a
 ## change that is meant; git diff shows it
 surface: host-tools
-	$(call black-box,./test/blackbox,TestChange/^bases$$)
+	$(call black-box,./test/blackbox,TestChange/^(bases|boot-uefi-nvme)$$)
 smoke: export COREOS_NEWER := $(and $(NEWER),$(abspath $(NEWER)))
 ## boot all machines that a release has to pass; RUN=name runs some tests,
 ## IMAGE=file tests another image, NEWER=dir updates it to the images there

@@ -14,7 +14,8 @@ import (
 // observe prints what a machine exposes, as lines KIND TAB WHAT.
 const observe = `
 unit_files() { SYSTEMD_OFFLINE=1 systemctl "$@" list-unit-files --no-legend --no-pager --plain | awk '$2 != "generated" && $2 != "transient" { print $1, $2 }'; }
-unit_files >/tmp/units
+# Whether a serial console has a login is said by a generator.
+unit_files | sed 's/^serial-getty@.service indirect$/serial-getty@.service disabled/' >/tmp/units
 unit_files --global | sed 's/^/user-unit\t/'
 # Names of other units are not in its output, but those that they stand for.
 systemd-analyze security --offline=true --no-pager $(awk '$1 ~ /\.service$/ && $2 != "masked" && $2 != "alias" { print $1 }' /tmp/units) 2>/dev/null |
@@ -22,12 +23,13 @@ systemd-analyze security --offline=true --no-pager $(awk '$1 ~ /\.service$/ && $
 awk 'NR == FNR { of[$1] = $2; next } { print "unit\t" $1, $2, of[$1] }' /tmp/exposures /tmp/units | sed 's/ $//'
 find /usr /etc /var /opt /home /root -xdev -type f -perm /6000 -printf 'set-id\t%p %M %u:%g\n'
 getcap -r /usr /etc /var /opt 2>/dev/null | sed 's/^/capability\t/'
-# Clients for the time and for names take any port for an answer.
+# Clients for the time and for names take any port for an answer; the kernel chooses high ports.
 ss -Hltunp | awk '{
 	program = $7; sub(/^users:\(\("/, "", program); sub(/".*/, "", program)
 	port = $5; sub(/.*:/, "", port)
 	address = substr($5, 1, length($5) - length(port) - 1); sub(/%.*/, "", address)
-	if ($1 == "udp" && port >= 32768 && program ~ /^systemd-(timesyn|resolve)/) next
+	if ($1 == "udp" && port + 0 >= 32768 && program ~ /^systemd-(timesyn|resolve)/) next
+	if (port + 0 >= 32768) port = "high"
 	if (address ~ /^(0\.0\.0\.0|\*|\[::\])$/) address = "any"
 	else if (address !~ /^(127\.|\[::1\])/) address = "own"
 	print "port\t" $1, address ":" port, program

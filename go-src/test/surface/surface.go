@@ -55,7 +55,7 @@ var kinds = []struct {
 	{UserUnit, "Units of each user's systemd."},
 	{SetID, "Programs that are set-user-id or set-group-id."},
 	{Capability, "Programs with capabilities."},
-	{Port, "Ports that listen: protocol, address, program. \"own\" is the machine's address in its network."},
+	{Port, "Ports that listen: protocol, address, program. \"own\" is the machine's address in its network,\n# \"high\" a port that the kernel chooses."},
 	{Socket, "Unix sockets that all can write; those with @ are in the name space of the network."},
 	{Writable, "Files, directories and devices that all can write."},
 }
@@ -112,7 +112,7 @@ func Parse(text string) (Table, error) {
 const intro = `# What an image exposes to its users, its containers and the network. Each line: the bases on
 # which it is so (both, dev, release), the kind, and what it is.
 #
-# The test bases compares a machine with this. After a change that is meant,
+# The tests bases and boot-* compare machines with this. After a change that is meant,
 # "make surface" writes what the image has: commit the difference with its reason.
 `
 
