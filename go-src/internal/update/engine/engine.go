@@ -66,8 +66,8 @@ type Engine struct {
 	boot    string // id of this boot
 	notify  func(status.Status)
 
-	// working is held during a check and an installation.
-	working sync.Mutex
+	// working has a value during a check, an installation and a report.
+	working chan struct{}
 	state   *State
 
 	mu     sync.Mutex
@@ -85,7 +85,7 @@ func New(c *config.Config, server Server, machine Machine, dir, boot string, not
 	}
 	return &Engine{
 		config: c, server: server, machine: machine, dir: dir, boot: boot, notify: notify, state: state,
-		status: status.Status{Operation: status.Idle, Version: c.Version, Refused: maps.Clone(state.Failed)}, wake: make(chan struct{}, 1),
+		status: status.Status{Operation: status.Idle, Version: c.Version, Refused: maps.Clone(state.Failed)}, working: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
 }
 
@@ -104,6 +104,29 @@ func (e *Engine) change(f func(*status.Status)) {
 	e.mu.Unlock()
 	e.notify(status)
 }
+
+// begin begins a piece of work, after the one that goes on. It does not wait for an installation,
+// which takes minutes: that is status.ErrBusy.
+func (e *Engine) begin(ctx context.Context) error {
+	select {
+	case e.working <- struct{}{}:
+		return nil
+	default:
+	}
+	switch e.Status().Operation {
+	case status.Available, status.Downloading, status.Verifying, status.Finalizing:
+		return status.ErrBusy
+	}
+	select {
+	case e.working <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// finish ends a piece of work.
+func (e *Engine) finish() { <-e.working }
 
 // Run checks for updates until the context ends.
 func (e *Engine) Run(ctx context.Context) error {
@@ -151,10 +174,10 @@ func backoff(failures int) time.Duration {
 // version that was rolled back here is installed again. Attempt returns the interval that
 // the server asks for.
 func (e *Engine) Attempt(ctx context.Context, explicit bool) (time.Duration, error) {
-	if !e.working.TryLock() {
-		return 0, status.ErrBusy
+	if err := e.begin(ctx); err != nil {
+		return 0, err
 	}
-	defer e.working.Unlock()
+	defer e.finish()
 	if e.server == nil {
 		return 0, errors.New("neither SERVER nor REPOSITORY is set in update.conf")
 	}
@@ -243,8 +266,8 @@ func (e *Engine) report(ctx context.Context, events ...omaha.EventRequest) {
 
 // flush sends the events that could not be sent before.
 func (e *Engine) flush(ctx context.Context) {
-	e.working.Lock()
-	defer e.working.Unlock()
+	e.working <- struct{}{}
+	defer e.finish()
 	e.report(ctx)
 }
 

@@ -14,10 +14,10 @@ import (
 
 // Apply installs an offer that a person made, such as a bundle.
 func (e *Engine) Apply(ctx context.Context, offer *Offer) error {
-	if !e.working.TryLock() {
-		return status.ErrBusy
+	if err := e.begin(ctx); err != nil {
+		return err
 	}
-	defer e.working.Unlock()
+	defer e.finish()
 	if err := e.judge(offer.Version, true); err != nil {
 		return e.end(ctx, nil, fmt.Errorf("version %s is not installed: %w", offer.Version, err))
 	}
@@ -94,8 +94,8 @@ func (e *Engine) installed(ctx context.Context, pending *Pending) error {
 // PrepareReboot prepares a restart, and returns whether it is to be by kexec. It waits for
 // an installation in progress, which the restart would interrupt.
 func (e *Engine) PrepareReboot() (kexec bool, err error) {
-	e.working.Lock()
-	defer e.working.Unlock()
+	e.working <- struct{}{}
+	defer e.finish()
 	if !e.config.Kexec || e.state.Pending == nil {
 		return false, nil
 	}
@@ -108,10 +108,10 @@ func (e *Engine) PrepareReboot() (kexec bool, err error) {
 
 // Reset forgets the installed update: the running slot stays the next to boot.
 func (e *Engine) Reset(ctx context.Context) error {
-	if !e.working.TryLock() {
-		return status.ErrBusy
+	if err := e.begin(ctx); err != nil {
+		return err
 	}
-	defer e.working.Unlock()
+	defer e.finish()
 	if e.state.Pending != nil {
 		if err := e.machine.Keep(); err != nil {
 			return err

@@ -16,8 +16,8 @@ import (
 // Settle finds out whether the update that was installed before the restart succeeded. Run
 // reports it to the server.
 func (e *Engine) Settle() error {
-	e.working.Lock()
-	defer e.working.Unlock()
+	e.working <- struct{}{}
+	defer e.finish()
 	return e.settle()
 }
 
