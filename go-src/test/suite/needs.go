@@ -18,6 +18,7 @@ const (
 	Boot       Need = "images/coreos_production_boot.img"
 	Usr        Need = "images/coreos_production_usr.img"
 	RawImage   Need = "images/coreos_production_image.bin"
+	Bundle     Need = "images/coreos_production_update.bundle"
 	Kernel     Need = "images/bzImage"
 	Initramfs  Need = "images/bootengine"
 	BootKey    Need = "host/bin/bootkey"
