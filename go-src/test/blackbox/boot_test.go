@@ -83,12 +83,13 @@ func init() {
 			// What the menu of a release leaves to an operator without a network.
 			t.Run(m, "usermod --password $(openssl passwd -6 sesame) core")
 			mark = m.Console.Mark()
-			t.Must(m.Type("login core\n"))
+			// login hangs up the terminal, and the shell that it came from would end.
+			t.Must(m.Type("exec login core\n"))
 			t.ShowsAfter(m, mark, `Password: `)
 			t.Must(m.Type("sesame\n"))
-			t.ShowsAfter(m, mark, `\x1b\[999;999H\x1b\[6n`)
+			t.ShowsAfter(m, mark, `core@\S+ ~ \$ `)
 			mark = m.Console.Mark()
-			t.Must(m.Type("\x1b[50;90R" + "id -un\n"))
+			t.Must(m.Type("id -un\n"))
 			t.ShowsAfter(m, mark, `core\r\n`)
 		},
 	})
