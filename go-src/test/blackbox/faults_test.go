@@ -4,13 +4,11 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,6 +51,7 @@ func init() {
 	})
 	registerFault("fault-panic", "an initramfs that panics, three times", 6*time.Minute, fault{
 		damage:  panickingInitramfs,
+		signs:   true,
 		tries:   3,
 		console: "(?s)(Kernel panic - not syncing: No working init.*){3}",
 		why:     slot.NoTrace, // too early to keep one
@@ -72,6 +71,7 @@ func init() {
 type fault struct {
 	uefi    bool
 	damage  func(*suite.T, *machine.Disk)
+	signs   bool   // damage signs files with the build's key
 	tries   int    // of slot A before, 3 where it is 0
 	console string // pattern that the console shows on the way
 	why     string // reason for slot A in slotctl and in the journal
@@ -79,8 +79,8 @@ type fault struct {
 
 func registerFault(name, does string, limit time.Duration, f fault) {
 	needs := suite.Slots
-	if name == "fault-panic" || name == "chain-mixed-config" {
-		needs = append(slices.Clip(needs), suite.SigningKey)
+	if f.signs {
+		needs = signedSlots
 	}
 	suite.Register(suite.Test{Suite: suite.Smoke, Name: name, Does: does, Needs: needs, Machines: 1, Limit: limit, Run: func(t *suite.T) {
 		disk := twoSlots(t)
@@ -200,24 +200,6 @@ func panickingInitramfs(t *suite.T, disk *machine.Disk) {
 	members[bootimage.Initramfs] = newcArchive("init", []byte("#!/nonexistent\n"))
 	members[bootimage.Sums] = sumsOf(members)
 	writeBoot(t, disk, slot.A, members)
-}
-
-func unpackBoot(t *suite.T, path string) map[string][]byte {
-	t.Helper()
-	image, err := os.Open(path)
-	t.Must(err)
-	defer func() { _ = image.Close() }()
-	members := map[string][]byte{}
-	archive := tar.NewReader(image)
-	for {
-		header, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return members
-		}
-		t.Must(err)
-		members[header.Name], err = io.ReadAll(archive)
-		t.Must(err)
-	}
 }
 
 // newcArchive makes a cpio archive (format newc) with one executable file.
