@@ -44,11 +44,23 @@ echo END
 func wantConfined(t *suite.T, m *machine.Machine, daemon string, others ...string) {
 	t.Helper()
 	t.Run(m, "cat >/run/attempts <<'END-OF-SCRIPT'\n"+attempts+"END-OF-SCRIPT\n(umask 077; echo secret >/etc/coreos/secret)")
-	dropIn := "/run/systemd/system/" + daemon + ".service.d"
-	t.Run(m, fmt.Sprintf("mkdir -p %[1]s && printf '[Service]\\nExecStartPost=/bin/sh /run/attempts %[2]s\\nStandardOutput=truncate:/run/attempts.out\\nStandardError=journal\\n' >%[1]s/attempts.conf && systemctl daemon-reload && systemctl restart %[3]s",
-		dropIn, strings.Join(others, " "), daemon))
+	restore := restartWith(t, m, daemon, "ExecStartPost=/bin/sh /run/attempts "+strings.Join(others, " "), "StandardOutput=truncate:/run/attempts.out", "StandardError=journal")
 	t.Equal("what "+daemon+" can do and must not", t.Run(m, "cat /run/attempts.out"), "END")
-	t.Run(m, fmt.Sprintf("rm -r /run/attempts* /etc/coreos/secret %s && systemctl daemon-reload && systemctl restart %s", dropIn, daemon))
+	t.Run(m, "rm -r /run/attempts* /etc/coreos/secret")
+	restore()
+}
+
+// restartWith restarts a daemon with more settings of its service. The returned function restarts it
+// without them.
+func restartWith(t *suite.T, m *machine.Machine, daemon string, settings ...string) (restore func()) {
+	t.Helper()
+	dropIn := "/run/systemd/system/" + daemon + ".service.d"
+	restart := "systemctl daemon-reload && systemctl restart " + daemon
+	t.Run(m, fmt.Sprintf("mkdir -p %[1]s && cat >%[1]s/test.conf <<'END' && %[2]s\n[Service]\n%[3]s\nEND", dropIn, restart, strings.Join(settings, "\n")))
+	return func() {
+		t.Helper()
+		t.Run(m, fmt.Sprintf("rm -r %s && %s", dropIn, restart))
+	}
 }
 
 // wantStateShared has update-engine take over the state of an earlier version, which ran as root,
@@ -83,11 +95,12 @@ func wantKeysCopied(t *suite.T, m *machine.Machine) {
 	// The test starts locksmithd more often than systemd's limit, five times in ten seconds, permits.
 	t.Run(m, "systemctl reset-failed locksmithd")
 	const client = "/etc/coreos/pki/clients/locksmith/client"
-	t.Run(m, "umask 077 && etcd-memberctl certs --dir /etc/coreos/pki --machine here=127.0.0.1 --client locksmith && mkdir -p /run/systemd/system/locksmithd.service.d && "+
-		"printf '[Service]\\nEnvironment=LOCKSMITHD_ETCD_CAFILE=/etc/coreos/pki/ca.crt LOCKSMITHD_ETCD_CERTFILE="+client+".crt LOCKSMITHD_ETCD_KEYFILE="+client+".key\\n' "+
-		">/run/systemd/system/locksmithd.service.d/tls.conf && systemctl daemon-reload && systemctl restart locksmithd")
+	t.Run(m, "umask 077 && etcd-memberctl certs --dir /etc/coreos/pki --machine here=127.0.0.1 --client locksmith")
+	restore := restartWith(t, m, "locksmithd", "Environment=LOCKSMITHD_ETCD_CAFILE=/etc/coreos/pki/ca.crt LOCKSMITHD_ETCD_CERTFILE="+client+".crt LOCKSMITHD_ETCD_KEYFILE="+client+".key")
 	wantLocksmith(t, m, "no restart is needed")
 	const copied = "/run/coreos/locksmithd/etc-coreos-pki-clients-locksmith-client.key"
 	t.Equal("mode and owner of the copy", t.Run(m, "stat -c '%a %U' "+copied), "400 locksmith")
-	t.Run(m, "rm -r /etc/coreos/pki /run/systemd/system/locksmithd.service.d && systemctl daemon-reload && systemctl restart locksmithd && test ! -e "+copied)
+	t.Run(m, "rm -r /etc/coreos/pki")
+	restore()
+	t.Run(m, "test ! -e "+copied)
 }
