@@ -2,8 +2,6 @@ package blackbox
 
 import (
 	"fmt"
-	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -16,12 +14,10 @@ func init() {
 		name, does string
 		run        func(*suite.T)
 	}{
-		{"read-only", "/var is read-only at the boot, and then all of ROOT: people log in, it is said, the slot is not judged by it", readOnly},
+		{"read-only", "/var is read-only at the boot: people log in, it is said, the slot is not judged by it; SSH host keys that cannot be saved are in memory", readOnly},
 		{"journal-damaged", "files of the journal are damaged: the others stay readable, new ones are written", journalDamaged},
 		{"units-failing", "a thousand units fail at the boot: people log in, others run, a slot on trial is judged by the units that did not fail before", unitsFailing},
 		{"stop-slow", "a container and a program that do not stop delay a restart by their time limits, no more", stopSlow},
-		{"no-name-server", "without a name server, or with one that does not answer, the machine boots as fast and says what it lacks", noNameServer},
-		{"ipv6-only", "a machine on a network without IPv4 boots, pulls an image, asks for updates", ipv6Only},
 	} {
 		suite.Register(suite.Test{
 			Suite: suite.Smoke, Name: test.name, Native: true, Needs: suite.Host, Machines: 1, Limit: 10 * time.Minute,
@@ -38,13 +34,11 @@ func readOnly(t *suite.T) {
 		ln -s ../var.mount /etc/systemd/system/local-fs.target.wants/ && logger -t mark before && journalctl --sync && sync`)
 	reboot(t, m)
 	t.Fails(m, "touch /var/x")
-	t.Equal("failed units", t.Run(m, "systemctl list-units --state=failed --plain --no-legend"), "")
+	wantNoneFailed(t, m)
 	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
 	says(t, m, "slotctl disk", "/var is read-only: nothing there can be saved. journalctl -k says why")
 	t.Run(m, "systemctl start disk-check.service")
-	if out := t.Run(m, "PS1=x bash -lic exit 2>&1"); !strings.Contains(out, "/var is read-only: ") {
-		t.Errorf("a login shell says %q", out)
-	}
+	atLogin(t, m, "/var is read-only: ")
 	t.Equal("the journal, of both boots", t.Run(m, "logger -t mark now && journalctl --sync && journalctl -q -t mark -o cat"), "before\nnow")
 	t.Run(m, "setpriv --reuid=core --regid=core --init-groups sudo -n systemctl is-active sshd.service update-engine.service locksmithd.service systemd-logind.service systemd-resolved.service")
 	if out := t.Fails(m, "docker info 2>&1"); !strings.Contains(out, "Docker") {
@@ -59,16 +53,25 @@ func readOnly(t *suite.T) {
 
 	t.Run(m, "rm /etc/systemd/system/var.mount /etc/systemd/system/local-fs.target.wants/var.mount && sync")
 	reboot(t, m)
-	t.Equal("the disk", t.Run(m, "slotctl disk"), "/, /etc and /var can be written and have room")
+	wantRoom(t, m)
 	t.Run(m, "docker info")
+}
+
+// atLogin returns what a login shell says, and wants a text in it.
+func atLogin(t *suite.T, m *machine.Machine, want string) string {
+	t.Helper()
+	out := t.Run(m, "PS1=x bash -lic exit 2>&1")
+	if !strings.Contains(out, want) {
+		t.Errorf("a login shell says %q, want %q in it", out, want)
+	}
+	return out
 }
 
 // notJudged puts the slot on trial, and wants that no judgement comes of the checks that fail.
 func notJudged(t *suite.T, m *machine.Machine, why string) {
 	t.Helper()
 	before := t.Run(m, "cat /proc/sys/kernel/random/boot_id")
-	t.Run(m, "systemctl stop slot-health.service; slotctl bad A --why test && systemctl start --no-block slot-health.service")
-	t.Run(m, fmt.Sprintf("timeout %d sh -c 'until journalctl -b -q -u slot-health.service | grep -qF \"health check %s failed\"; do sleep 0.2; done'", t.Seconds(150), why))
+	onTrial(t, m, "health check "+why+" failed")
 	t.Run(m, "slotctl deadline || true")
 	t.Equal("the boot", t.Run(m, "systemctl list-jobs | grep -c reboot.target; cat /proc/sys/kernel/random/boot_id"), "0\n"+before)
 	t.Equal("tries", t.Run(m, "slotctl status --json | grep -c '\"why\": \"unhealthy:"+why+"'"), "1")
@@ -86,7 +89,7 @@ func journalDamaged(t *suite.T) {
 	t.Equal("after the damage", t.Run(m, "logger -t mark fourth; until journalctl --sync 2>/dev/null; do sleep 0.1; done; "+all), "first fourth")
 	reboot(t, m)
 	t.Equal("after a restart", t.Run(m, "logger -t mark fifth && journalctl --sync && "+all), "first fourth fifth")
-	t.Equal("failed units", t.Run(m, "systemctl list-units --state=failed --plain --no-legend"), "")
+	wantNoneFailed(t, m)
 	t.Equal("damaged files that are named", t.Run(m, "journalctl --verify 2>&1 | grep -c '^FAIL'"), "1")
 	t.Equal("the new files", t.Run(m, "journalctl --verify --file /var/log/journal/$(cat /etc/machine-id)/system.journal 2>&1 | grep -c '^PASS'"), "1")
 }
@@ -96,12 +99,10 @@ func unitsFailing(t *suite.T) {
 	t.Run(m, `cd /etc/systemd/system && mkdir -p multi-user.target.wants && for i in $(seq 1000); do
 			printf '[Service]\nType=oneshot\nExecStart=/bin/false\n' >bad$i.service && ln -s ../bad$i.service multi-user.target.wants/
 		done; sync`)
-	t.Must(m.Reboot(t.Context))
-	t.Must(m.WaitSSH(t.Context))
-	t.Run(m, "systemctl start slot-health.service || true")
+	rebootUnhealthy(t, m)
 	t.Equal("units that failed", t.Run(m, "systemctl list-units --state=failed --plain --no-legend 'bad*' | wc -l"), "1000")
 	t.Run(m, "systemctl is-active sshd.service update-engine.service locksmithd.service systemd-logind.service")
-	if out := t.Run(m, "PS1=x bash -lic exit 2>&1"); !strings.Contains(out, "more: systemctl --failed") || len(out) > 1000 {
+	if out := atLogin(t, m, "more: systemctl --failed"); len(out) > 1000 {
 		t.Errorf("a login shell says %d bytes: %.300s", len(out), out)
 	}
 	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
@@ -134,7 +135,7 @@ func stopSlow(t *suite.T) {
 	}
 	t.Equal("what the container had written", t.Run(m, "cat /var/lib/docker/volumes/data/_data/line"), "line")
 	t.Equal("it runs again", t.Run(m, "docker inspect --format '{{.State.Running}}' deaf"), "true")
-	t.Equal("failed units", t.Run(m, "systemctl list-units --state=failed --plain --no-legend"), "")
+	wantNoneFailed(t, m)
 }
 
 // deaf is a program that ignores the request to end.
@@ -155,64 +156,3 @@ func main() {
 	time.Sleep(time.Hour)
 }
 `
-
-// noNameServer has no name server, as all machines here, and then one that does not answer.
-func noNameServer(t *suite.T) {
-	m := running(t)
-	check := func(what string) {
-		t.Helper()
-		t.Equal(what+", state", t.Run(m, "systemctl is-system-running --wait"), "running")
-		start := time.Now()
-		m.Disconnect()
-		t.Run(m, "true")
-		if took := time.Since(start); took > t.Scaled(5*time.Second) {
-			t.Errorf("%s: a login takes %s", what, took)
-		}
-		t.Run(m, "printf 'SERVER=https://updates.example.com/v1/update/\\n' >/etc/coreos/update.conf && systemctl restart update-engine.service")
-		t.Run(m, fmt.Sprintf("timeout %d sh -c 'until update_engine_client -update 2>&1 | grep -q \"updates.example.com.*(no name server answers: see resolvectl status)\"; do sleep 1; done'", t.Seconds(120)))
-	}
-	check("without a name server")
-	t.Run(m, "printf '#cloud-config\\nusers:\\n- {name: elroy, coreos_ssh_import_url: \"https://keys.example.com/elroy\"}\\nwrite_files:\\n- {path: /opt/rest, content: rest}\\n' >/run/config.yml")
-	says(t, m, fmt.Sprintf("timeout %d coreos-cloudinit -from-file /run/config.yml", t.Seconds(240)), "user elroy: ")
-	t.Equal("the rest of a config", t.Run(m, "cat /opt/rest"), "rest")
-	t.Run(m, `mkdir -p /etc/systemd/resolved.conf.d && printf '[Resolve]\nDNS=192.0.2.53\n' >/etc/systemd/resolved.conf.d/50-silent.conf
-		printf '[Match]\nName=silent0\n[Network]\nAddress=192.0.2.1/24\n[Link]\nRequiredForOnline=no\n' >/etc/systemd/network/50-silent.network
-		printf '[NetDev]\nName=silent0\nKind=dummy\n' >/etc/systemd/network/50-silent.netdev && sync`)
-	reboot(t, m)
-	check("with a silent one")
-	if out := t.Fails(m, "docker pull registry.example.com/x 2>&1"); !strings.Contains(out, "registry.example.com") {
-		t.Errorf("Docker says %s", out)
-	}
-}
-
-func ipv6Only(t *suite.T) {
-	if !t.Native() {
-		t.Skip("only on the host's kernel: QEMU's user network has IPv4")
-	}
-	m := boot(t, machine.Config{IPv6Only: true})
-	healthy(t, m)
-	t.Equal("system state", t.Run(m, "systemctl is-system-running --wait"), "running")
-	t.Equal("addresses of IPv4", t.Run(m, "ip -4 -brief address show dev eth0"), "")
-	t.Equal("the network", t.Run(m, "networkctl --json=short status eth0 | grep -o '\"OnlineState\":\"[a-z]*\"'"), `"OnlineState":"online"`)
-	asked := make(chan string, 16)
-	listener := t.ListenIPv6()
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked <- r.URL.Path
-		http.NotFound(w, r)
-	})}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
-	t.Run(m, fmt.Sprintf("printf 'SERVER=http://%s/v1/update/\\n' >/etc/coreos/update.conf && systemctl restart update-engine.service && { update_engine_client -update || true; }", listener.Addr()))
-	select {
-	case path := <-asked:
-		t.Equal("update-engine asks", path, "/v1/update/")
-	case <-time.After(t.Scaled(time.Minute)):
-		t.Error("update-engine did not reach the server")
-	}
-	reference, authority := serveImageAt(t, t.ListenIPv6(), machine.HostInMachineIPv6, deaf)
-	pull(t, m, reference, authority)
-	t.Equal("a container in the host's network", t.Run(m, "docker run --rm --detach --network host --volume data:/data "+reference+" >/dev/null && docker ps --quiet | wc -l"), "1")
-	t.Equal("the machine's address for fleet", t.Run(m, "until ip -6 route | grep -q ^default; do sleep 0.2; done; systemctl start etcd-member fleet && until fleetctl list-machines --no-legend --fields=ip | grep .; do sleep 0.5; done"), netip.MustParseAddr(strings.Split(m.Address(22), "]")[0][1:]).String())
-	reboot(t, m)
-	t.Equal("system state after a restart", t.Run(m, "systemctl is-system-running --wait"), "running")
-}

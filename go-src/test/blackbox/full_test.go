@@ -1,7 +1,6 @@
 package blackbox
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -32,7 +31,6 @@ func limited(t *suite.T) *machine.Machine {
 const filler = `package main
 
 import (
-	"fmt"
 	"os"
 	"syscall"
 )
@@ -66,7 +64,7 @@ func diskFull(t *suite.T) {
 	reference, authority := serveImage(t, filler)
 	m := limited(t)
 	pull(t, m, reference, authority)
-	t.Equal("a disk with room", t.Run(m, "slotctl disk"), "/, /etc and /var can be written and have room")
+	wantRoom(t, m)
 	t.Run(m, "printf '#!/bin/sh\\nhead -c 262144 /dev/zero >/var/lib/saved\\n' >/etc/coreos/health.d/50-save && chmod +x /etc/coreos/health.d/50-save && slotctl check")
 	t.Equal("a container", t.Run(m, "docker run --rm --user 0 -v data:/data "+reference), "full")
 
@@ -74,9 +72,7 @@ func diskFull(t *suite.T) {
 	says(t, m, "slotctl disk", "/ is full: 0 of ")
 	t.Run(m, "systemctl start disk-check.service")
 	t.Equal("what the journal says", t.Run(m, "journalctl -q -p warning -u disk-check.service -o cat | grep -c '^/ is full: .*docker system prune'"), "1")
-	if out := t.Run(m, "PS1=x bash -lic exit 2>&1"); !strings.Contains(out, "/ is full: 0 of ") {
-		t.Errorf("a login shell says %q", out)
-	}
+	atLogin(t, m, "/ is full: 0 of ")
 	// The system has a reserve.
 	system := "head -c 1000000 /dev/urandom >/var/lib/mine && docker volume create --name more && docker run --rm -v more:/data " + reference
 	t.Equal("what root and Docker can do", t.Run(m, system), "more\nfull")
@@ -85,9 +81,7 @@ func diskFull(t *suite.T) {
 
 	// Now nobody has any room, and 50-save fails for lack of it.
 	t.Run(m, fill)
-	t.Must(m.Reboot(t.Context))
-	t.Must(m.WaitSSH(t.Context))
-	t.Run(m, "systemctl start slot-health.service || true")
+	rebootUnhealthy(t, m)
 	t.Equal("failed units", t.Run(m, "systemctl list-units --state=failed --plain --no-legend | cut -d' ' -f1"), "slot-health.service")
 	says(t, m, "slotctl disk", "/ is full: 0 of ")
 	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
@@ -95,6 +89,12 @@ func diskFull(t *suite.T) {
 	judgedLater(t, m)
 	t.Run(m, "docker run --rm "+reference+" || [ $? = 1 ]") // without /data
 	t.Equal("what the journal has of the boots", t.Run(m, "journalctl -q -t mark -o cat"), "written")
+}
+
+// wantRoom checks that the machine finds nothing wrong with its disk.
+func wantRoom(t *suite.T, m *machine.Machine) {
+	t.Helper()
+	t.Equal("the disk", t.Run(m, "slotctl disk"), "/, /etc and /var can be written and have room")
 }
 
 // cannotSave checks that programs that cannot write leave what there was, and say why.
@@ -115,13 +115,11 @@ func cannotSave(t *suite.T, m *machine.Machine) {
 // judgedLater puts the slot on trial on a disk that is full, beside one that is good.
 func judgedLater(t *suite.T, m *machine.Machine) {
 	t.Helper()
-	t.Run(m, "systemctl stop slot-health.service; slotctl bad A --why test && systemctl start --no-block slot-health.service")
-	wait := fmt.Sprintf("timeout %d sh -c 'until journalctl -b -q -u slot-health.service | grep -qF %%q; do sleep 0.2; done'", t.Seconds(150))
-	t.Run(m, fmt.Sprintf(wait, "health check disk-full failed: the file system of / is full"))
+	onTrial(t, m, "health check disk-full failed: the file system of / is full")
 	t.Run(m, "slotctl deadline >/dev/null 2>&1; rm -f /opt/fill /opt/rest /opt/more && docker volume rm -f data more")
 	t.Run(m, "systemctl reset-failed docker.service docker.socket; systemctl start docker.socket disk-check.service")
 	t.Run(m, "systemctl start slot-health.service")
 	wantSlots(t, m, "A", slotState{Tries: 3, OK: true})
 	reboot(t, m) // for /etc
-	t.Equal("the disk", t.Run(m, "slotctl disk"), "/, /etc and /var can be written and have room")
+	wantRoom(t, m)
 }

@@ -190,7 +190,12 @@ func translate(t *suite.T, text, path string) {
 // serve answers requests of machines at machine.HostInMachine, and returns the address on
 // the host.
 func serve(t *suite.T, handler http.HandlerFunc) string {
-	listener := t.Listen()
+	t.Helper()
+	return serveAt(t, t.Listen(), handler)
+}
+
+// serveAt does so on a listener.
+func serveAt(t *suite.T, listener net.Listener, handler http.HandlerFunc) string {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Shutdown(context.Background()) })
