@@ -11,12 +11,13 @@ import (
 
 	"coreos/test/machine"
 	"coreos/test/suite"
+	"coreos/test/surface"
 )
 
 // hardening is what docs/hardening.md says of a machine: names with their values.
 type hardening struct {
 	arguments, parameters map[string]string
-	options               map[string][2]string // dev and release
+	options               map[string]map[surface.Base]string
 }
 
 // absent is the value of an argument that has to be missing.
@@ -31,7 +32,7 @@ func readHardening(t *suite.T) hardening {
 	file, err := os.Open(filepath.Join(t.Env.Top, "docs/hardening.md"))
 	t.Must(err)
 	defer func() { _ = file.Close() }()
-	h := hardening{map[string]string{}, map[string]string{}, map[string][2]string{}}
+	h := hardening{map[string]string{}, map[string]string{}, map[string]map[surface.Base]string{}}
 	heading := ""
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
@@ -49,7 +50,7 @@ func readHardening(t *suite.T) hardening {
 			case "Parameters":
 				h.parameters[name[1]] = strings.TrimSpace(cells[2])
 			case "Kernel configuration":
-				h.options[name[1]] = [2]string{strings.TrimSpace(cells[2]), strings.TrimSpace(cells[3])}
+				h.options[name[1]] = map[surface.Base]string{surface.Dev: strings.TrimSpace(cells[2]), surface.Release: strings.TrimSpace(cells[3])}
 			}
 		}
 	}
@@ -82,11 +83,8 @@ func hardened(t *suite.T, m *machine.Machine) {
 		t.Equal("parameter "+name, values[name], h.parameters[name])
 	}
 
+	base, options := baseOf(t, m), map[string]string{}
 	// Debian's kernel does not have its configuration in itself.
-	options, flavour := map[string]string{}, 0
-	if t.Run(m, "test ! -e /proc/config.gz || echo in the kernel") != "" {
-		flavour = 1
-	}
 	for line := range strings.Lines(t.Run(m, "zcat /proc/config.gz 2>/dev/null || cat /usr/lib/modules/$(uname -r)/config")) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
 			options[strings.TrimPrefix(name, "CONFIG_")] = value
@@ -97,7 +95,7 @@ func hardened(t *suite.T, m *machine.Machine) {
 		if !set {
 			got = "n"
 		}
-		t.Equal("option "+name+" of the kernel", got, h.options[name][flavour])
+		t.Equal("option "+name+" of the kernel", got, h.options[name][base])
 	}
 }
 
@@ -118,7 +116,7 @@ func ringZero(t *suite.T, m *machine.Machine) {
 		t.Fails(m, "insmod /root/"+module+".ko")
 		t.Equal("a module from "+module+".ko", t.Run(m, "grep -c ^dummy /proc/modules || true"), "0")
 	}
-	if t.Run(m, "test ! -e /proc/sys/kernel/loadpin || echo LoadPin") != "" {
+	if baseOf(t, m) == surface.Release { // Debian's kernel has no LoadPin
 		t.Fails(m, "insmod /root/good.ko")
 		t.Fails(m, "echo 0 >/proc/sys/kernel/loadpin/enforce")
 	}

@@ -47,10 +47,7 @@ var writing sync.Mutex
 // less than others of what the kernel, its devices and udev provide, but nothing more.
 func exposes(t *suite.T, m *machine.Machine) {
 	t.Helper()
-	base := surface.Release
-	if t.Run(m, "ls -d /usr/lib/*-linux-gnu 2>/dev/null || true") != "" {
-		base = surface.Dev
-	}
+	base := baseOf(t, m)
 	var seen []surface.Entry
 	for line := range strings.SplitSeq(t.Run(m, observe), "\n") {
 		kind, what, ok := strings.Cut(line, "\t")
@@ -80,6 +77,15 @@ func exposes(t *suite.T, m *machine.Machine) {
 	if len(added)+len(gone) > 0 {
 		t.Error("if that is meant, write the table by make surface, and commit it with the reason")
 	}
+}
+
+// baseOf tells the base of a machine's system by where its libraries are.
+func baseOf(t *suite.T, m *machine.Machine) surface.Base {
+	t.Helper()
+	if t.Run(m, "ls -d /usr/lib/*-linux-gnu 2>/dev/null || true") != "" {
+		return surface.Dev
+	}
+	return surface.Release
 }
 
 // writeSurface makes the table say what a machine has.
